@@ -1,0 +1,56 @@
+# The one entry point for people. Every target installs what it needs first; a second run starts at once.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check bench format lock clean
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+UV := $(BIN)/uv
+# CUDA's packages: torch's default build on Linux brings its own, the CPU build needs none.
+NOT_PINNED := $(addprefix --no-emit-package ,triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas \
+	nvidia-cuda-cupti nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand \
+	nvidia-cusolver nvidia-cusparse nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx)
+# One version of each package for every Python, so that a figure or a type error is the same on all of them.
+COMPILE := $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --fork-strategy fewest --no-annotate \
+	--no-header --no-emit-index-url $(NOT_PINNED)
+
+help:  ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(INSTALLED)  ## Everything into .venv, stream-app among it (the other targets do this by themselves)
+	@echo "Installed: $(BIN)/stream-app --help"
+
+demo: $(INSTALLED)  ## The whole story on an embedded Kafka: train, stream, drift, swap, roll back, verify
+	@$(BIN)/stream-app demo
+
+test: $(INSTALLED)  ## All tests, real Kafka among them, with coverage
+	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+
+check: $(INSTALLED)  ## Format, lint, types, import rules, generated documents: what CI runs before the tests
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -q tests/unit/test_imports.py tests/unit/deploy tests/unit/docs tests/contract/test_documents.py
+
+bench: $(INSTALLED)  ## Throughput on this machine, into build/bench/report.json
+	@$(BIN)/python benchmarks/run.py
+
+format: $(INSTALLED)  ## Format the code, fix what the linter can, write the generated documents anew
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/python -m schemas.documents
+	@$(BIN)/python -m docs.settings_table
+
+lock: $(INSTALLED)  ## Newest versions that pyproject.toml allows, into requirements*.txt
+	@echo "Resolving requirements-dev.txt and requirements.txt"
+	@$(COMPILE) --upgrade --extra embedded --extra dev --output-file requirements-dev.txt
+	@$(COMPILE) --upgrade --constraint requirements-dev.txt --output-file requirements.txt
+
+clean:  ## Remove what was built and measured; .venv stays
+	@rm -rf build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find schemas models stream_app tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): pyproject.toml requirements-dev.txt deploy/install.sh
+	@bash deploy/install.sh
+	@touch $@
