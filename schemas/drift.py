@@ -1,0 +1,78 @@
+"""What the pipeline tells the drift aggregator (mergeable summaries), and what the aggregator tells people (alerts)."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from schemas.transactions import ModelRef, Moment, NonEmpty, Sha256
+
+
+class DriftSummary(Struct, frozen=True):
+    """One partition in one commit: its offsets, and the sums of every signal over the transactions scored.
+
+    It travels in the same transaction as the offsets, so it is also the ledger that `stream-app verify` reads: consumed
+    = to_offset - from_offset = scored + dead_lettered + offsets that hold no record (transaction markers, aborted
+    records).
+
+    Columns are per signal, in the order of `signals`: `score`, then `input:NAME`, `latent:I`, `residual:NAME`. Values
+    are as the model sees them. Missing values count in `missing` alone; `mean` and `m2` (sum of squared deviations from
+    the mean) are over the others and merge by Chan, Golub and LeVeque (1983).
+    """
+
+    partition: int
+    from_offset: Annotated[int, Meta(description="first input offset accounted for")]
+    to_offset: Annotated[int, Meta(description="next input offset: the offset committed with this summary")]
+    scored: int
+    dead_lettered: int
+    anomalies: int
+    model_sha256: Sha256
+    worker: str
+    event_time_min: Moment | None
+    event_time_max: Moment | None
+    signals: list[str]
+    missing: list[int]
+    mean: list[float]
+    m2: list[float]
+    tail: Annotated[list[int], Meta(description="values beyond the 99.9 % quantile of the reference")]
+    histogram: Annotated[list[list[int]], Meta(description="counts in the manifest's reference bins, outer bins open")]
+
+
+class DriftSeverity(StrEnum):
+    """By effect on decisions: how far the alert rate has moved."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class SignalShift(Struct, frozen=True):
+    """One signal of an incident, block against reference."""
+
+    signal: str
+    detector: Annotated[str, Meta(description="adwin_mean, adwin_spread, psi, ...")]
+    shift: Annotated[float, Meta(description="in standard deviations of the reference")]
+    reference: Annotated[float, Meta(description="reference mean, as the model sees the signal")]
+    current: Annotated[float, Meta(description="mean since the drift began, as the model sees the signal")]
+    psi: Annotated[float, Meta(description="population stability index over the sliding window")]
+
+
+class DriftAlert(Struct, frozen=True):
+    """What drifted, since when, how far, and what it is likely to be.
+
+    `alert_id` is a function of the summaries' log, so replays repeat it.
+    """
+
+    alert_id: NonEmpty
+    raised_at: Annotated[Moment, Meta(description="event time of the newest transaction in the block that raised it")]
+    since: Annotated[Moment, Meta(description="event time at which the detectors place the change")]
+    since_offsets: Annotated[dict[str, int], Meta(description="input partition -> first offset after the change")]
+    severity: DriftSeverity
+    signals: list[SignalShift]
+    cause: Annotated[str, Meta(description="likely cause, as a sentence with its evidence")]
+    action: Annotated[str, Meta(description="what to do about it")]
+    retraining_helps: bool
+    alert_rate_before: float
+    alert_rate_now: float
+    events_observed: Annotated[int, Meta(description="transactions seen by the detectors under this model")]
+    model: ModelRef

@@ -1,0 +1,160 @@
+"""Every topic: who writes it, its key, partitions and retention.
+
+The worker and the CLI create what is missing from these declarations.
+"""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Any
+
+from schemas.drift import DriftAlert, DriftSummary
+from schemas.rollout import AuditRecord, Command, ModelStatus
+from schemas.transactions import Anomaly, DeadLetter, Label, Latent, Score, Transaction
+
+FOREVER = timedelta.max
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One topic as the product needs it.
+
+    Attributes:
+        name: Without the prefix that settings may put before it.
+        record: The struct, or union of structs, that its values hold.
+        key: What the record key is.
+        written_by: Who writes it.
+        description: One sentence for the AsyncAPI document and `--help`.
+        partitions: None means: as many as settings say for the input.
+        retention: How long records are kept.
+        config: Further broker settings of the topic.
+    """
+
+    name: str
+    record: Any
+    key: str
+    written_by: str
+    description: str
+    partitions: int | None
+    retention: timedelta
+    config: MappingProxyType[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+TRANSACTIONS = Topic(
+    "transactions",
+    record=Transaction,
+    key="customer_id",
+    written_by="producers",
+    description="The input: one record per card transaction.",
+    partitions=None,
+    retention=timedelta(days=7),
+)
+ANOMALIES = Topic(
+    "anomalies",
+    record=Anomaly,
+    key="customer_id",
+    written_by="pipeline",
+    description="One record for each transaction over the threshold.",
+    partitions=None,
+    retention=timedelta(days=30),
+)
+SCORES = Topic(
+    "scores",
+    record=Score,
+    key="customer_id",
+    written_by="pipeline, off by default",
+    description="Every score.",
+    partitions=None,
+    retention=timedelta(days=7),
+)
+LATENTS = Topic(
+    "latents",
+    record=Latent,
+    key="customer_id",
+    written_by="pipeline, off by default",
+    description="The latent vector of every transaction.",
+    partitions=None,
+    retention=timedelta(days=7),
+)
+DEAD_LETTERS = Topic(
+    "dead-letters",
+    record=DeadLetter,
+    key="original key",
+    written_by="pipeline",
+    description="Refused records, whole, with where they came from and why.",
+    partitions=None,
+    retention=timedelta(days=30),
+    config=MappingProxyType({"max.message.bytes": str(16 * 1024 * 1024)}),
+)
+DRIFT_SUMMARIES = Topic(
+    "drift-summaries",
+    record=DriftSummary,
+    key="partition",
+    written_by="pipeline",
+    description="Mergeable sums of every signal, one per partition and commit: internal.",
+    partitions=1,
+    retention=timedelta(days=7),  # some kilobytes for each commit and partition: too much to keep for ever
+)
+DRIFT_ALERTS = Topic(
+    "drift-alerts",
+    record=DriftAlert,
+    key="signal",
+    written_by="drift agent",
+    description="What drifted, since when, how far, and the likely cause.",
+    partitions=1,
+    retention=timedelta(days=365),
+)
+MODEL_SWAP = Topic(
+    "model-swap",
+    record=Command,
+    key="one order for all",
+    written_by="operators, controller",
+    description="Commands that stage, activate and roll back models.",
+    partitions=1,
+    retention=FOREVER,
+    # Whether a command has expired is judged by the brokers' clock, the same for everyone, not by its issuer's.
+    config=MappingProxyType({"message.timestamp.type": "LogAppendTime"}),
+)
+MODEL_STATUS = Topic(
+    "model-status",
+    record=ModelStatus,
+    key="worker id",
+    written_by="workers",
+    description="Heartbeats, and what became of each command on each worker.",
+    partitions=1,
+    retention=timedelta(days=7),
+    # Whether a worker is silent is judged by the record timestamp: by the brokers' clock, not by its own.
+    config=MappingProxyType({"message.timestamp.type": "LogAppendTime"}),
+)
+LABELS = Topic(
+    "labels",
+    record=Label,
+    key="transaction_id",
+    written_by="case tools",
+    description="Confirmed fraud or legitimate, often days late.",
+    partitions=None,
+    retention=timedelta(days=90),
+)
+AUDIT = Topic(
+    "audit",
+    record=AuditRecord,
+    key="actor",
+    written_by="everything that changes what the system does",
+    description="Who did what, when, why, with what effect.",
+    partitions=1,
+    retention=FOREVER,
+)
+
+ALL = (
+    TRANSACTIONS,
+    ANOMALIES,
+    SCORES,
+    LATENTS,
+    DEAD_LETTERS,
+    DRIFT_SUMMARIES,
+    DRIFT_ALERTS,
+    MODEL_SWAP,
+    MODEL_STATUS,
+    LABELS,
+    AUDIT,
+)

@@ -1,0 +1,159 @@
+"""What comes in and what the pipeline answers: transaction, anomaly, score, latent, dead letter; days later the label.
+
+Times are RFC 3339 strings in UTC on the wire and timezone-aware datetimes in Python. Numbers are finite: NaN and
+infinity never pass.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+NonEmpty = Annotated[str, Meta(min_length=1)]
+Moment = Annotated[datetime, Meta(tz=True)]
+Sha256 = Annotated[
+    str, Meta(pattern="^[0-9a-f]{64}$", description="lower-case hexadecimal sha256 of the artefact file")
+]
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+class Transaction(Struct, frozen=True, omit_defaults=True):
+    """One card transaction, as producers publish it. Unknown fields are ignored.
+
+    `features` maps names to finite numbers; which of them a model reads, by path, is declared in the manifest of the
+    model. The pipeline decodes exactly what the serving model reads (`stream_app.pipeline.decode`); this struct is the
+    contract for producers.
+    """
+
+    transaction_id: NonEmpty
+    event_time: Moment
+    customer_id: NonEmpty
+    amount: Annotated[float, Meta(ge=0, description="in units of `currency`")]
+    terminal_id: str | None = None
+    currency: str | None = None
+    features: dict[str, float] = {}
+
+
+class Source(Struct, frozen=True):
+    """Where on the input a record stands: the offset that the decision belongs to."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}:{self.partition}:{self.offset}"
+
+
+class ModelRef(Struct, frozen=True):
+    """Which model decided. The sha256 is the identity; name and version are for people."""
+
+    name: str
+    version: str
+    sha256: Sha256
+
+
+class Reason(Struct, frozen=True):
+    """One input's part in a score."""
+
+    feature: str
+    value: Annotated[
+        float | None, Meta(description="as received, in the feature's own unit; null where it was missing")
+    ]
+    expected: Annotated[float, Meta(description="what the autoencoder reconstructs, in the feature's own unit")]
+    share: Annotated[float, Meta(ge=0, le=1, description="part of the score")]
+
+
+class Severity(StrEnum):
+    """How far beyond the alert budget: p-value at most the budget, a tenth, a hundredth of it."""
+
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+class Anomaly(Struct, frozen=True):
+    """A transaction over the threshold.
+
+    `anomaly_id` is a function of the input's place, so a consumer can always drop a duplicate.
+    """
+
+    anomaly_id: NonEmpty
+    transaction_id: NonEmpty
+    customer_id: NonEmpty
+    event_time: Moment
+    scored_at: Moment
+    score: float
+    threshold: float
+    p_value: Annotated[
+        float, Meta(ge=0, le=1, description="share of legitimate calibration transactions that score at least as high")
+    ]
+    severity: Severity
+    explanation: list[Reason]
+    model: ModelRef
+    source: Source
+
+
+class Score(Struct, frozen=True):
+    """The score of one transaction, anomalous or not."""
+
+    transaction_id: NonEmpty
+    customer_id: NonEmpty
+    event_time: Moment
+    score: float
+    model_sha256: Sha256
+    source: Source
+
+
+class Latent(Struct, frozen=True):
+    """The latent vector of one transaction, for the feature store."""
+
+    transaction_id: NonEmpty
+    customer_id: NonEmpty
+    event_time: Moment
+    latent: list[float]
+    model_sha256: Sha256
+    source: Source
+
+
+class RefusalCode(StrEnum):
+    """Why a record was refused. Stable: alerts and dashboards are built on it."""
+
+    EMPTY = "empty"
+    TOO_LARGE = "too_large"
+    NOT_JSON = "not_json"
+    TOO_DEEP = "too_deep"
+    MISSING_FIELD = "missing_field"
+    WRONG_TYPE = "wrong_type"
+    OUT_OF_RANGE = "out_of_range"
+    NOT_SCORABLE = "not_scorable"
+
+
+class DeadLetter(Struct, frozen=True):
+    """A refused record, whole: the original bytes and headers, where they came from, and why.
+
+    `key`, `value` and header values are base64 on the wire; null stays null. `value_size` counts the original bytes;
+    where a value is larger than a record may be, `value` is its head and `value_size` says how much there was.
+    """
+
+    dead_letter_id: NonEmpty
+    code: RefusalCode
+    reason: Annotated[str, Meta(description="a sentence for a person")]
+    source: Source
+    produced_at: Annotated[datetime | None, Meta(description="timestamp of the original record")]
+    refused_at: Moment
+    key: bytes | None
+    value: bytes | None
+    value_size: Annotated[int, Meta(ge=0)]
+    headers: list[tuple[str, bytes | None]]
+
+
+class Label(Struct, frozen=True, omit_defaults=True):
+    """What became of a transaction: confirmed fraud or legitimate, often days late."""
+
+    transaction_id: NonEmpty
+    fraud: bool
+    labelled_at: Moment
+    scenario: Annotated[int | None, Meta(description="fraud scenario where known (simulator, benchmark)")] = None
+    source: str | None = None

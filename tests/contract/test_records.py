@@ -1,0 +1,76 @@
+"""What every record promises to whoever writes or reads it, for any valid content."""
+
+import json
+import math
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from schemas import topics
+from schemas.documents import json_schema, structs
+from schemas.topics import Topic
+from schemas.transactions import Transaction
+from tests.contract.records import records
+
+TOPICS = pytest.mark.parametrize("topic", topics.ALL, ids=lambda topic: topic.name)
+PROPERTY = settings(max_examples=30, deadline=None)
+
+
+ANYTHING_ON = {topic.name: st.one_of(*map(records, structs(topic))) for topic in topics.ALL}
+VALIDATORS = {
+    topic.name: Draft202012Validator(json_schema(topic), format_checker=Draft202012Validator.FORMAT_CHECKER)
+    for topic in topics.ALL
+}
+
+
+@TOPICS
+@PROPERTY
+@given(data=st.data())
+def test_a_record_is_read_as_it_was_written(topic: Topic, data: st.DataObject):
+    record = data.draw(ANYTHING_ON[topic.name])
+    assert msgspec.json.decode(msgspec.json.encode(record), type=topic.record) == record
+
+
+@TOPICS
+@PROPERTY
+@given(data=st.data())
+def test_a_written_record_is_valid_by_the_json_schema_of_its_topic(topic: Topic, data: st.DataObject):
+    VALIDATORS[topic.name].validate(json.loads(msgspec.json.encode(data.draw(ANYTHING_ON[topic.name]))))
+
+
+@TOPICS
+@PROPERTY
+@given(data=st.data())
+def test_fields_that_a_reader_does_not_know_are_ignored(topic: Topic, data: st.DataObject):
+    record = data.draw(ANYTHING_ON[topic.name])
+    newer = {**json.loads(msgspec.json.encode(record)), "added_later": {"x": 1}}
+    assert msgspec.json.decode(json.dumps(newer), type=topic.record) == record
+
+
+@TOPICS
+@PROPERTY
+@given(data=st.data())
+def test_a_record_without_one_of_its_required_fields_is_refused(topic: Topic, data: st.DataObject):
+    record = data.draw(ANYTHING_ON[topic.name])
+    required = [field for field in msgspec.structs.fields(record) if field.required]
+    missing = data.draw(st.sampled_from(required)).encode_name
+    partial = {name: value for name, value in msgspec.to_builtins(record).items() if name != missing}
+    with pytest.raises(msgspec.ValidationError, match=f"missing required field `{missing}`"):
+        msgspec.json.decode(msgspec.json.encode(partial), type=topic.record)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_an_amount_that_is_not_finite_never_passes(value: float):
+    event = {"transaction_id": "1", "customer_id": "2", "event_time": "2018-07-25T00:00:31Z", "amount": value}
+    for encode in (json.dumps, msgspec.json.encode):  # the one writes NaN, which is not JSON; the other null
+        with pytest.raises(msgspec.DecodeError):
+            msgspec.json.decode(encode(event), type=Transaction)
+
+
+def test_a_time_without_an_offset_is_refused():
+    event = b'{"transaction_id":"1","customer_id":"2","event_time":"2018-07-25T00:00:31","amount":1}'
+    with pytest.raises(msgspec.ValidationError, match="timezone"):
+        msgspec.json.decode(event, type=Transaction)
