@@ -1,0 +1,33 @@
+"""Score to p-value, alert budget to threshold: fitted on rows that the network was not trained on, without labels."""
+
+import numpy as np
+
+from models.manifest import Calibration
+
+TAIL_ROWS = 100  # rows that the tail is fitted on
+SMALLEST_P_VALUE = 1e-6
+
+
+def calibrate(scores: np.ndarray, budget: float) -> Calibration:
+    """Fit p-values and threshold.
+
+    Down to the hundredth strangest row (or the strangest tenth, where rows are few) the exceedance is the empirical
+    one; beyond it is a Pareto tail with Hill's estimate of its index (Hill 1975, A simple general approach to inference
+    about the tail of a distribution), so that p-values keep resolving where rows run out.
+
+    Args:
+        scores: float [n], positive, n >= 100, of rows that stand for the stream.
+        budget: Share of such rows that may alert, in (0, 1).
+    """
+    descending = np.sort(scores.astype(np.float64))[::-1]
+    rows = descending.size
+    tail = min(TAIL_ROWS, rows // 10)
+    onset, share = descending[tail - 1], tail / rows
+    index = 1.0 / max(np.log(descending[: tail - 1] / onset).mean(), 1e-3)
+    body = np.geomspace(1.0, share, 80)
+    beyond = np.geomspace(share, min(SMALLEST_P_VALUE, share / 10), 40)[1:]
+    body_scores = descending[np.ceil(body * rows).astype(int).clip(1, rows) - 1]
+    beyond_scores = onset * (share / beyond) ** (1.0 / index)
+    points, kept = np.unique(np.concatenate([body_scores, beyond_scores]), return_index=True)
+    exceedance = np.concatenate([body, beyond])[kept]
+    return Calibration(budget, float(np.interp(-budget, -exceedance, points)), points.tolist(), exceedance.tolist())

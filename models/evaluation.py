@@ -1,0 +1,218 @@
+"""The figures of a model beside the trivial baselines, by the protocol of the Fraud Detection Handbook.
+
+Its sections 3.4.3, 4.3 and 7.3. Customers known as compromised leave the rows: on each day those with a fraud at least
+`LABEL_DELAY_DAYS` + 1 days before, in the history given.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import date, timedelta
+
+import numpy as np
+import polars as pl
+from msgspec import Struct
+from sklearn.ensemble import IsolationForest
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from models.features import matrix
+from models.manifest import Input, Quality
+from models.runtime import Runtime, one_thread
+
+LABEL_DELAY_DAYS = 7
+TOP_CARDS = 100
+BATCH = 1024
+TIMED_BATCHES = 50
+DAY = pl.col("event_time").dt.date()
+
+
+class EvaluationError(Exception):
+    """There is nothing to measure on these rows; the message says why."""
+
+
+class Evaluation(Struct, frozen=True):
+    """What `stream-app evaluate` prints.
+
+    Attributes:
+        model: Name of the model.
+        version: Its version.
+        sha256: Its identity.
+        since: First day measured.
+        until: Last day measured.
+        rows: Transactions measured.
+        left_out: Transactions of customers already known as compromised, not measured.
+        frauds: Frauds among `rows`.
+        auc_roc: Area under the ROC curve.
+        average_precision: Mean precision over the recall steps.
+        card_precision_at_100: See `card_precision`.
+        threshold: The score from which on the model alerts.
+        alert_rate: Share of `rows` that alert.
+        alert_precision: Share of frauds among the alerts; None without alerts.
+        alert_recall: Share of the frauds that alert.
+        baselines: The same three figures for scores that need no training (see `baselines`).
+        us_per_event: Scoring time by batches of 1024 on one thread, median, microseconds.
+    """
+
+    model: str
+    version: str
+    sha256: str
+    since: date
+    until: date
+    rows: int
+    left_out: int
+    frauds: int
+    auc_roc: float
+    average_precision: float
+    card_precision_at_100: float
+    threshold: float
+    alert_rate: float
+    alert_precision: float | None
+    alert_recall: float
+    baselines: dict[str, Quality]
+    us_per_event: float
+
+
+def evaluate(runtime: Runtime, frame: pl.DataFrame, since: date | None = None, until: date | None = None) -> Evaluation:
+    """Measure a model.
+
+    Args:
+        runtime: The loaded model.
+        frame: Labelled transactions, and before `since` the history that makes compromised customers known.
+        since: First day to measure. None: the first of the frame.
+        until: Last day to measure. None: the last of the frame.
+
+    Raises:
+        EvaluationError: no rows in these days, or not both frauds and legitimate transactions among them.
+        SpecError: the frame lacks an input of the model.
+    """
+    rows = protocol_rows(frame, since, until)
+    within = frame.filter(_between(frame, since, until)).height
+    inputs = matrix(rows, runtime.manifest.inputs)
+    scores = score_in_batches(runtime, inputs)
+    quality = metrics_of(scores, rows)
+    fraud = rows["fraud"].to_numpy()
+    alerts = scores >= runtime.manifest.calibration.threshold
+    return Evaluation(
+        model=runtime.manifest.name,
+        version=runtime.manifest.version,
+        sha256=runtime.sha256,
+        since=rows["event_time"][0].date(),
+        until=rows["event_time"][-1].date(),
+        rows=rows.height,
+        left_out=within - rows.height,
+        frauds=int(fraud.sum()),
+        auc_roc=quality.auc_roc,
+        average_precision=quality.average_precision,
+        card_precision_at_100=quality.card_precision_at_100,
+        threshold=runtime.manifest.calibration.threshold,
+        alert_rate=float(alerts.mean()),
+        alert_precision=float(fraud[alerts].mean()) if alerts.any() else None,
+        alert_recall=float(alerts[fraud].mean()),
+        baselines=baselines(rows, runtime.manifest.inputs),
+        us_per_event=us_per_event(runtime, inputs),
+    )
+
+
+def protocol_rows(frame: pl.DataFrame, since: date | None = None, until: date | None = None) -> pl.DataFrame:
+    """The rows that are measured: of the days asked for, without customers known as compromised on that day.
+
+    Raises:
+        EvaluationError: none.
+    """
+    first_fraud = frame.filter("fraud").group_by("customer_id").agg(DAY.min().alias("first_fraud"))
+    known = pl.col("first_fraud") < DAY - timedelta(days=LABEL_DELAY_DAYS)
+    rows = (
+        frame.filter(_between(frame, since, until))
+        .join(first_fraud, on="customer_id", how="left", maintain_order="left")
+        .filter(~known.fill_null(value=False))
+        .drop("first_fraud")
+    )
+    if rows.is_empty():
+        raise EvaluationError("no transactions to measure in these days: ask for days that the data holds")
+    return rows
+
+
+def metrics_of(scores: np.ndarray, frame: pl.DataFrame) -> Quality:
+    """The three figures of any scores, wherever they come from.
+
+    Args:
+        scores: float [rows], higher is stranger.
+        frame: The labelled rows that they belong to, in the same order.
+
+    Raises:
+        EvaluationError: not both classes in the frame.
+    """
+    fraud = frame["fraud"].to_numpy()
+    if fraud.all() or not fraud.any():
+        raise EvaluationError(
+            f"{int(fraud.sum())} frauds among {len(fraud)} transactions: both kinds are needed to measure"
+        )
+    return Quality(
+        auc_roc=float(roc_auc_score(fraud, scores)),
+        average_precision=float(average_precision_score(fraud, scores)),
+        card_precision_at_100=card_precision(scores, frame),
+    )
+
+
+def card_precision(scores: np.ndarray, frame: pl.DataFrame, top: int = TOP_CARDS) -> float:
+    """Mean over the days of the share of compromised customers among the `top` of highest score.
+
+    A customer scores as their strangest transaction of the day, and is compromised when one of them is a fraud. Who was
+    found leaves all later days. The divisor is `top` on days with fewer customers too (Handbook, section 4.3.4).
+    """
+    cards = (
+        frame.select("customer_id", "fraud", DAY.alias("day"))
+        .with_columns(pl.Series("score", scores))
+        .group_by("day", "customer_id")
+        .agg(pl.col("score").max(), pl.col("fraud").any())
+        .sort("day", "score", "customer_id", descending=[False, True, False])
+    )
+    found: set[str] = set()
+    shares = []
+    for day in cards.partition_by("day", maintain_order=True):
+        listed = day.filter(~pl.col("customer_id").is_in(list(found))).head(top)
+        hits = listed.filter("fraud")["customer_id"].to_list()
+        found.update(hits)
+        shares.append(len(hits) / top)
+    return float(np.mean(shares))
+
+
+def baselines(rows: pl.DataFrame, inputs: list[Input]) -> dict[str, Quality]:
+    """What scores that anybody has at hand reach on the same rows.
+
+    `random` is chance; `amount` the amount alone; `isolation_forest` scikit-learn's with its defaults on the raw
+    inputs, fitted on these very rows without their labels (which favours it: the model has not seen them).
+    """
+    raw = matrix(rows, inputs)
+    raw[:, np.isnan(raw).all(axis=0)] = 0.0
+    complete = np.where(np.isnan(raw), np.nanmedian(raw, axis=0), raw)
+    forest = IsolationForest(random_state=0).fit(complete)
+    scores = {
+        "random": np.random.default_rng(0).random(rows.height),
+        "amount": rows["amount"].to_numpy(),
+        "isolation_forest": -forest.score_samples(complete),
+    }
+    return {name: metrics_of(values, rows) for name, values in scores.items()}
+
+
+def score_in_batches(runtime: Runtime, inputs: np.ndarray, batch: int = BATCH) -> np.ndarray:
+    """Scores, float32 [n], by batches as large as the stream's."""
+    with one_thread():
+        return np.concatenate([runtime.score(inputs[i : i + batch]).score for i in range(0, len(inputs), batch)])
+
+
+def us_per_event(runtime: Runtime, inputs: np.ndarray, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Median scoring time for one event in a batch of 1024 on one thread, microseconds."""
+    batch = np.resize(inputs, (BATCH, inputs.shape[1]))
+    seconds = []
+    with one_thread():
+        for _ in range(TIMED_BATCHES):
+            start = clock()
+            runtime.score(batch)
+            seconds.append(clock() - start)
+    return float(np.median(seconds)) / BATCH * 1e6
+
+
+def _between(frame: pl.DataFrame, since: date | None, until: date | None) -> pl.Expr:
+    first = since or frame["event_time"].min().date()  # type: ignore[union-attr]
+    last = until or frame["event_time"].max().date()  # type: ignore[union-attr]
+    return DAY.is_between(first, last)

@@ -1,0 +1,132 @@
+"""Which inputs a model reads, and how: declared once, in a TOML file. Frames become matrices in that order."""
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import numpy as np
+import polars as pl
+from msgspec import Meta, Struct
+
+from models.manifest import Input, Missing
+
+DEFAULT_SPEC = Path(__file__).with_name("features.toml")
+
+Transform = Literal["none", "sqrt", "ratio"]
+NonEmpty = Annotated[str, Meta(min_length=1)]
+
+
+class SpecError(Exception):
+    """A specification or configuration file is wrong; the message names the file, the entry and the field."""
+
+
+class Feature(Struct, frozen=True, forbid_unknown_fields=True):
+    """One entry of the specification; the file's head says what each field means."""
+
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z_]\w*$")]
+    path: Annotated[str, Meta(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)?$")]
+    unit: NonEmpty
+    missing: Missing
+    transform: Transform = "none"
+    relative_to: str | None = None
+
+
+class FeatureSpec(Struct, frozen=True):
+    """The inputs of a model, in the order of its columns."""
+
+    features: tuple[Feature, ...]
+
+    @property
+    def inputs(self) -> list[Input]:
+        """As the manifest lists them: the transforms stay inside the graph."""
+        return [Input(entry.name, entry.path, entry.unit, entry.missing) for entry in self.features]
+
+    def column(self, name: str) -> int:
+        """Which column an input is."""
+        return [entry.name for entry in self.features].index(name)
+
+
+def load_spec(path: Path | None = None) -> FeatureSpec:
+    """Read a feature specification.
+
+    Args:
+        path: A TOML file with `[[input]]` entries. None, or a file without any: the project's own.
+
+    Raises:
+        SpecError: unreadable, or an entry is wrong; one line that names the entry and the field.
+    """
+    path = path or DEFAULT_SPEC
+    entries = read_toml(path).get("input")
+    if entries is None and path != DEFAULT_SPEC:
+        return load_spec()
+    if not isinstance(entries, list) or not entries:
+        raise SpecError(f"{path} declares no inputs: write one [[input]] entry for each")
+    features = tuple(_feature(path, number, entry) for number, entry in enumerate(entries, start=1))
+    _check_together(path, features)
+    return FeatureSpec(features)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file as a dictionary.
+
+    Raises:
+        SpecError: it cannot be read, or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise SpecError(f"cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path} is not valid TOML: {error}") from error
+
+
+def where_and_what(error: msgspec.ValidationError) -> str:
+    """A validation error as `, field NAME: WHAT`."""
+    what, _, where = str(error).partition(" - at `$.")
+    return f", field {where.rstrip('`')}: {what}" if where else f": {what}"
+
+
+def matrix(frame: pl.DataFrame, inputs: Sequence[Input]) -> np.ndarray:
+    """The raw inputs of a frame, as the stream would read them from the events.
+
+    Args:
+        frame: Transactions with one column for each input's name.
+        inputs: Which, in which order.
+
+    Returns:
+        float32 [rows, inputs], NaN where missing.
+
+    Raises:
+        SpecError: the frame lacks a column.
+    """
+    lacking = [entry.name for entry in inputs if entry.name not in frame.columns]
+    if lacking:
+        raise SpecError(f"the data has no column {', '.join(lacking)}: the model reads it")
+    columns = [frame[entry.name].cast(pl.Float32).fill_null(float("nan")).to_numpy() for entry in inputs]
+    return np.stack(columns, axis=1)
+
+
+def _feature(path: Path, number: int, entry: Any) -> Feature:
+    label = entry.get("name", f"number {number}") if isinstance(entry, dict) else f"number {number}"
+    try:
+        feature = msgspec.convert(entry, Feature)
+    except msgspec.ValidationError as error:
+        raise SpecError(f"{path}: input {label}{where_and_what(error)}") from error
+    if (feature.transform == "ratio") != (feature.relative_to is not None):
+        raise SpecError(f"{path}: input {label}, field relative_to: goes with transform ratio, and with no other")
+    return feature
+
+
+def _check_together(path: Path, features: Sequence[Feature]) -> None:
+    """What no entry can know alone: names and paths are unique, and ratios point at an input."""
+    for field in ("name", "path"):
+        values = [getattr(entry, field) for entry in features]
+        for entry, value in zip(features, values, strict=True):
+            if values.count(value) > 1:
+                raise SpecError(f"{path}: input {entry.name}, field {field}: {value} is declared twice")
+    names = {entry.name for entry in features}
+    for entry in features:
+        if entry.relative_to is not None and entry.relative_to not in names - {entry.name}:
+            raise SpecError(f"{path}: input {entry.name}, field relative_to: {entry.relative_to} is not another input")

@@ -1,0 +1,151 @@
+"""The denoising autoencoder with its preprocessing inside: raw inputs in, score and reasons out.
+
+The score is a pure function of the record, finite for every float32 input, and grows with the distance of an input from
+what the others let expect. Three bounds hold that: the network sees inputs clipped to `SEEN`, so its reconstruction
+cannot follow an outlier; the error is taken from the input itself, clipped only at `LIMIT`, where its square is still
+far from overflow; and raw values beyond `LARGEST` count as that.
+"""
+
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.features import FeatureSpec
+
+SEEN = 2.0
+LIMIT = 1e4
+LARGEST = 1e30
+SMALLEST_SPREAD = (
+    0.05  # of a residual, in standard deviations of its input: a constant one must not weigh without bound
+)
+
+
+class Preprocessing(nn.Module):
+    """Impute, transform, standardise; and back.
+
+    A missing input is its median, so a ratio to a missing denominator is one to the median. The scaling is fixed by the
+    training rows.
+
+    Args:
+        spec: Transform of each input.
+        raw: float32 [rows, inputs], training rows, NaN where missing; no column is all NaN.
+    """
+
+    largest: Final[float] = LARGEST  # TorchScript reads no module constants
+    limit: Final[float] = LIMIT
+    is_sqrt: Tensor
+    is_ratio: Tensor
+    denominator: Tensor
+    fill: Tensor
+    floor: Tensor
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, spec: FeatureSpec, raw: np.ndarray) -> None:
+        super().__init__()
+        transforms = [entry.transform for entry in spec.features]
+        self.register_buffer("is_sqrt", torch.tensor([transform == "sqrt" for transform in transforms]))
+        self.register_buffer("is_ratio", torch.tensor([transform == "ratio" for transform in transforms]))
+        self.register_buffer("denominator", torch.tensor([spec.column(e.relative_to or e.name) for e in spec.features]))
+        median = torch.from_numpy(np.nanmedian(raw, axis=0).astype(np.float32))
+        self.register_buffer("fill", median)
+        self.register_buffer("floor", (0.01 * median.abs()).clamp_min(1e-6)[self.denominator])
+        self.register_buffer("mean", torch.zeros(len(transforms)))
+        self.register_buffer("std", torch.ones(len(transforms)))
+        transformed, _ = self.forward(torch.from_numpy(raw))
+        spread, mean = torch.std_mean(transformed.double(), dim=0)
+        self.mean.copy_(mean)
+        self.std.copy_(torch.where(spread > 0, spread, 1.0))
+
+    def forward(self, raw: Tensor) -> tuple[Tensor, Tensor]:
+        """Raw inputs as the network's own.
+
+        Args:
+            raw: float32 [n, inputs], NaN where missing.
+
+        Returns:
+            The standardised inputs and what each is relative to (1 where it is no ratio), both float32 [n, inputs].
+        """
+        values = torch.where(raw.isnan(), self.fill, raw).clamp(-self.largest, self.largest)
+        relative_to = torch.where(
+            self.is_ratio, torch.maximum(values.index_select(1, self.denominator), self.floor), 1.0
+        )
+        transformed = torch.where(self.is_sqrt, values.sign() * values.abs().sqrt(), values / relative_to)
+        return ((transformed - self.mean) / self.std).clamp(-self.limit, self.limit), relative_to
+
+    def invert(self, standardised: Tensor, relative_to: Tensor) -> Tensor:
+        """Standardised values in the inputs' own units, float32 [n, inputs], finite."""
+        transformed = standardised * self.std + self.mean
+        raw = transformed * torch.where(self.is_sqrt, transformed.abs(), relative_to)
+        return raw.clamp(-self.largest, self.largest)
+
+
+class Autoencoder(nn.Module):
+    """Encoder and decoder, each with one hidden layer of rectified units.
+
+    Args:
+        inputs: Columns.
+        hidden: Units of each hidden layer.
+        latent: Units of the bottleneck.
+    """
+
+    seen: Final[float] = SEEN
+
+    def __init__(self, inputs: int, hidden: int, latent: int) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, latent))
+        self.decoder = nn.Sequential(nn.Linear(latent, hidden), nn.ReLU(), nn.Linear(hidden, inputs))
+
+    def forward(self, standardised: Tensor) -> tuple[Tensor, Tensor]:
+        """Reconstruction [n, inputs] and latent [n, latents] of standardised inputs [n, inputs]."""
+        latent = self.encoder(standardised.clamp(-self.seen, self.seen))
+        return self.decoder(latent), latent
+
+    @torch.jit.unused
+    def denoising_error(self, rows: Tensor, mask: float, noise: float) -> Tensor:
+        """Mean squared error of reconstructing clipped rows from corrupted ones.
+
+        Corrupted: noise added, then a share of the inputs set to their mean. The random numbers are the global
+            generator's.
+        """
+        clean = rows.clamp(-self.seen, self.seen)
+        corrupted = (clean + noise * torch.randn_like(clean)) * (torch.rand_like(clean) >= mask)
+        return (self.forward(corrupted)[0] - clean).square().mean()
+
+
+class ScoringGraph(nn.Module):
+    """What an artefact holds: preprocessing, autoencoder, and the weight of each input's error.
+
+    Args:
+        preprocessing: Fitted.
+        autoencoder: Trained.
+        residuals: float32 [rows, inputs], standardised residuals of the training rows: an input whose error spreads
+            widely counts for less.
+    """
+
+    weight: Tensor
+
+    def __init__(self, preprocessing: Preprocessing, autoencoder: Autoencoder, residuals: Tensor) -> None:
+        super().__init__()
+        self.preprocessing = preprocessing
+        self.autoencoder = autoencoder
+        spread = residuals.std(dim=0).clamp_min(SMALLEST_SPREAD)
+        self.register_buffer("weight", 1 / (residuals.shape[1] * spread.square()))
+
+    def forward(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Score a batch; the outputs are those of `models.runtime.Scored`, in that order.
+
+        The score is the mean over the inputs of the squared residual in units of its spread: about 1 for an ordinary
+        row. A missing input has no residual and contributes nothing.
+
+        Args:
+            raw: float32 [n, inputs], NaN where missing.
+        """
+        standardised, relative_to = self.preprocessing(raw)
+        expected, latent = self.autoencoder(standardised)
+        residual = torch.where(raw.isnan(), 0.0, expected - standardised)
+        contributions = residual.square() * self.weight
+        reconstruction = self.preprocessing.invert(expected, relative_to)
+        return contributions.sum(dim=1), contributions, reconstruction, latent, standardised, residual

@@ -1,0 +1,83 @@
+"""A loaded artefact that scores batches.
+
+The same code for evaluation, replay and the stream, so the same log gives the same decisions.
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from models.manifest import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What the graph says of n transactions (all float32).
+
+    Attributes:
+        score: [n], reconstruction error, higher is stranger.
+        contributions: [n, inputs], each input's part of the score; rows sum to `score`.
+        reconstruction: [n, inputs], in the inputs' own units.
+        latent: [n, latents].
+        standardised: [n, inputs], the inputs as the model sees them (transformed, scaled, imputed): drift watches
+            these.
+        residual: [n, inputs], standardised reconstruction minus standardised input.
+    """
+
+    score: np.ndarray
+    contributions: np.ndarray
+    reconstruction: np.ndarray
+    latent: np.ndarray
+    standardised: np.ndarray
+    residual: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """One model in memory, ready to score. Safe to call from one thread at a time.
+
+    TorchScript stands behind this interface alone, so that a `torch.export` runtime can take its place.
+    """
+
+    manifest: Manifest
+    sha256: str
+    graph: torch.jit.ScriptModule
+
+    def score(self, inputs: np.ndarray) -> Scored:
+        """Score a batch.
+
+        Args:
+            inputs: float32 [n, inputs], raw values in the order of `manifest.inputs`, NaN where missing.
+        """
+        return run(self.graph, inputs)
+
+
+def run(graph: torch.jit.ScriptModule, inputs: np.ndarray) -> Scored:
+    """Score a batch with a graph that has no manifest yet; the arguments of `Runtime.score`."""
+    with torch.inference_mode():
+        outputs = graph(torch.from_numpy(np.ascontiguousarray(inputs, dtype=np.float32)))
+    return Scored(*(output.numpy() for output in outputs))
+
+
+@contextmanager
+def torchscript() -> Iterator[None]:
+    """Silence torch's notice that TorchScript is to be replaced; it says nothing that a user can act on."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.jit")
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"torch\.jit")
+        yield
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Run torch on one thread inside: the network is too small for more, and sums keep their order on every machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,228 @@
+"""Transactions in, a scoring graph and its manifest out. Nothing that is fitted reads a label.
+
+split        the later part of the window is held out by time
+fit          the denoising autoencoder on the earlier part, without its strangest rows
+calibrate    p-values and threshold on the held-out part
+describe     reference distributions, golden rows; labels are read here only, for the metrics in the manifest
+"""
+
+import subprocess
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import numpy as np
+import polars as pl
+import torch
+from msgspec import Meta, Struct
+from torch import Tensor
+
+from models.calibration import calibrate
+from models.data.frame import digest
+from models.evaluation import EvaluationError, baselines, metrics_of
+from models.features import FeatureSpec, SpecError, matrix, read_toml, where_and_what
+from models.manifest import Manifest, Quality
+from models.network import Autoencoder, Preprocessing, ScoringGraph
+from models.reference import golden_rows, signals
+from models.runtime import one_thread, run, torchscript
+
+FEWEST_ROWS = 2000
+LIBRARIES = ("torch", "numpy", "polars", "scikit-learn")
+ROOT = Path(__file__).parents[1]
+
+Positive = Annotated[int, Meta(ge=1)]
+Share = Annotated[float, Meta(gt=0, lt=1)]
+Progress = Callable[[int, float], None]
+
+
+class TrainingError(Exception):
+    """No model can be made of this; the message says why."""
+
+
+class TrainingConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """How to train.
+
+    Attributes:
+        seed: Same seed, data and configuration: same model.
+        epochs: Passes over the training rows.
+        batch: Rows of one step.
+        hidden: Units of each hidden layer.
+        latent: Units of the bottleneck.
+        learning_rate: Peak of the one-cycle schedule (Smith and Topin 2018).
+        mask: Share of the inputs hidden from the network in each step (Vincent et al. 2010, masking noise).
+        noise: Standard deviation of the noise added to the others, in standard deviations of the input.
+        trim: Share of rows of the largest error that each epoch leaves out, so that what is strange is not learnt.
+        held_out: Share of the window, its end, kept for calibration and metrics.
+        budget: Share of transactions that may alert; sets the threshold.
+    """
+
+    seed: Annotated[int, Meta(ge=0)] = 0
+    epochs: Positive = 20
+    batch: Positive = 512
+    hidden: Positive = 64
+    latent: Positive = 8
+    learning_rate: Annotated[float, Meta(gt=0)] = 5e-3
+    mask: Annotated[float, Meta(ge=0, lt=1)] = 0.4
+    noise: Annotated[float, Meta(ge=0)] = 0.1
+    trim: Annotated[float, Meta(ge=0, lt=1)] = 0.02
+    held_out: Share = 0.15
+    budget: Share = 0.01
+
+
+def load_config(path: Path | None = None, seed: int | None = None) -> TrainingConfig:
+    """The configuration of a TOML file's table `[training]`.
+
+    Args:
+        path: The file; it may hold the `[[input]]` entries of a feature specification too. None: the defaults.
+        seed: Taken in place of the file's, when given.
+
+    Raises:
+        SpecError: unreadable or wrong; one line that names the field.
+    """
+    table = {} if path is None else read_toml(path).get("training", {})
+    try:
+        config = msgspec.convert(table, TrainingConfig)
+    except msgspec.ValidationError as error:
+        raise SpecError(f"{path}: [training]{where_and_what(error)}") from error
+    return config if seed is None else msgspec.structs.replace(config, seed=seed)
+
+
+def train(
+    frame: pl.DataFrame,
+    spec: FeatureSpec,
+    config: TrainingConfig,
+    name: str,
+    version: str,
+    progress: Progress | None = None,
+    now: datetime | None = None,
+) -> tuple[torch.jit.ScriptModule, Manifest]:
+    """Train, calibrate and describe a model.
+
+    Args:
+        frame: The training window in the layout of `models.data.frame`, sorted by time.
+        spec: What the model reads.
+        config: How to train it.
+        name: Name of the model.
+        version: Its version.
+        progress: Called after each epoch with its number, from 1, and its mean loss.
+        now: Moment of creation. None: the clock's.
+
+    Returns:
+        The scripted graph, and the manifest that goes into the artefact with it (`models.artefact.save`).
+
+    Raises:
+        TrainingError: too few rows, or an input without any value.
+        SpecError: the frame lacks an input.
+    """
+    raw = matrix(frame, spec.inputs)
+    _check(raw, spec)
+    fitted = int(len(raw) * (1 - config.held_out))
+    with one_thread():
+        graph = fit(raw[:fitted], spec, config, progress)
+        scored = run(graph, raw)
+    latent = scored.latent.astype(np.float64)
+    manifest = Manifest(
+        name=name,
+        version=version,
+        created_at=now or datetime.now(UTC),
+        inputs=spec.inputs,
+        latent_size=config.latent,
+        trained_from=frame["event_time"][0].isoformat(),
+        trained_until=frame["event_time"][-1].isoformat(),
+        rows=len(raw),
+        data_sha256=digest(frame),
+        seed=config.seed,
+        code_version=code_version(),
+        libraries={library: metadata.version(library) for library in LIBRARIES},
+        training=msgspec.to_builtins(config),
+        metrics=_metrics(scored.score[fitted:], frame[fitted:], spec),
+        calibration=calibrate(scored.score[fitted:], config.budget),
+        signals=signals(spec.inputs, raw, scored),
+        latent_mean=latent.mean(axis=0).tolist(),
+        latent_covariance=np.cov(latent, rowvar=False, ddof=0).reshape(config.latent, config.latent).tolist(),
+        golden=golden_rows(graph, raw),
+    )
+    return graph, manifest
+
+
+def fit(
+    raw: np.ndarray, spec: FeatureSpec, config: TrainingConfig, progress: Progress | None = None
+) -> torch.jit.ScriptModule:
+    """Fit preprocessing and autoencoder.
+
+    Args:
+        raw: float32 [n, inputs], NaN where missing.
+        spec: What the columns are.
+        config: How to fit.
+        progress: As of `train`.
+    """
+    preprocessing = Preprocessing(spec, raw)
+    standardised, _ = preprocessing(torch.from_numpy(raw))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        autoencoder = Autoencoder(len(spec.features), config.hidden, config.latent)
+        _descend(autoencoder, standardised, config, progress)
+    autoencoder.requires_grad_(requires_grad=False)
+    residuals = autoencoder(standardised)[0] - standardised
+    with torchscript():
+        return torch.jit.script(ScoringGraph(preprocessing, autoencoder, residuals).eval())
+
+
+def _descend(autoencoder: Autoencoder, rows: Tensor, config: TrainingConfig, progress: Progress | None) -> None:
+    """Minimise the mean squared error between the clipped rows and their reconstruction from corrupted ones."""
+    kept_count = max(1, int(len(rows) * (1 - config.trim)))
+    steps = -(-kept_count // config.batch)
+    optimiser = torch.optim.Adam(autoencoder.parameters())
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.learning_rate, total_steps=config.epochs * steps)
+    strangeness = rows.abs().amax(dim=1)  # until there is an error to go by
+    for epoch in range(1, config.epochs + 1):
+        kept = rows[strangeness.argsort()[:kept_count]]
+        loss = 0.0
+        for batch in torch.split(kept[torch.randperm(kept_count)], config.batch):
+            error = autoencoder.denoising_error(batch, config.mask, config.noise)
+            optimiser.zero_grad()
+            error.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            schedule.step()
+            loss += error.item() / steps
+        with torch.no_grad():
+            strangeness = (autoencoder(rows)[0] - rows).square().sum(dim=1)
+        if progress is not None:
+            progress(epoch, loss)
+
+
+def _check(raw: np.ndarray, spec: FeatureSpec) -> None:
+    if len(raw) < FEWEST_ROWS:
+        raise TrainingError(f"{len(raw)} transactions are too few to train on: give at least {FEWEST_ROWS}")
+    if np.isinf(raw).any():
+        column = int(np.isinf(raw).any(axis=0).argmax())
+        raise TrainingError(f"input {spec.features[column].name} holds infinite values: leave those rows out")
+    empty = np.isnan(raw).all(axis=0)
+    if empty.any():
+        raise TrainingError(
+            f"input {spec.features[int(empty.argmax())].name} has no value in any row: take it out of the specification"
+        )
+
+
+def _metrics(scores: np.ndarray, rows: pl.DataFrame, spec: FeatureSpec) -> dict[str, Quality]:
+    """Figures on the held-out rows beside the baselines; none where the rows have no frauds."""
+    try:
+        return {"model": metrics_of(scores, rows), **baselines(rows, spec.inputs)}
+    except EvaluationError:
+        return {}
+
+
+def code_version() -> str:
+    """The commit this runs from, in a checkout; the package's version elsewhere."""
+    if (ROOT / ".git").exists():
+        command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
+        described = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - a fixed command
+        if described.returncode == 0:
+            return described.stdout.strip()
+    try:
+        return metadata.version("stream-app")
+    except metadata.PackageNotFoundError:
+        return "unversioned"

@@ -1,0 +1,64 @@
+"""A real artefact in milliseconds, with the full contract: for tests that need a model and not its quality."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from models import artefact
+from models.manifest import Calibration, GoldenRow, Input, Manifest, SignalReference, signal_layout
+from schemas.transactions import ModelRef
+
+INPUTS = [
+    Input("amount", "amount", "EUR", "reject"),
+    Input("terminal_risk_7d", "features.terminal_risk_7d", "share", "impute"),
+]
+
+
+class TinyGraph(torch.nn.Module):
+    """Scores the squared distance from a centre; the reconstruction is the centre."""
+
+    def __init__(self, centre: float) -> None:
+        super().__init__()
+        self.register_buffer("centre", torch.full((len(INPUTS),), centre))
+
+    def forward(
+        self, inputs: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        standardised = torch.nan_to_num(inputs)
+        reconstruction = self.centre.expand_as(standardised)
+        residual = reconstruction - standardised
+        contributions = residual * residual
+        score = contributions.sum(dim=1)
+        return score, contributions, reconstruction, score.unsqueeze(1), standardised, residual
+
+
+def tiny_model(path: Path, version: str, centre: float = 0.0, golden_error: float = 0.0) -> ModelRef:
+    """Write a model whose scores depend on `centre`; `golden_error` makes its golden row a lie."""
+    signals = [
+        SignalReference(name, mean=0.0, std=1.0, tail=3.0, edges=[-1.0, 0.0, 1.0], shares=[0.25] * 4)
+        for name in signal_layout(INPUTS, latent_size=1)
+    ]
+    manifest = Manifest(
+        name="tiny",
+        version=version,
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+        inputs=INPUTS,
+        latent_size=1,
+        trained_from="2026-01-01",
+        trained_until="2026-01-02",
+        rows=1,
+        data_sha256="0" * 64,
+        seed=0,
+        code_version="test",
+        libraries={},
+        training={},
+        metrics={},
+        calibration=Calibration(0.01, 10.0, [0.0, 10.0, 20.0], [1.0, 0.01, 0.001]),
+        signals=signals,
+        latent_mean=[0.0],
+        latent_covariance=[[1.0]],
+        golden=[GoldenRow([3.0, 4.0], (3.0 - centre) ** 2 + (4.0 - centre) ** 2 + golden_error)],
+    )
+    sha256 = artefact.save(path, torch.jit.script(TinyGraph(centre)), manifest)
+    return ModelRef("tiny", version, sha256)

@@ -1,0 +1,67 @@
+"""Events say what the frame says, in the contract's words, and nothing of the labels."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import polars as pl
+
+from models.data.drift import Drift, DriftKind
+from models.data.events import CHUNK_ROWS, encode, labels
+from models.data.frame import FEATURES
+from schemas.transactions import Label, Transaction
+
+
+def test_an_event_has_the_shape_of_the_design(week: pl.DataFrame) -> None:
+    row = week.row(0, named=True)
+    key, value, at_ms = next(encode(week))
+    assert json.loads(value) == {
+        "transaction_id": row["transaction_id"],
+        "event_time": row["event_time"].strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "customer_id": row["customer_id"],
+        "terminal_id": row["terminal_id"],
+        "amount": row["amount"],
+        "currency": "EUR",
+        "features": {name: row[name] for name in FEATURES},
+    }
+    assert key == row["customer_id"].encode()
+    assert at_ms == round(row["event_time"].timestamp() * 1000)
+    assert b'"during_weekend":0.0' in value  # a float, for readers that tell the two apart
+
+
+def test_every_row_becomes_one_event_that_the_contract_accepts_with_its_values(week: pl.DataFrame) -> None:
+    events = [msgspec.json.decode(value, type=Transaction) for _, value, _ in encode(week)]
+    assert len(events) == week.height > CHUNK_ROWS
+    assert [event.transaction_id for event in events] == week["transaction_id"].to_list()
+    assert [event.event_time for event in events] == week["event_time"].to_list()
+    assert [event.amount for event in events] == week["amount"].to_list()
+    for name in FEATURES:
+        assert [event.features[name] for event in events] == week[name].to_list()
+
+
+def test_labels_are_never_in_an_event(week: pl.DataFrame) -> None:
+    assert not any(b"fraud" in value or b"scenario" in value for _, value, _ in encode(week))
+
+
+def test_a_missing_feature_is_left_out_and_the_others_stay(week: pl.DataFrame) -> None:
+    at = datetime(2024, 3, 5, tzinfo=UTC)
+    holed = Drift(DriftKind.FEATURE_PARTLY_MISSING, at, "terminal_risk_7d").apply(week)
+    events = [json.loads(value)["features"] for _, value, _ in encode(holed)]
+    assert ["terminal_risk_7d" not in features for features in events] == holed["terminal_risk_7d"].is_nan().to_list()
+    assert {len(features) for features in events} == {len(FEATURES), len(FEATURES) - 1}
+
+
+def test_fractions_of_a_second_are_kept(week: pl.DataFrame) -> None:
+    moment = datetime(2024, 3, 4, 1, 2, 3, 45_600, tzinfo=UTC)
+    frame = week.head(1).with_columns(event_time=pl.lit(moment).cast(pl.Datetime("us", "UTC")))
+    _, value, at_ms = next(encode(frame))
+    assert msgspec.json.decode(value, type=Transaction).event_time == moment
+    assert at_ms % 1000 == 45
+
+
+def test_labels_come_a_week_after_the_transaction_with_the_scenario_of_a_fraud(week: pl.DataFrame) -> None:
+    told = list(labels(week))
+    assert [label.fraud for label in told] == week["fraud"].to_list()
+    assert [label.scenario for label in told] == [scenario or None for scenario in week["fraud_scenario"]]
+    assert told[0] == Label(week["transaction_id"][0], False, week["event_time"][0] + timedelta(days=7))
+    assert next(labels(week, timedelta(0))).labelled_at == week["event_time"][0]

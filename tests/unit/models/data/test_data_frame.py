@@ -1,0 +1,135 @@
+"""Parquet files become one layout, or one line that says what is wrong with them."""
+
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from models.data.frame import FEATURES, HANDBOOK, LAYOUT, DataError, digest, read, write
+
+DESIGN_NAMES = {
+    "CUSTOMER_ID_NB_TX_1DAY_WINDOW": "customer_nb_tx_1d",
+    "CUSTOMER_ID_AVG_AMOUNT_7DAY_WINDOW": "customer_avg_amount_7d",
+    "TERMINAL_ID_RISK_30DAY_WINDOW": "terminal_risk_30d",
+    "TX_DURING_NIGHT": "during_night",
+}
+
+
+def test_the_benchmark_is_read_row_by_row_under_the_names_of_the_design(benchmark_file: Path) -> None:
+    frame = read(benchmark_file)
+    raw = pl.read_parquet(benchmark_file).sort("TX_DATETIME", pl.col("TRANSACTION_ID").cast(pl.String))
+    assert frame.schema == pl.Schema(LAYOUT)
+    assert frame["transaction_id"].to_list() == raw["TRANSACTION_ID"].cast(pl.String).to_list()
+    assert frame["amount"].equals(raw["TX_AMOUNT"], check_names=False)
+    assert frame["fraud"].sum() == raw["TX_FRAUD"].sum()
+    for theirs, ours in DESIGN_NAMES.items():
+        assert frame[ours].equals(raw[theirs].cast(pl.Float64), check_names=False)
+    assert set(HANDBOOK.values()) == set(raw.columns)
+
+
+def test_both_days_of_a_range_are_in_it(benchmark_file: Path) -> None:
+    frame = read(benchmark_file, since=date(2018, 7, 25), until=date(2018, 7, 31))
+    days = frame["event_time"].dt.date().unique().sort().to_list()
+    assert days == [date(2018, 7, day) for day in range(25, 32)]
+    whole = read(benchmark_file)
+    assert (
+        frame.height + read(benchmark_file, until=date(2018, 7, 24)).height
+        == whole.filter(pl.col("event_time").dt.date() <= date(2018, 7, 31)).height
+    )
+
+
+def test_what_is_written_is_read_back_the_same(week: pl.DataFrame, tmp_path: Path) -> None:
+    write(week, tmp_path / "new" / "week.parquet")
+    assert read(tmp_path / "new" / "week.parquet").equals(week)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["week.parquet"]
+
+
+def test_rows_come_out_in_the_order_of_time_whatever_the_file_has(week: pl.DataFrame, tmp_path: Path) -> None:
+    week.sample(fraction=1, shuffle=True, seed=1).write_parquet(tmp_path / "shuffled.parquet")
+    assert read(tmp_path / "shuffled.parquet").equals(week)
+
+
+def test_a_missing_feature_is_nan_and_further_columns_are_ignored(week: pl.DataFrame, tmp_path: Path) -> None:
+    holed = week.with_columns(
+        pl.when(pl.int_range(pl.len()) == 0).then(None).otherwise(pl.col("terminal_risk_7d")).name.keep(), colour=1
+    )
+    holed.write_parquet(tmp_path / "holed.parquet")
+    frame = read(tmp_path / "holed.parquet")
+    assert frame.columns == list(LAYOUT)
+    assert frame["terminal_risk_7d"].is_nan().to_list() == [True] + [False] * (week.height - 1)
+
+
+def test_a_time_in_another_zone_is_the_same_moment(week: pl.DataFrame, tmp_path: Path) -> None:
+    week.with_columns(pl.col("event_time").dt.convert_time_zone("Asia/Tokyo")).write_parquet(tmp_path / "tokyo.parquet")
+    assert read(tmp_path / "tokyo.parquet").equals(week)
+
+
+def test_a_missing_file_is_named_with_what_makes_one(tmp_path: Path) -> None:
+    _refused(tmp_path / "nothing.parquet", "no data file at", "stream-app simulate")
+
+
+def test_a_file_that_is_not_parquet_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("amount,fraud\n1,0\n")
+    _refused(tmp_path / "data.csv", "is not a readable parquet file")
+
+
+def test_a_truncated_file_is_named(week: pl.DataFrame, tmp_path: Path) -> None:
+    write(week, tmp_path / "whole.parquet")
+    (tmp_path / "half.parquet").write_bytes((tmp_path / "whole.parquet").read_bytes()[:-1000])
+    _refused(tmp_path / "half.parquet", "is not a readable parquet file")
+
+
+def test_missing_columns_are_named_in_the_files_own_words(
+    week: pl.DataFrame, benchmark_file: Path, tmp_path: Path
+) -> None:
+    week.drop("amount", "fraud").write_parquet(tmp_path / "own.parquet")
+    _refused(tmp_path / "own.parquet", "lacks the columns amount, fraud")
+    pl.read_parquet(benchmark_file).drop("TX_AMOUNT").write_parquet(tmp_path / "theirs.parquet")
+    _refused(tmp_path / "theirs.parquet", "lacks the columns TX_AMOUNT")
+
+
+def test_values_that_must_be_there_are_asked_for_by_column(week: pl.DataFrame, tmp_path: Path) -> None:
+    first = pl.int_range(pl.len()) == 0
+    week.with_columns(
+        amount=pl.when(first).then(float("nan")).otherwise("amount"),
+        customer_id=pl.when(first).then(None).otherwise("customer_id"),
+    ).write_parquet(tmp_path / "holed.parquet")
+    _refused(tmp_path / "holed.parquet", "rows without a value in customer_id, amount")
+
+
+def test_a_column_of_another_type_is_one_line(week: pl.DataFrame, tmp_path: Path) -> None:
+    week.with_columns(amount=pl.lit("much")).write_parquet(tmp_path / "words.parquet")
+    _refused(tmp_path / "words.parquet", "values of the wrong type", "much")
+
+
+def test_a_range_without_transactions_says_which_days_there_are(benchmark_file: Path) -> None:
+    with pytest.raises(DataError, match=r"from 2019-01-01 to 2019-01-31: it holds 2018-07-11 to 2018-08-14$"):
+        read(benchmark_file, since=date(2019, 1, 1), until=date(2019, 1, 31))
+
+
+def test_a_file_without_rows_is_refused(week: pl.DataFrame, tmp_path: Path) -> None:
+    week.clear().write_parquet(tmp_path / "empty.parquet")
+    _refused(tmp_path / "empty.parquet", "holds no transactions")
+
+
+def test_the_digest_is_of_the_rows_and_not_of_the_file(week: pl.DataFrame, tmp_path: Path) -> None:
+    week.write_parquet(tmp_path / "other.parquet", compression="gzip", row_group_size=100)
+    assert digest(read(tmp_path / "other.parquet")) == digest(week)
+
+
+@pytest.mark.parametrize("column", ["transaction_id", "event_time", "amount", *FEATURES[:3], "fraud", "fraud_scenario"])
+def test_the_digest_changes_with_any_value(week: pl.DataFrame, column: str) -> None:
+    swapped = week.with_columns(week[column].gather([1, 0, *range(2, week.height)]))
+    twisted = week.with_columns(week[column].reverse())
+    assert digest(twisted) != digest(week)
+    assert (digest(swapped) == digest(week)) == swapped.equals(week)
+
+
+def _refused(path: Path, *parts: str) -> None:
+    with pytest.raises(DataError) as caught:
+        read(path)
+    line = str(caught.value)
+    assert "\n" not in line
+    assert str(path) in line
+    assert all(part in line for part in parts), line

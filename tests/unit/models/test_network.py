@@ -1,0 +1,148 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+
+from models.data.frame import FEATURES
+from models.features import Feature, FeatureSpec, matrix
+from models.network import Preprocessing
+from models.runtime import Runtime
+from models.training import TrainingConfig, fit
+
+COLUMNS = 1 + len(FEATURES)
+RATIO_SPEC = FeatureSpec(
+    (
+        Feature("amount", "amount", "EUR", "reject", "ratio", "usual"),
+        Feature("usual", "features.usual", "EUR", "impute"),
+        Feature("count", "features.count", "1", "impute", "sqrt"),
+    )
+)
+
+
+def any_rows(**elements: object) -> st.SearchStrategy:
+    shapes = array_shapes(min_dims=2, max_dims=2, min_side=COLUMNS, max_side=COLUMNS)
+    return arrays(np.float32, shapes, elements=st.floats(width=32, allow_nan=True, **elements))
+
+
+@given(rows=any_rows(allow_infinity=True))
+@settings(deadline=None, max_examples=100)
+def test_no_row_whatever_gets_an_output_that_is_not_finite(runtime: Runtime, rows: np.ndarray):
+    scored = runtime.score(rows)
+    for name in type(scored).__slots__:
+        assert np.isfinite(getattr(scored, name)).all(), name
+
+
+@given(rows=any_rows(allow_infinity=False))
+@settings(deadline=None, max_examples=50)
+def test_contributions_are_not_negative_and_sum_to_the_score(runtime: Runtime, rows: np.ndarray):
+    scored = runtime.score(rows)
+    assert (scored.contributions >= 0).all()
+    np.testing.assert_allclose(scored.contributions.sum(axis=1), scored.score, rtol=1e-5)
+
+
+@pytest.mark.parametrize("column", range(COLUMNS), ids=["amount", *FEATURES])
+@pytest.mark.parametrize("value", [1e4, 1e9, 1e30, 3.4e38, -1e9, -3.4e38])
+def test_one_input_far_out_of_range_is_an_anomaly_and_its_own_reason(runtime: Runtime, week, column, value):
+    rows = matrix(week[:50], runtime.manifest.inputs)
+    rows[:, column] = value
+    scored = runtime.score(rows)
+    denominator = [entry.name for entry in runtime.manifest.inputs].index("customer_avg_amount_30d")
+    assert (scored.score > runtime.manifest.calibration.threshold).all()
+    if column != denominator:
+        assert (scored.contributions.argmax(axis=1) == column).all()
+
+
+@pytest.mark.parametrize("name", ["amount", "customer_nb_tx_7d", "terminal_risk_7d"])
+def test_what_is_expected_does_not_follow_an_outlier_however_far_it_is(runtime: Runtime, week, name):
+    column = [entry.name for entry in runtime.manifest.inputs].index(name)
+    rows = np.repeat(matrix(week[:1], runtime.manifest.inputs), 3, axis=0)
+    rows[:, column] = [1e5, 1e7, 1e30]
+    reconstruction = runtime.score(rows).reconstruction
+    np.testing.assert_allclose(reconstruction, reconstruction[:1].repeat(3, axis=0), rtol=1e-5, atol=1e-4)
+
+
+def test_a_score_does_not_depend_on_the_batch_that_the_row_is_in(runtime: Runtime, week):
+    rows = matrix(week[:1024], runtime.manifest.inputs)
+    rows[::7, 3] = np.nan
+    together = runtime.score(rows).score
+    for size in (1, 3, 64, 1000):
+        apart = np.concatenate([runtime.score(rows[i : i + size]).score for i in range(0, len(rows), size)])
+        np.testing.assert_allclose(apart, together, rtol=1e-5)
+    backwards = runtime.score(rows[::-1]).score[::-1]
+    np.testing.assert_allclose(backwards, together, rtol=1e-5)
+
+
+def test_an_empty_batch_has_empty_outputs(runtime: Runtime):
+    assert runtime.score(np.empty((0, COLUMNS), dtype=np.float32)).score.shape == (0,)
+
+
+def test_a_missing_input_contributes_nothing_and_the_others_still_do(runtime: Runtime, week):
+    rows = matrix(week[:200], runtime.manifest.inputs)
+    rows[:, 4] = np.nan
+    scored = runtime.score(rows)
+    assert (scored.contributions[:, 4] == 0).all()
+    assert (scored.residual[:, 4] == 0).all()
+    assert (scored.score > 0).all()
+
+
+def test_what_is_expected_is_in_the_inputs_own_units(runtime: Runtime, week):
+    rows = matrix(week, runtime.manifest.inputs)
+    scored = runtime.score(rows)
+    for column, entry in enumerate(runtime.manifest.inputs):
+        if entry.name.startswith(("customer_nb", "customer_avg")):
+            assert np.corrcoef(rows[:, column], scored.reconstruction[:, column])[0, 1] > 0.8, entry.name
+
+
+def test_the_amount_expected_follows_what_the_customer_usually_spends(runtime: Runtime, week):
+    """200 is no surprise from one who spends 200; from one who spends 20 it is, and about 20 are expected."""
+    names = [entry.name for entry in runtime.manifest.inputs]
+    row = np.median(matrix(week, runtime.manifest.inputs), axis=0)
+    averages = [names.index(f"customer_avg_amount_{days}d") for days in (1, 7, 30)]
+    big, small = row.copy(), row.copy()
+    big[averages], small[averages] = 80.0, 20.0
+    big[0] = small[0] = 90.0
+    scored = runtime.score(np.stack([big, small]))
+    assert scored.contributions[1, 0] > 10 * scored.contributions[0, 0]
+    assert scored.reconstruction[1, 0] < 60
+
+
+def rows_for_ratio() -> np.ndarray:
+    rng = np.random.default_rng(0)
+    usual = rng.uniform(10, 90, 3000)
+    rows = np.stack([usual * rng.normal(1, 0.3, 3000), usual, rng.poisson(5, 3000)], axis=1)
+    return rows.astype(np.float32)
+
+
+def test_preprocessing_standardises_what_it_transforms_and_inverts_it():
+    rows = rows_for_ratio()
+    preprocessing = Preprocessing(RATIO_SPEC, rows)
+    standardised, relative_to = preprocessing(torch.from_numpy(rows))
+    np.testing.assert_allclose(standardised.mean(0), 0, atol=1e-4)
+    np.testing.assert_allclose(standardised.std(0), 1, atol=1e-3)
+    expected = np.sqrt(rows[:, 2])
+    np.testing.assert_allclose(standardised[:, 2], (expected - expected.mean()) / expected.std(ddof=1), atol=1e-4)
+    ratio = rows[:, 0] / rows[:, 1]
+    np.testing.assert_allclose(standardised[:, 0], (ratio - ratio.mean()) / ratio.std(ddof=1), atol=1e-3)
+    np.testing.assert_allclose(preprocessing.invert(standardised, relative_to), rows, rtol=1e-3, atol=1e-3)
+
+
+def test_a_ratio_to_nothing_or_to_a_missing_value_is_one_to_a_floor_or_to_the_median():
+    rows = rows_for_ratio()
+    preprocessing = Preprocessing(RATIO_SPEC, rows)
+    median = float(np.median(rows[:, 1]))
+    probes = torch.tensor([[30.0, float("nan"), 5.0], [30.0, 0.0, 5.0], [30.0, -5.0, 5.0]])
+    _, relative_to = preprocessing(probes)
+    np.testing.assert_allclose(relative_to[:, 0], [median, 0.01 * median, 0.01 * median], rtol=1e-5)
+
+
+def test_an_input_that_never_varied_in_training_scores_when_it_does():
+    rows = rows_for_ratio()
+    rows[:, 2] = 4.0
+    graph = fit(rows, RATIO_SPEC, TrainingConfig(epochs=2))
+    changed = rows[:1].copy()
+    changed[0, 2] = 400.0
+    score = [float(graph(torch.from_numpy(row))[0]) for row in (rows[:1], changed)]
+    assert np.isfinite(score).all()
+    assert score[1] > score[0] + 10
