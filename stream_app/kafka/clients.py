@@ -1,0 +1,244 @@
+"""Every Kafka client is made here: tuned defaults, then `[kafka]` and secrets, then what its user depends on.
+
+What goes wrong with a cluster leaves as one of
+
+    BrokerError                 the message is one line: what, and what to do
+    |-- BrokerUnavailable       nobody answers
+    |-- BrokerNotStarted        the embedded one did not come up
+    |-- NotAuthorised           it answers, and refuses
+    |-- TopicMissing            declared but not there
+    `-- TopicConflict           there, but not as declared
+"""
+
+import json
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+
+from stream_app.settings import Settings, SettingsError
+
+PROBE_S = 1.0
+RECORD_BYTES = 16 * 1024 * 1024  # the largest dead letter: `max.message.bytes` of its topic
+
+Client = TypeVar("Client", Consumer, Producer, AdminClient)
+
+_log = logging.getLogger("stream_app.librdkafka")
+
+_UNAUTHORISED = {
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    KafkaError._AUTHENTICATION,
+    KafkaError._SSL,
+}
+_UNREACHABLE = {
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._TRANSPORT,
+    KafkaError._RESOLVE,
+    KafkaError._TIMED_OUT,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.BROKER_NOT_AVAILABLE,
+}
+_ABSENT = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
+
+
+class BrokerError(Exception):
+    """Kafka cannot do what was asked; the message says what and what to do, for users."""
+
+
+class BrokerUnavailable(BrokerError):  # noqa: N818 - named after the state of the world
+    """Nobody answers at the address that the settings give."""
+
+
+class BrokerNotStarted(BrokerError):  # noqa: N818
+    """The embedded broker did not come up."""
+
+
+class NotAuthorised(BrokerError):  # noqa: N818
+    """The cluster answers, and refuses these credentials or this operation."""
+
+
+class TopicMissing(BrokerError):  # noqa: N818
+    """A topic that must be there is not."""
+
+
+class TopicConflict(BrokerError):  # noqa: N818
+    """A topic is there, but not as the product needs it."""
+
+
+class _OnceInAWhile(logging.Filter):
+    """The client says the same line at each attempt to connect, several times a second: now and then is enough."""
+
+    SILENCE_S = 30.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        line, _, _ = record.getMessage().partition(" (after ")
+        now = time.monotonic()
+        if now - self._said.get(line, -self.SILENCE_S) < self.SILENCE_S:
+            return False
+        if len(self._said) > 1000:  # client names are in the lines
+            self._said.clear()
+        self._said[line] = now
+        return True
+
+
+_log.addFilter(_OnceInAWhile())
+
+
+def consumer(settings: Settings, group: str | None, **properties: Any) -> Consumer:
+    """A consumer that reads committed records only, commits nothing by itself, and holds bounded memory.
+
+    Args:
+        settings: Where the cluster is, and what is passed through.
+        group: The consumer group; None for a reader that assigns itself partitions and commits nothing.
+        properties: librdkafka's; they win over everything.
+
+    Raises:
+        SettingsError: librdkafka does not take a property.
+    """
+    tuned = {
+        # librdkafka wants a name even of those who never join; under the app's prefix, so that access lists match
+        "group.id": group or f"{settings.app_id}-reader-{uuid.uuid4().hex[:12]}",
+        "isolation.level": "read_committed",
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "earliest",
+        "fetch.queue.backoff.ms": 5,  # the default stops fetching for a whole second once the local queue is full
+        "fetch.error.backoff.ms": 100,
+        "queued.max.messages.kbytes": settings.buffer_max_mb * 1024,
+        "fetch.message.max.bytes": 4 * 1024 * 1024,
+        "fetch.max.bytes": 32 * 1024 * 1024,
+    }
+    return _made(Consumer, settings, tuned, properties)
+
+
+def producer(settings: Settings, **properties: Any) -> Producer:
+    """An idempotent producer with lz4, Java's partitioner, and bounded memory.
+
+    Args:
+        settings: Where the cluster is, and what is passed through.
+        properties: librdkafka's; they win over everything.
+
+    Raises:
+        SettingsError: librdkafka does not take a property.
+    """
+    tuned = {
+        "enable.idempotence": True,
+        "compression.type": "lz4",
+        "linger.ms": 5,
+        "partitioner": "murmur2_random",  # a key goes where Java producers send it
+        "message.max.bytes": RECORD_BYTES,
+        "queue.buffering.max.kbytes": settings.buffer_max_mb * 1024,
+        "queue.buffering.max.messages": 0,  # bytes are the bound
+    }
+    return _made(Producer, settings, tuned, properties)
+
+
+def admin(settings: Settings) -> AdminClient:
+    """A client for topics and metadata.
+
+    Raises:
+        SettingsError: librdkafka does not take a property.
+    """
+    return _made(AdminClient, settings, {}, {})
+
+
+def wait_for_broker(settings: Settings, timeout_s: float | None, say: Callable[[str], None]) -> None:
+    """Return once the cluster has answered a metadata request.
+
+    Args:
+        settings: Where the cluster is.
+        timeout_s: How long to wait for it; None waits for ever.
+        say: Takes one line when the first try failed, and one when it is there after all.
+
+    Raises:
+        BrokerUnavailable: nobody answered in time.
+        NotAuthorised: it answered, and refused: waiting longer would not help.
+    """
+    client = admin(settings)
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    waited = False
+    while True:
+        left = PROBE_S if deadline is None else min(PROBE_S, deadline - time.monotonic())
+        try:
+            client.list_topics(timeout=max(left, 0.05))
+        except KafkaException as exception:
+            trouble = explain(exception, settings)
+            if not isinstance(trouble, BrokerUnavailable) or (deadline is not None and time.monotonic() >= deadline):
+                raise trouble from exception
+        else:
+            if waited:
+                say(f"Kafka answers at {settings.bootstrap_servers}")
+            return
+        finally:
+            client.poll(0)  # hands librdkafka's log lines to `logging`
+        if not waited:
+            say(f"waiting for Kafka at {settings.bootstrap_servers}: set KAFKA_BOOTSTRAP_SERVERS if it is elsewhere")
+            waited = True
+
+
+def explain(exception: KafkaException, settings: Settings, about: str = "") -> BrokerError:
+    """What a librdkafka error means to a person.
+
+    Args:
+        exception: As the client raised it.
+        settings: Where it was connected to.
+        about: The topic or group that it concerns, where there is one.
+
+    Returns:
+        The exception to raise instead.
+    """
+    error = exception.args[0]
+    where = settings.bootstrap_servers
+    subject = f" ({about})" if about else ""
+    if error.code() in _UNAUTHORISED:
+        return NotAuthorised(f"Kafka at {where} refuses{subject}: {error.str()}; check [kafka] and the secrets")
+    if error.code() in _UNREACHABLE:
+        return BrokerUnavailable(
+            f"no Kafka answers at {where}{subject}: start one with `stream-app broker`, or set KAFKA_BOOTSTRAP_SERVERS"
+        )
+    if error.code() in _ABSENT:
+        return TopicMissing(f"topic {about or 'asked for'} does not exist at {where}: `stream-app doctor` creates it")
+    return BrokerError(f"Kafka at {where} answers{subject}: {error.str()}")
+
+
+def _made(kind: Callable[..., Client], settings: Settings, tuned: dict[str, Any], properties: dict[str, Any]) -> Client:
+    common = {
+        "bootstrap.servers": settings.bootstrap_servers,
+        "client.id": settings.app_id,
+        "reconnect.backoff.ms": 50,
+        "reconnect.backoff.max.ms": 1000,  # a broker that comes back is used within a second
+        "socket.keepalive.enable": True,
+        "log.connection.close": False,  # idle connections that a broker closes are no news
+    }
+    passed_through = {**settings.kafka, **_secrets(settings)}
+    try:
+        return kind({**common, **tuned, **passed_through, **properties}, logger=_log)
+    except KafkaException as exception:
+        raise SettingsError(f"[kafka]: librdkafka says {exception.args[0].str()}") from exception
+
+
+def _secrets(settings: Settings) -> dict[str, Any]:
+    path = settings.kafka_secrets_file
+    if path is None:
+        return {}
+    try:
+        secrets = json.loads(path.read_bytes())
+    except OSError as error:
+        raise SettingsError(f"kafka_secrets_file: {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise SettingsError(f"kafka_secrets_file: {path} is not JSON") from error
+    if not isinstance(secrets, dict):
+        raise SettingsError(f"kafka_secrets_file: {path} must hold one JSON object of librdkafka properties")
+    return secrets

@@ -1,0 +1,207 @@
+"""A topic as a log: read to the end that it has now, or followed as it grows. No group; committed records only.
+
+Ends are positions, not offsets of records: transaction markers and aborted records take offsets that no reader is
+ever handed.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Self
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from schemas.topics import Topic
+from stream_app.kafka import clients
+from stream_app.kafka.clients import BrokerUnavailable, explain
+from stream_app.kafka.topics import name
+from stream_app.settings import Settings
+
+Place = tuple[str, int]
+ANSWER_S = 10.0
+SILENCE_S = 30.0
+POLL_S = 0.05
+RETRY_S = 0.05
+CHUNK = 1000
+# What a client reports while it looks for a broker that is coming back; it goes on by itself
+_PASSING = {
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._TRANSPORT,
+    KafkaError._RESOLVE,
+    KafkaError._TIMED_OUT,
+}
+# What a broker answers while a partition that it is asked for is being created, or changes its leader
+_MOVING = {
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.OFFSET_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+}
+
+
+class Tail:
+    """Follows topics from a point in time on, in the order of each partition.
+
+    Args:
+        settings: Where the cluster is.
+        topics: What to follow.
+        since: Records with this timestamp or a later one; None: from the beginning.
+
+    Attributes:
+        ends: Topic and partition -> the end when this was opened, where there is something to read before it.
+
+    Raises:
+        BrokerUnavailable, NotAuthorised: the cluster does not answer, or refuses.
+        TopicMissing: one of the topics is not there.
+    """
+
+    def __init__(self, settings: Settings, topics: Sequence[Topic], since: datetime | None = None) -> None:
+        self._settings = settings
+        self._names = [name(settings, topic) for topic in topics]
+        self._consumer = clients.consumer(settings, None, **{"enable.partition.eof": True})
+        try:
+            starts, self.ends = _range(self._consumer, settings, self._names, since)
+            self._consumer.assign(starts)
+        except BaseException as exception:
+            self._consumer.close()
+            if isinstance(exception, KafkaException):
+                raise explain(exception, settings, ", ".join(self._names)) from exception
+            raise
+        self._behind = set(self.ends)
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether everything that was committed when this was opened has been handed out."""
+        return not self._behind
+
+    def poll(self, timeout_s: float, limit: int = CHUNK) -> list[Message]:
+        """What has come. A broker that is away is waited for in silence: nothing comes, and nothing is skipped.
+
+        Args:
+            timeout_s: How long to wait for `limit` records.
+            limit: At most so many.
+
+        Returns:
+            Records, no errors among them; empty if none came in time.
+
+        Raises:
+            TopicMissing, NotAuthorised, BrokerError: waiting will not help.
+        """
+        try:
+            messages = self._consumer.consume(limit, timeout_s)
+            return [message for message in messages if self._is_record(message)]
+        except KafkaException as exception:
+            raise explain(exception, self._settings, ", ".join(self._names)) from exception
+
+    def close(self) -> None:
+        """Let the connections go."""
+        self._consumer.close()
+
+    def __enter__(self) -> Self:
+        """The tail itself."""
+        return self
+
+    def __exit__(self, _k: type[BaseException] | None, _e: BaseException | None, _t: TracebackType | None) -> None:
+        """Close it."""
+        self.close()
+
+    def _is_record(self, message: Message) -> bool:
+        error = message.error()
+        if self._behind:
+            self._note(message)
+        if error is None:
+            return True
+        if error.code() != KafkaError._PARTITION_EOF and error.code() not in _PASSING and not error.retriable():
+            raise KafkaException(error)
+        return False
+
+    def _note(self, message: Message) -> None:
+        """Reached with its last record or, where markers or aborted records are last, when the client says so."""
+        place, error = _place(message), message.error()
+        if place not in self._behind:
+            return
+        if error.code() == KafkaError._PARTITION_EOF if error else _offset(message) + 1 >= self.ends[place]:
+            self._behind.discard(place)
+
+
+def read_to_end(settings: Settings, topic: Topic, start: datetime | None = None) -> Iterator[Message]:
+    """Every committed record up to the end that the topic has when the iteration starts, in order within a partition.
+
+    Open transactions are not waited for: the end is the last stable offset.
+
+    Args:
+        settings: Where the cluster is.
+        topic: What to read.
+        start: Leave out records with an earlier timestamp.
+
+    Yields:
+        Records.
+
+    Raises:
+        BrokerUnavailable: nobody answers, or nothing came for `SILENCE_S` and the end is not reached.
+        NotAuthorised, TopicMissing: see `Tail`.
+    """
+    with Tail(settings, [topic], start) as tail:
+        heard = time.monotonic()
+        while not tail.caught_up:
+            messages = tail.poll(POLL_S)
+            now = time.monotonic()
+            heard = now if messages else heard
+            if now - heard > SILENCE_S:
+                raise BrokerUnavailable(
+                    f"Kafka at {settings.bootstrap_servers} fell silent while {name(settings, topic)} was read: "
+                    "look at the broker, and try again"
+                )
+            yield from (m for m in messages if _offset(m) < tail.ends.get(_place(m), 0))
+
+
+def _place(message: Message) -> Place:
+    return message.topic() or "", message.partition() or 0  # the stubs allow None, for messages not yet sent
+
+
+def _offset(message: Message) -> int:
+    return message.offset() or 0
+
+
+def _range(
+    consumer: Consumer, settings: Settings, names: Sequence[str], since: datetime | None
+) -> tuple[list[TopicPartition], dict[Place, int]]:
+    """Where to start in each partition, and the end of those that have something between."""
+    starts: list[TopicPartition] = []
+    ends: dict[Place, int] = {}
+    for topic in names:
+        found = consumer.list_topics(topic, timeout=ANSWER_S).topics[topic]
+        if found.error is not None:
+            raise explain(KafkaException(found.error), settings, topic)
+        for partition in sorted(found.partitions):
+            place = TopicPartition(topic, partition)
+            low, high = _watermarks(consumer, place)
+            # The end is asked for first: what arrives in between is after it, and so is its place in time
+            place.offset = low if since is None else _offset_at(consumer, place, since, high)
+            starts.append(place)
+            if place.offset < high:
+                ends[topic, partition] = high
+    return starts, ends
+
+
+def _watermarks(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
+    """First offset and end. A partition that was just created, or whose leader has just moved, is asked again."""
+    deadline = time.monotonic() + ANSWER_S
+    while True:
+        try:
+            low, high = consumer.get_watermark_offsets(place, timeout=ANSWER_S)
+        except KafkaException as exception:
+            if exception.args[0].code() not in _MOVING or time.monotonic() > deadline:
+                raise
+            time.sleep(RETRY_S)
+        else:
+            return low, high
+
+
+def _offset_at(consumer: Consumer, place: TopicPartition, since: datetime, high: int) -> int:
+    asked = TopicPartition(place.topic, place.partition, int(since.timestamp() * 1000))
+    (answer,) = consumer.offsets_for_times([asked], timeout=ANSWER_S)
+    if answer.error is not None:
+        raise KafkaException(answer.error)
+    return high if answer.offset < 0 else int(answer.offset)

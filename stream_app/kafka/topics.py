@@ -1,0 +1,141 @@
+"""Topics, from their declarations in `schemas.topics`: created where they are missing, refused where they contradict.
+
+Safe when several workers and commands do it at once: whoever comes second finds the topic there and checks it.
+"""
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType  # type: ignore[attr-defined]
+
+from schemas.topics import ALL, FOREVER, Topic
+from stream_app.kafka import clients
+from stream_app.kafka.clients import BrokerError, TopicConflict, explain
+from stream_app.settings import Settings
+
+ANSWER_S = 10.0
+PATIENCE_S = 30.0
+POLL_S = 0.05
+KEPT_FOREVER = -1
+
+
+def name(settings: Settings, topic: Topic) -> str:
+    """The topic's name on this cluster, prefix included."""
+    return f"{settings.topic_prefix}{topic.name}"
+
+
+def ensure(settings: Settings, topics: Iterable[Topic] = ALL) -> None:
+    """Create what is missing, and return once every topic can be used.
+
+    Args:
+        settings: Prefix, partitions, replication factor, and where the cluster is.
+        topics: Which ones.
+
+    Raises:
+        TopicConflict: one is there that the product cannot work with; all such are named, with what to change.
+        BrokerUnavailable, NotAuthorised: see `clients`.
+    """
+    wanted = {name(settings, topic): topic for topic in topics}
+    client = clients.admin(settings)
+    try:
+        there = client.list_topics(timeout=ANSWER_S).topics
+        missing = {full: topic for full, topic in wanted.items() if full not in there}
+        _create(client, settings, missing)
+        _await_leaders(client, set(missing), settings)
+        # All of them: what was missing may since have been created by somebody else, and otherwise
+        conflicts = _conflicts(client, wanted)
+    except KafkaException as exception:
+        raise explain(exception, settings, "topics") from exception
+    if conflicts:
+        raise TopicConflict("; ".join(conflicts))
+
+
+def _create(client: AdminClient, settings: Settings, missing: dict[str, Topic]) -> None:
+    if not missing:
+        return
+    orders = [
+        NewTopic(
+            full,
+            num_partitions=topic.partitions or settings.input_partitions,
+            replication_factor=settings.replication_factor,
+            config={**topic.config, "cleanup.policy": "delete", "retention.ms": str(retention_ms(topic))},
+        )
+        for full, topic in missing.items()
+    ]
+    for full, outcome in client.create_topics(orders, operation_timeout=PATIENCE_S).items():
+        try:
+            outcome.result()
+        except KafkaException as exception:
+            if exception.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise explain(exception, settings, f"creating topic {full}") from exception
+
+
+def _await_leaders(client: AdminClient, names: set[str], settings: Settings) -> None:
+    """A topic just created is not yet in every broker's metadata: a client that comes too early finds nothing."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not all(_led(client, full) for full in names):
+        if time.monotonic() > deadline:
+            raise BrokerError(f"topics created at {settings.bootstrap_servers} have no leader after {PATIENCE_S:.0f} s")
+        time.sleep(POLL_S)
+
+
+def _led(client: AdminClient, full: str) -> bool:
+    found = client.list_topics(full, timeout=ANSWER_S).topics[full]
+    return found.error is None and bool(found.partitions) and all(p.leader >= 0 for p in found.partitions.values())
+
+
+def _conflicts(client: AdminClient, wanted: dict[str, Topic]) -> list[str]:
+    metadata = client.list_topics(timeout=ANSWER_S).topics
+    futures = client.describe_configs([ConfigResource(ResourceType.TOPIC, full) for full in wanted])
+    configs = {resource.name: future.result() for resource, future in futures.items()}
+    return [
+        sentence
+        for full, topic in wanted.items()
+        for sentence in contradictions(full, topic, len(metadata[full].partitions), _values(configs[full]))
+    ]
+
+
+def _values(config: dict[str, Any]) -> dict[str, str]:
+    return {key: entry.value for key, entry in config.items()}
+
+
+def contradictions(full: str, topic: Topic, partitions: int, config: dict[str, str]) -> list[str]:
+    """Why a topic that exists cannot serve as what is declared; empty when it can.
+
+    Retention of what is not read from its beginning, and the number of partitions of what is partitioned, are the
+    business of the cluster's owner.
+
+    Args:
+        full: Its name on the cluster.
+        topic: The declaration.
+        partitions: How many it has.
+        config: Its settings on the cluster.
+
+    Returns:
+        A sentence for each contradiction, with what to change.
+    """
+    alter = f"kafka-configs --alter --entity-type topics --entity-name {full} --add-config"
+    sentences = []
+    if topic.partitions is not None and partitions != topic.partitions:
+        sentences.append(
+            f"topic {full} has {partitions} partitions but must have {topic.partitions}, its order matters: "
+            "delete it, or set another topic_prefix"
+        )
+    if "compact" in config.get("cleanup.policy", "delete"):
+        sentences.append(f"topic {full} is compacted and would lose records: {alter} cleanup.policy=delete")
+    kept = int(config.get("retention.ms", KEPT_FOREVER))
+    if topic.retention == FOREVER and kept != KEPT_FOREVER:
+        sentences.append(
+            f"topic {full} forgets after {kept} ms but is read from its beginning: {alter} retention.ms=-1"
+        )
+    limit = topic.config.get("max.message.bytes")
+    if limit is not None and int(config.get("max.message.bytes", limit)) < int(limit):
+        sentences.append(f"topic {full} takes no records of {limit} bytes: {alter} max.message.bytes={limit}")
+    return sentences
+
+
+def retention_ms(topic: Topic) -> int:
+    """Retention as Kafka writes it: milliseconds, -1 for ever."""
+    return KEPT_FOREVER if topic.retention == FOREVER else int(topic.retention.total_seconds() * 1000)

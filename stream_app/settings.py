@@ -1,0 +1,155 @@
+"""One frozen settings object, read once.
+
+First `stream_app.toml`, then the environment with the prefix `STREAM_APP_`, then the command line.
+No other module reads the environment or a settings file. `KAFKA_BOOTSTRAP_SERVERS` is read too, as every Kafka tool
+does.
+"""
+
+import os
+import socket
+import tomllib
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from pydantic import AliasChoices, Field, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import SettingsError as UnreadableSetting
+
+SETTINGS_FILE = "stream_app.toml"
+ENVIRONMENT_PREFIX = "STREAM_APP_"
+
+
+class SettingsError(Exception):
+    """A setting is wrong; the message says which one and what to change."""
+
+
+class Guarantee(StrEnum):
+    """What a restart may repeat on the output topics: nothing, or the last commit interval."""
+
+    EXACTLY_ONCE = "exactly_once"
+    AT_LEAST_ONCE = "at_least_once"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Each name here is a key in the file and, in upper case with the prefix, a variable.
+
+    `[kafka]` in the file (or `STREAM_APP_KAFKA='{"sasl.username": "..."}'`) passes any librdkafka property through;
+    secrets belong into the environment or into `kafka_secrets_file`, a JSON object of properties, never into the
+    settings file.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX, frozen=True, extra="forbid", toml_file=SETTINGS_FILE, populate_by_name=True
+    )
+
+    bootstrap_servers: str = Field(
+        default="localhost:9092",
+        validation_alias=AliasChoices("bootstrap_servers", "STREAM_APP_BOOTSTRAP_SERVERS", "KAFKA_BOOTSTRAP_SERVERS"),
+        description="Kafka brokers, host:port, separated by commas",
+    )
+    kafka: dict[str, str | int | float | bool] = Field(
+        default_factory=dict, description="further librdkafka properties, passed through"
+    )
+    kafka_secrets_file: Path | None = Field(
+        default=None, description="JSON object of librdkafka properties, kept apart"
+    )
+    topic_prefix: str = Field(default="", pattern=r"^[A-Za-z0-9._-]*$", description="put before every topic name")
+    input_partitions: int = Field(
+        default=4, ge=1, description="partitions of the topics created for the input and outputs"
+    )
+    replication_factor: int = Field(default=-1, description="of the topics created; -1 is the broker's default")
+
+    app_id: str = Field(
+        default="stream-app", min_length=1, description="consumer group, and prefix of transactional ids"
+    )
+    worker_id: str | None = Field(
+        default=None, description="unique and stable per worker; default: host name and web port"
+    )
+    guarantee: Guarantee = Field(default=Guarantee.EXACTLY_ONCE, description="exactly_once or at_least_once")
+    commit_interval_ms: int = Field(default=100, ge=1, le=30_000, description="how long outputs wait for their commit")
+    batch_max_events: int = Field(default=1024, ge=1, le=65_536, description="largest micro-batch")
+    batch_wait_ms: int = Field(default=5, ge=1, le=1000, description="how long a micro-batch waits to fill when quiet")
+    buffer_max_mb: int = Field(default=64, ge=1, description="cap of each librdkafka queue: memory stays bounded")
+    record_max_bytes: int = Field(default=1_000_000, ge=1024, description="larger input records are dead letters")
+    session_timeout_ms: int = Field(
+        default=10_000, ge=6000, description="after this a silent worker loses its partitions"
+    )
+    transaction_timeout_ms: int = Field(
+        default=15_000, ge=1000, description="after this the broker aborts a silent worker's transaction"
+    )
+    publish_scores: bool = Field(default=False, description="write every score to `scores`")
+    publish_latents: bool = Field(default=False, description="write every latent vector to `latents`")
+    explain_top: int = Field(default=3, ge=1, description="reasons given with each anomaly")
+
+    breaker_share: float = Field(
+        default=0.5, gt=0, le=1, description="share of refused records above which the breaker opens; 1: never"
+    )
+    breaker_window_events: int = Field(default=2000, ge=1, description="records over which that share is taken")
+    breaker_hold_s: float = Field(default=10.0, gt=0, description="how long the breaker stays open before each probe")
+
+    model_cache: Path = Field(
+        default=Path("build/model-cache"), description="where fetched artefacts are kept, by digest"
+    )
+    stage_timeout_s: float = Field(default=60.0, gt=0, description="how long a deploy waits for every worker to stage")
+    heartbeat_interval_s: float = Field(default=1.0, gt=0, description="how often a worker says that it is alive")
+    worker_lost_after_s: float = Field(default=5.0, gt=0, description="after this silence a worker no longer counts")
+
+    drift_block_events: int = Field(default=256, ge=32, description="transactions per block that the detectors see")
+    drift_delta: float = Field(default=0.002, gt=0, lt=1, description="ADWIN's error bound, shared over all signals")
+    drift_effect_sd: float = Field(default=0.15, ge=0, description="smallest shift that is an alert, in reference sd")
+
+    web_host: str = Field(default="127.0.0.1", description="where the page and /metrics listen")
+    web_port: int = Field(default=6066, ge=1, le=65_535, description="a port of its own for each worker on a machine")
+    stall_after_s: float = Field(
+        default=30.0, gt=0, description="liveness fails when lag stands and position does not move for this long"
+    )
+    log_level: str = Field(
+        default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR"
+    )
+
+    @property
+    def worker_name(self) -> str:
+        """This worker's name: stable over restarts, so a successor ends its predecessor's open transaction at once."""
+        return self.worker_id or f"{socket.gethostname()}-{self.web_port}"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Command line over environment over file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load(**overrides: Any) -> Settings:
+    """Read the settings; options that are None are not overrides.
+
+    Raises:
+        SettingsError: with one line per wrong setting.
+    """
+    known = set(Settings.model_fields)
+    unknown = [name for name in os.environ if name.startswith(ENVIRONMENT_PREFIX)]
+    unknown = [name for name in unknown if name.removeprefix(ENVIRONMENT_PREFIX).lower() not in known]
+    if unknown:
+        raise SettingsError(f"unknown setting {', '.join(sorted(unknown))} in the environment: see docs/operations.md")
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        raise SettingsError("wrong setting: " + "; ".join(map(_line, error.errors()))) from error
+    except UnreadableSetting as error:
+        raise SettingsError(f"wrong setting: {error}: its value must be JSON") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{SETTINGS_FILE} is not valid TOML: {error}") from error
+
+
+def _line(error: ErrorDetails) -> str:
+    """What is wrong with one setting. Values of `[kafka]` may be secrets, and lines go into logs."""
+    place = ".".join(map(str, error["loc"]))
+    got = "" if place.startswith("kafka") else f" (got {error['input']!r})"
+    return f"{place}: {error['msg']}{got}"
