@@ -1,0 +1,111 @@
+"""What passes between the stages: a micro-batch with its own offsets, from consume to commit."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Protocol
+
+import numpy as np
+
+from schemas.transactions import RefusalCode, Severity
+
+
+class Record(Protocol):
+    """What stages may ask of the client's own message: for what is needed rarely."""
+
+    def key(self) -> bytes | None:
+        """The record key."""
+
+    def headers(self) -> list[tuple[str, bytes | None]] | None:
+        """The record headers."""
+
+    def timestamp(self) -> tuple[int, int]:
+        """Kind and milliseconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """One micro-batch as it came from the broker: parallel columns of n records, in the order of each partition.
+
+    Attributes:
+        values: The record values; None is a tombstone.
+        partitions: Input partition of each record.
+        offsets: Offset of each record.
+        records: The client's own messages.
+        spans: For each partition in the batch, the first offset it accounts for and the offset after its last record:
+            spans of successive batches join without a gap, over the offsets that hold no record too.
+    """
+
+    values: Sequence[bytes | None]
+    partitions: Sequence[int]
+    offsets: Sequence[int]
+    records: Sequence[Record]
+    spans: Mapping[int, tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A record that will become a dead letter.
+
+    Attributes:
+        row: Its row in the raw batch.
+        code: The stable reason.
+        sentence: The same for a person.
+    """
+
+    row: int
+    code: RefusalCode
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """The accepted records of a micro-batch as columns of m rows, and the refused ones.
+
+    Attributes:
+        rows: int64 [m], row of each accepted record in the raw batch, ascending.
+        inputs: float32 [m, inputs], raw values in the order of the manifest, NaN where missing.
+        transaction_ids: m strings.
+        customer_ids: m strings.
+        event_times: m timezone-aware datetimes.
+        refused: One for each record that is not in `rows`.
+    """
+
+    rows: np.ndarray
+    inputs: np.ndarray
+    transaction_ids: Sequence[str]
+    customer_ids: Sequence[str]
+    event_times: Sequence[datetime]
+    refused: Sequence[Refusal]
+
+    def refuse(self, mask: np.ndarray, code: RefusalCode, sentence: str) -> "Decoded":
+        """The same batch with the rows of `mask` (bool [m]) moved to the refused ones."""
+        keep = np.flatnonzero(~mask).tolist()
+        return replace(
+            self,
+            rows=self.rows[keep],
+            inputs=self.inputs[keep],
+            transaction_ids=[self.transaction_ids[i] for i in keep],
+            customer_ids=[self.customer_ids[i] for i in keep],
+            event_times=[self.event_times[i] for i in keep],
+            refused=[*self.refused, *(Refusal(int(row), code, sentence) for row in self.rows[mask])],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoned:
+    """The anomalies of a micro-batch, a rows, and why.
+
+    Attributes:
+        rows: int64 [a], rows of the decoded batch, ascending.
+        p_values: float64 [a].
+        severities: a of them.
+        top: int64 [a, reasons], columns of the inputs that contribute most, strongest first.
+        shares: float64 [a, reasons], their parts of the score.
+    """
+
+    rows: np.ndarray
+    p_values: np.ndarray
+    severities: Sequence[Severity]
+    top: np.ndarray
+    shares: np.ndarray

@@ -1,0 +1,142 @@
+"""Bytes to columns: each record is parsed and validated in one pass, and only what the serving model reads is kept.
+
+The typed decoder is built from the manifest, so a swap may change what is read. What does not fit becomes a refusal
+with a stable code and a sentence; it costs its own record and no other.
+"""
+
+import struct
+from collections.abc import Callable
+from itertools import chain, groupby
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from models.manifest import Input
+from schemas.transactions import Moment, NonEmpty, RefusalCode
+from stream_app.pipeline.batch import Decoded, Raw, Refusal
+
+# Ids are repeated in what is published: an endless one would make an anomaly that its topic does not take.
+Identifier = Annotated[NonEmpty, Meta(max_length=1024)]
+REQUIRED: dict[str, Any] = {
+    "transaction_id": Identifier,
+    "customer_id": Identifier,
+    "event_time": Moment,
+    "amount": Annotated[float, Meta(ge=0)],
+}
+
+
+class Decoder:
+    """Decodes the events that one model reads.
+
+    Args:
+        inputs: The model's inputs. A path is `field` or `group.field`.
+        record_max_bytes: Larger values are refused unread.
+    """
+
+    def __init__(self, inputs: list[Input], record_max_bytes: int) -> None:
+        groups = _groups(inputs)
+        self._record_max_bytes = record_max_bytes
+        self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(_event_type(groups)).decode
+        self._size = len(inputs)
+        self._fields = [(entry.path, column) for entry, column in groups.pop("", [])]
+        self._groups = [(name, [column for _, column in entries]) for name, entries in groups.items()]
+
+    def __call__(self, raw: Raw) -> Decoded:
+        """Decode a micro-batch."""
+        events, rows, refused = [], [], []
+        decode, limit = self._decode, self._record_max_bytes
+        for row, value in enumerate(raw.values):
+            if value is None or len(value) > limit:
+                refused.append(_unread(row, value, limit))
+                continue
+            try:
+                events.append(decode(value))
+                rows.append(row)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                refused.append(_refusal(row, value, error))
+        decoded = Decoded(
+            rows=np.array(rows, dtype=np.int64),
+            inputs=self._matrix(events),
+            transaction_ids=[event.transaction_id for event in events],
+            customer_ids=[event.customer_id for event in events],
+            event_times=[event.event_time for event in events],
+            refused=refused,
+        )
+        infinite = np.isinf(decoded.inputs).any(axis=1)
+        if infinite.any():
+            decoded = decoded.refuse(infinite, RefusalCode.OUT_OF_RANGE, "a number is too large for a 32-bit float")
+        return decoded
+
+    def _matrix(self, events: list[Any]) -> np.ndarray:
+        """float32 [m, inputs]; None becomes NaN, numbers beyond float32 become infinite."""
+        matrix = np.empty((len(events), self._size), dtype=np.float32)
+        with np.errstate(over="ignore"):
+            for name, column in self._fields:
+                matrix[:, column] = [getattr(event, name) for event in events]
+            for name, columns in self._groups:
+                rows = [msgspec.structs.astuple(getattr(event, name)) for event in events]
+                matrix[:, columns] = _numbers(rows, len(columns))
+        return matrix
+
+
+def _numbers(rows: list[tuple[float | None, ...]], width: int) -> np.ndarray:
+    """float64 [rows, width], NaN for None. Packing takes half the time of numpy's own conversion, and takes no None."""
+    try:
+        packed = struct.pack(f"{len(rows) * width}d", *chain.from_iterable(rows))
+    except struct.error:
+        return np.array(rows, dtype=np.float64)
+    return np.frombuffer(packed).reshape(len(rows), width)
+
+
+def _groups(inputs: list[Input]) -> dict[str, list[tuple[Input, int]]]:
+    """Inputs with their columns by the object they stand in; the event itself is ``""``."""
+    placed = sorted(((entry, column) for column, entry in enumerate(inputs)), key=lambda item: _group(item[0]))
+    return {name: list(entries) for name, entries in groupby(placed, key=lambda item: _group(item[0]))}
+
+
+def _group(entry: Input) -> str:
+    return entry.path.rpartition(".")[0]
+
+
+def _event_type(groups: dict[str, list[tuple[Input, int]]]) -> type:
+    """The struct that holds exactly the required fields and what the model reads; the garbage collector skips it."""
+    fields: dict[str, tuple[Any, ...]] = {name: (name, kind) for name, kind in REQUIRED.items()}
+    for entry, _ in groups.get("", []):
+        fields.setdefault(entry.path, _number(entry))
+    for group, entries in groups.items():
+        if group:
+            kind = msgspec.defstruct(group, [_number(entry) for entry, _ in entries], gc=False, kw_only=True)
+            optional = all(entry.missing == "impute" for entry, _ in entries)
+            fields[group] = (group, kind, msgspec.field(default_factory=kind)) if optional else (group, kind)
+    return msgspec.defstruct("Event", fields.values(), gc=False, kw_only=True)
+
+
+def _number(entry: Input) -> tuple[Any, ...]:
+    """One input as a field. JSON null is a missing value, as an absent field is."""
+    name = entry.path.rpartition(".")[2]
+    return (name, float) if entry.missing == "reject" else (name, float | None, None)
+
+
+def _unread(row: int, value: bytes | None, limit: int) -> Refusal:
+    if value is None:
+        return Refusal(row, RefusalCode.EMPTY, "the record has no value (a tombstone)")
+    return Refusal(row, RefusalCode.TOO_LARGE, f"the record has {len(value)} bytes, {limit} are allowed")
+
+
+def _refusal(row: int, value: bytes, error: Exception) -> Refusal:
+    """Which code a decoding error has. The sentence is the decoder's own: it names the path."""
+    sentence = str(error)
+    if not value.strip():
+        return Refusal(row, RefusalCode.EMPTY, "the record is empty")
+    if isinstance(error, RecursionError):
+        return Refusal(row, RefusalCode.TOO_DEEP, "the JSON is nested too deeply")
+    if not isinstance(error, msgspec.ValidationError):
+        return Refusal(row, RefusalCode.NOT_JSON, sentence)
+    if "missing required field" in sentence:
+        return Refusal(row, RefusalCode.MISSING_FIELD, sentence)
+    # Numbers, lengths and times that break a bound: the decoder has no code for these, only sentences.
+    if any(sign in sentence for sign in ("out of range", ">=", "<=", "Invalid", "timezone")):
+        return Refusal(row, RefusalCode.OUT_OF_RANGE, sentence)
+    return Refusal(row, RefusalCode.WRONG_TYPE, sentence)

@@ -1,0 +1,182 @@
+"""Records for the output topics: anomalies, dead letters, summaries, status; scores and latents where asked for.
+
+Everything goes into the transaction that is open. Nothing here waits for the broker, but for room in the client's
+queue.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import msgspec
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaException, Producer
+
+from models.runtime import Scored
+from schemas.drift import DriftSummary
+from schemas.rollout import ModelStatus
+from schemas.transactions import Anomaly, DeadLetter, Latent, Reason, Score, Source
+from stream_app.kafka.clients import RECORD_BYTES
+from stream_app.pipeline.batch import Decoded, Raw, Reasoned, Record, Refusal
+from stream_app.pipeline.faults import error_of, raise_for
+from stream_app.rollout.serving import Serving
+
+QUEUE_FULL_WAIT_S = 0.05
+DEAD_LETTER_VALUE_MAX = 11 * 1024 * 1024  # in base64 and with its frame still below the topic's max.message.bytes
+DEAD_LETTER_MAX = RECORD_BYTES - 256 * 1024  # record key included; the rest is for the frames of Kafka and lz4
+
+encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Full names of the topics that the pipeline reads and writes; None is switched off."""
+
+    transactions: str
+    anomalies: str
+    dead_letters: str
+    drift_summaries: str
+    model_status: str
+    scores: str | None
+    latents: str | None
+
+
+class Emitter:
+    """Puts records into the producer's queue.
+
+    Args:
+        producer: The client, in a transaction where there are any.
+        outputs: Where to.
+        now: The wall clock.
+    """
+
+    def __init__(self, producer: Producer, outputs: Outputs, now: Callable[[], datetime]) -> None:
+        self._producer = producer
+        self._outputs = outputs
+        self._now = now
+
+    def outcomes(self, raw: Raw, decoded: Decoded, scored: Scored, reasoned: Reasoned, serving: Serving) -> None:
+        """What became of each record of a batch: anomalies, dead letters, scores and latents where switched on."""
+        self._anomalies(raw, decoded, scored, reasoned, serving)
+        if self._outputs.scores is not None:
+            self._scores(self._outputs.scores, raw, decoded, scored, serving.model.sha256)
+        if self._outputs.latents is not None:
+            self._latents(self._outputs.latents, raw, decoded, scored, serving.model.sha256)
+        for refusal in decoded.refused:
+            self._send(self._outputs.dead_letters, *_fitted(self._dead_letter(raw, refusal)))
+        self._producer.poll(0)
+
+    def summaries(self, summaries: Iterable[DriftSummary]) -> None:
+        """The ledger and the drift sums of a commit."""
+        for summary in summaries:
+            self._send(self._outputs.drift_summaries, str(summary.partition).encode(), encode(summary))
+
+    def status(self, status: ModelStatus) -> None:
+        """What this worker serves from which offsets on."""
+        self._send(self._outputs.model_status, status.worker.encode(), encode(status))
+
+    def _anomalies(self, raw: Raw, decoded: Decoded, scored: Scored, reasoned: Reasoned, serving: Serving) -> None:
+        now, threshold = self._now(), serving.runtime.manifest.calibration.threshold
+        for i, row in enumerate(reasoned.rows.tolist()):
+            source = self._source(raw, int(decoded.rows[row]))
+            anomaly = Anomaly(
+                anomaly_id=str(source),
+                transaction_id=decoded.transaction_ids[row],
+                customer_id=decoded.customer_ids[row],
+                event_time=decoded.event_times[row],
+                scored_at=now,
+                score=float(scored.score[row]),
+                threshold=threshold,
+                p_value=float(reasoned.p_values[i]),
+                severity=reasoned.severities[i],
+                explanation=_reasons(i, row, decoded, scored, reasoned, serving),
+                model=serving.model,
+                source=source,
+            )
+            self._send(self._outputs.anomalies, anomaly.customer_id.encode(), encode(anomaly))
+
+    def _scores(self, topic: str, raw: Raw, decoded: Decoded, scored: Scored, sha256: str) -> None:
+        columns = (decoded.rows.tolist(), decoded.transaction_ids, decoded.customer_ids, decoded.event_times)
+        for score, (row, transaction, customer, time) in zip(
+            scored.score.tolist(), zip(*columns, strict=True), strict=True
+        ):
+            record = Score(transaction, customer, time, score, sha256, self._source(raw, row))
+            self._send(topic, customer.encode(), encode(record))
+
+    def _latents(self, topic: str, raw: Raw, decoded: Decoded, scored: Scored, sha256: str) -> None:
+        columns = (decoded.rows.tolist(), decoded.transaction_ids, decoded.customer_ids, decoded.event_times)
+        for latent, (row, transaction, customer, time) in zip(
+            scored.latent.tolist(), zip(*columns, strict=True), strict=True
+        ):
+            record = Latent(transaction, customer, time, latent, sha256, self._source(raw, row))
+            self._send(topic, customer.encode(), encode(record))
+
+    def _dead_letter(self, raw: Raw, refusal: Refusal) -> DeadLetter:
+        source, record, value = self._source(raw, refusal.row), raw.records[refusal.row], raw.values[refusal.row]
+        headers, remark = _headers(record)
+        return DeadLetter(
+            dead_letter_id=str(source),
+            code=refusal.code,
+            reason=refusal.sentence + remark,
+            source=source,
+            produced_at=_produced_at(record),
+            refused_at=self._now(),
+            key=record.key(),
+            value=None if value is None else value[:DEAD_LETTER_VALUE_MAX],
+            value_size=0 if value is None else len(value),
+            headers=headers,
+        )
+
+    def _source(self, raw: Raw, row: int) -> Source:
+        return Source(self._outputs.transactions, raw.partitions[row], raw.offsets[row])
+
+    def _send(self, topic: str, key: bytes | None, value: bytes) -> None:
+        while True:
+            try:
+                return self._producer.produce(topic, value, key)
+            except BufferError:  # the client's queue is full: wait for the broker to take some of it
+                self._producer.poll(QUEUE_FULL_WAIT_S)
+            except KafkaException as exception:
+                raise_for(error_of(exception), f"writing to {topic}")
+
+
+def _fitted(letter: DeadLetter) -> tuple[bytes | None, bytes]:
+    """Key and value of a dead letter's record; where key and headers are so large that no topic takes it, without."""
+    key, value = letter.key, encode(letter)
+    if len(value) + len(key or b"") <= DEAD_LETTER_MAX:
+        return key, value
+    remark = "; its key and headers are left out here: together they are too large"
+    return None, encode(msgspec.structs.replace(letter, reason=letter.reason + remark, key=None, headers=[]))
+
+
+def _headers(record: Record) -> tuple[list[tuple[str, bytes | None]], str]:
+    """The headers, and what must be said of them. The client cannot hand out names that are not UTF-8, and fails."""
+    try:
+        return record.headers() or [], ""
+    except (SystemError, UnicodeDecodeError):
+        return [], "; its headers are left out here: a name among them is not UTF-8"
+
+
+def _produced_at(record: Record) -> datetime | None:
+    """When the record was produced; None where nobody said, or what was said is no date (producers may err)."""
+    kind, milliseconds = record.timestamp()
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC) if kind != TIMESTAMP_NOT_AVAILABLE else None
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _reasons(i: int, row: int, decoded: Decoded, scored: Scored, reasoned: Reasoned, serving: Serving) -> list[Reason]:
+    inputs = serving.runtime.manifest.inputs
+    reasons = []
+    for column, share in zip(reasoned.top[i].tolist(), reasoned.shares[i].tolist(), strict=True):
+        value = float(decoded.inputs[row, column])
+        reasons.append(
+            Reason(
+                feature=inputs[column].name,
+                value=None if math.isnan(value) else value,
+                expected=float(scored.reconstruction[row, column]),
+                share=share,
+            )
+        )
+    return reasons

@@ -1,0 +1,33 @@
+"""What is anomalous, and why: the rows over the threshold, how rare they are, and the inputs that contribute most."""
+
+import numpy as np
+
+from models.manifest import Calibration
+from models.runtime import Scored
+from schemas.transactions import Severity
+from stream_app.pipeline.batch import Reasoned
+
+
+def explain(scored: Scored, calibration: Calibration, top: int) -> Reasoned:
+    """Pick and explain the anomalies of a batch.
+
+    Args:
+        scored: What the model says of m rows.
+        calibration: Threshold and p-values of that model.
+        top: How many inputs to name with each anomaly.
+    """
+    rows = np.flatnonzero(scored.score >= calibration.threshold)
+    contributions = scored.contributions[rows].astype(np.float64)
+    strongest = np.argsort(-contributions, axis=1, kind="stable")[:, :top]
+    total = contributions.sum(axis=1, keepdims=True)
+    shares = np.take_along_axis(contributions / np.where(total > 0, total, 1.0), strongest, axis=1)
+    p_values = calibration.p_values(scored.score[rows])
+    severities = [_severity(p_value, calibration.budget) for p_value in p_values]
+    return Reasoned(rows, p_values, severities, strongest, shares)
+
+
+def _severity(p_value: float, budget: float) -> Severity:
+    """How far beyond the alert budget a p-value is: at most a hundredth of it, a tenth, or less far."""
+    if p_value <= budget / 100:
+        return Severity.CRITICAL
+    return Severity.HIGH if p_value <= budget / 10 else Severity.MEDIUM

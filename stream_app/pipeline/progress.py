@@ -1,0 +1,54 @@
+"""Where the pipeline stands: written by its thread after each commit, read by heartbeat, health and the page.
+
+Whole snapshots, so no locks.
+"""
+
+from dataclasses import dataclass, field
+
+from schemas.rollout import PartitionProgress
+from schemas.transactions import ModelRef
+
+RUNNING = "running"
+"""The state of a pipeline that takes what comes: lag without movement is a stall then, and only then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The pipeline at one moment.
+
+    Attributes:
+        state: One word and a sentence for people: `waiting for the broker: ...`, `running`.
+        ready: A model serves and partitions are assigned, or the group has none left for this worker.
+        model: What serves here.
+        previous: What a rollback would serve.
+        scored: Transactions scored and committed since start.
+        anomalies: Of these, over the threshold.
+        dead_lettered: Records refused and committed since start.
+        partitions: Position and lag of every assigned input partition.
+        events_per_second: Committed records a second over the last few seconds.
+        latency_p50_ms: Broker timestamp of the input to commit, over the last few seconds; None when quiet.
+        latency_p99_ms: Likewise.
+        moved_at: Monotonic seconds of the last commit that moved a position.
+        looped_at: Monotonic seconds of the last turn of the loop, busy or idle.
+    """
+
+    state: str = "starting"
+    ready: bool = False
+    model: ModelRef | None = None
+    previous: ModelRef | None = None
+    scored: int = 0
+    anomalies: int = 0
+    dead_lettered: int = 0
+    partitions: tuple[PartitionProgress, ...] = field(default=())
+    events_per_second: float = 0.0
+    latency_p50_ms: float | None = None
+    latency_p99_ms: float | None = None
+    moved_at: float = 0.0
+    looped_at: float = 0.0
+
+
+class Progress:
+    """Holds the latest snapshot: one writer, any number of readers."""
+
+    def __init__(self) -> None:
+        self.latest = Snapshot()

@@ -1,0 +1,23 @@
+"""Columns to scores, by the serving model. A row that the model cannot score is refused, not passed on as NaN."""
+
+import numpy as np
+
+from models.runtime import Runtime, Scored
+from schemas.transactions import RefusalCode
+from stream_app.pipeline.batch import Decoded
+
+
+def score(runtime: Runtime, decoded: Decoded) -> tuple[Decoded, Scored]:
+    """Score a micro-batch.
+
+    Returns:
+        The batch without the rows that have no finite score, and what the model says of the others, row by row.
+    """
+    scored = runtime.score(decoded.inputs)
+    unscorable = ~np.isfinite(scored.score)
+    if unscorable.any():
+        decoded = decoded.refuse(
+            unscorable, RefusalCode.NOT_SCORABLE, "the model gives no finite score for this record"
+        )
+        scored = runtime.score(decoded.inputs)
+    return decoded, scored

@@ -1,0 +1,139 @@
+"""What the open commit interval holds, counted.
+
+Once it is committed, the metrics and the snapshot say so, and not a moment earlier.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from schemas.rollout import PartitionProgress
+from schemas.transactions import RefusalCode, Severity
+from stream_app.ops.metrics import Metrics
+from stream_app.pipeline.batch import Decoded, Raw, Reasoned
+from stream_app.pipeline.progress import Progress
+from stream_app.rollout.serving import Serving
+
+WINDOW_S = 5.0
+RATES_EVERY_S = 0.25
+LATENCY_SAMPLE = 32  # the latency of one record in so many is measured
+
+
+class Tally:
+    """Counts of one pipeline.
+
+    Args:
+        metrics: Counters, by committed outcome.
+        progress: Where the snapshot is put.
+        monotonic: Clock for durations, seconds.
+        now: The wall clock, against the records' own timestamps.
+    """
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        progress: Progress,
+        monotonic: Callable[[], float],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._metrics = metrics
+        self._progress = progress
+        self._monotonic = monotonic
+        self._now = now
+        self._window: deque[tuple[float, int, np.ndarray]] = deque()
+        self._rated_at = 0.0
+        self.commits = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the open interval: it was abandoned, or has just been counted."""
+        self._opened_at: float | None = None
+        self._scored = 0
+        self._refused: Counter[RefusalCode] = Counter()
+        self._anomalies: Counter[Severity] = Counter()
+        self._timestamps: list[int] = []
+
+    def open(self) -> None:
+        """Something is in the interval: its clock runs."""
+        if self._opened_at is None:
+            self._opened_at = self._monotonic()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is anything to commit."""
+        return self._opened_at is not None
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the interval opened; 0 while nothing is in it."""
+        return 0.0 if self._opened_at is None else self._monotonic() - self._opened_at
+
+    def count(self, raw: Raw, decoded: Decoded, reasoned: Reasoned) -> None:
+        """Count a micro-batch in."""
+        self.open()
+        self._scored += len(decoded.rows)
+        self._refused.update(refusal.code for refusal in decoded.refused)
+        self._anomalies.update(reasoned.severities)
+        self._timestamps += [record.timestamp()[1] for record in raw.records[::LATENCY_SAMPLE]]
+        self._metrics.batch.observe(len(raw.values))
+
+    def committed(self, partitions: tuple[PartitionProgress, ...], serving: Serving) -> None:
+        """The interval is permanent."""
+        self.commits += 1
+        self._metrics.commits["committed"].inc()
+        self._metrics.scored.inc(self._scored)
+        for code, count in self._refused.items():
+            self._metrics.dead_lettered[code].inc(count)
+        for severity, count in self._anomalies.items():
+            self._metrics.anomalies[severity].inc(count)
+        latencies = self._now().timestamp() - np.array(self._timestamps, dtype=np.float64) / 1000
+        if len(latencies):
+            self._metrics.latency.observe(latencies)
+        self._publish(partitions, serving, latencies)
+        self.reset()
+
+    def turned(self, state: str, partitions: Callable[[], tuple[PartitionProgress, ...]]) -> None:
+        """The loop has turned, busy or idle: rates fall and lag grows also while nothing is committed."""
+        at = self._monotonic()
+        latest = replace(self._progress.latest, state=state, looped_at=at)
+        if at - self._rated_at >= RATES_EVERY_S:
+            latest = replace(latest, partitions=partitions(), **self._rates(at))
+        self._progress.latest = latest
+
+    def unready(self, state: str) -> None:
+        """Nothing is scored at present, and why."""
+        self._progress.latest = replace(
+            self._progress.latest, state=state, ready=False, partitions=(), looped_at=self._monotonic()
+        )
+
+    def _publish(self, partitions: tuple[PartitionProgress, ...], serving: Serving, latencies: np.ndarray) -> None:
+        at, latest = self._monotonic(), self._progress.latest
+        records = self._scored + self._refused.total()
+        self._window.append((at, records, latencies))
+        rates = self._rates(at) if at - self._rated_at >= RATES_EVERY_S else {}
+        self._progress.latest = replace(
+            latest,
+            ready=True,
+            model=serving.model,
+            previous=serving.previous,
+            scored=latest.scored + self._scored,
+            anomalies=latest.anomalies + self._anomalies.total(),
+            dead_lettered=latest.dead_lettered + self._refused.total(),
+            partitions=partitions,
+            moved_at=at if records else latest.moved_at,
+            looped_at=at,
+            **rates,
+        )
+
+    def _rates(self, at: float) -> dict[str, Any]:
+        self._rated_at = at
+        while self._window and self._window[0][0] < at - WINDOW_S:
+            self._window.popleft()
+        records = sum(records for _, records, _ in self._window)
+        latencies = np.concatenate([entry[2] for entry in self._window]) if self._window else np.empty(0)
+        p50, p99 = (np.percentile(latencies, (50, 99)) * 1000).tolist() if len(latencies) else (None, None)
+        return {"events_per_second": records / WINDOW_S, "latency_p50_ms": p50, "latency_p99_ms": p99}

@@ -1,0 +1,129 @@
+"""Decoding: every record is either columns or a refusal with a reason, whatever the bytes."""
+
+import math
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.manifest import Input
+from schemas.transactions import RefusalCode
+from stream_app.pipeline.decode import Decoder
+from tests.unit.stream_app.pipeline.rows import INPUTS, encoded, event, raw
+
+LIMIT = 10_000
+decode = Decoder(INPUTS, LIMIT)
+
+
+def test_the_inputs_come_out_in_the_order_of_the_manifest():
+    decoded = decode(raw(encoded(amount=5, features={"terminal_risk_7d": 0.25, "customer_nb_tx_1d": 3, "unread": "x"})))
+    assert decoded.inputs.tolist() == [[5.0, 3.0, 0.25]]
+    assert decoded.inputs.dtype == np.float32
+    assert decoded.transaction_ids == ["4782313"]
+    assert decoded.event_times[0].isoformat() == "2018-07-25T00:00:31+00:00"
+
+
+@pytest.mark.parametrize("features", [..., {}, {"customer_nb_tx_1d": None, "terminal_risk_7d": None}])
+def test_what_may_be_imputed_may_be_absent_or_null(features):
+    decoded = decode(raw(encoded(features=features)))
+    assert np.isnan(decoded.inputs[0, 1:]).all()
+    assert not decoded.refused
+
+
+REFUSED = {
+    "a tombstone": (None, RefusalCode.EMPTY),
+    "no bytes": (b"", RefusalCode.EMPTY),
+    "blanks": (b"  \n", RefusalCode.EMPTY),
+    "not JSON": (b"amount=3", RefusalCode.NOT_JSON),
+    "half of it": (encoded()[:-5], RefusalCode.NOT_JSON),
+    "UTF-16": (encoded().decode().encode("utf-16"), RefusalCode.NOT_JSON),
+    "Latin-1 in an id": (encoded(customer_id="K?ln").replace(b"?", b"\xf6"), RefusalCode.NOT_JSON),
+    "NaN": (encoded().replace(b"57.16", b"NaN"), RefusalCode.NOT_JSON),
+    "Infinity": (encoded().replace(b"57.16", b"Infinity"), RefusalCode.NOT_JSON),
+    "infinite": (encoded().replace(b"57.16", b"1e999"), RefusalCode.OUT_OF_RANGE),
+    "infinite as a float32": (encoded(amount=1e300), RefusalCode.OUT_OF_RANGE),
+    "a feature infinite as a float32": (encoded(features={"terminal_risk_7d": -1e39}), RefusalCode.OUT_OF_RANGE),
+    "a negative amount": (encoded(amount=-0.01), RefusalCode.OUT_OF_RANGE),
+    "an array": (b"[1, 2]", RefusalCode.WRONG_TYPE),
+    "null": (b"null", RefusalCode.WRONG_TYPE),
+    "a number as text": (encoded(amount="57.16"), RefusalCode.WRONG_TYPE),
+    "a boolean amount": (encoded(amount=True), RefusalCode.WRONG_TYPE),
+    "a null amount": (encoded(amount=None), RefusalCode.WRONG_TYPE),
+    "an id that is a number": (encoded(transaction_id=4782313), RefusalCode.WRONG_TYPE),
+    "features that are a list": (encoded(features=[1.0]), RefusalCode.WRONG_TYPE),
+    "a feature that is text": (encoded(features={"terminal_risk_7d": "high"}), RefusalCode.WRONG_TYPE),
+    "an empty id": (encoded(customer_id=""), RefusalCode.OUT_OF_RANGE),
+    "a time without a zone": (encoded(event_time="2018-07-25T00:00:31"), RefusalCode.OUT_OF_RANGE),
+    "a time that is none": (encoded(event_time="yesterday"), RefusalCode.OUT_OF_RANGE),
+    "the 30th of February": (encoded(event_time="2018-02-30T00:00:00Z"), RefusalCode.OUT_OF_RANGE),
+    "no id": (encoded(transaction_id=...), RefusalCode.MISSING_FIELD),
+    "no customer": (encoded(customer_id=...), RefusalCode.MISSING_FIELD),
+    "no time": (encoded(event_time=...), RefusalCode.MISSING_FIELD),
+    "no amount": (encoded(amount=...), RefusalCode.MISSING_FIELD),
+    "deep nesting": (encoded(currency="?").replace(b'"?"', b"[" * 4000 + b"]" * 4000), RefusalCode.TOO_DEEP),
+    "2 MB": (encoded(currency="x" * 2_000_000), RefusalCode.TOO_LARGE),
+}
+
+
+@pytest.mark.parametrize(("value", "code"), REFUSED.values(), ids=REFUSED.keys())
+def test_a_bad_record_is_refused_with_its_code_and_costs_no_other(value, code):
+    decoded = decode(raw(encoded(), value, encoded()))
+    assert decoded.rows.tolist() == [0, 2]
+    assert len(decoded.inputs) == len(decoded.transaction_ids) == len(decoded.event_times) == 2
+    (refusal,) = decoded.refused
+    assert (refusal.row, refusal.code) == (1, code), refusal.sentence
+    assert refusal.sentence
+
+
+def test_an_input_that_must_be_there_is_refused_when_missing():
+    strict = Decoder([Input("terminal_risk_7d", "features.terminal_risk_7d", "share", "reject")], LIMIT)
+    decoded = strict(raw(encoded(features={}), encoded(features=...), encoded()))
+    assert [refusal.code for refusal in decoded.refused] == [RefusalCode.MISSING_FIELD] * 2
+    assert decoded.inputs.tolist() == [[0.0]]
+
+
+def test_an_empty_batch_is_no_special_case():
+    decoded = decode(raw())
+    assert decoded.inputs.shape == (0, len(INPUTS))
+
+
+@given(st.lists(st.binary(max_size=60) | st.none(), max_size=8))
+def test_any_bytes_are_either_accepted_or_refused_and_never_both(values):
+    decoded = decode(raw(*values))
+    places = [*decoded.rows.tolist(), *(refusal.row for refusal in decoded.refused)]
+    assert sorted(places) == list(range(len(values)))
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.dictionaries(st.sampled_from(list(event())), json_values | st.just(...)))
+def test_what_is_accepted_is_finite_or_missing(changes):
+    decoded = decode(raw(encoded(**changes)))
+    assert len(decoded.rows) + len(decoded.refused) == 1
+    assert not np.isinf(decoded.inputs).any()
+    assert all(math.isfinite(amount) and amount >= 0 for amount in decoded.inputs[:, 0])
+
+
+@given(
+    st.floats(0, 2.0**100, width=32, allow_subnormal=False),
+    st.none() | st.floats(-(2.0**100), 2.0**100, width=32, allow_subnormal=False),
+    st.text(min_size=1),
+    st.datetimes(),
+)
+def test_what_producers_write_is_what_the_model_reads(amount, risk, customer, when):
+    value = msgspec.json.encode(
+        event(
+            amount=amount, features={"terminal_risk_7d": risk}, customer_id=customer, event_time=when.isoformat() + "Z"
+        )
+    )
+    decoded = decode(raw(value))
+    assert decoded.customer_ids == [customer]
+    assert decoded.inputs[0, 0] == np.float32(amount)
+    assert (np.isnan(decoded.inputs[0, 2]) and risk is None) or decoded.inputs[0, 2] == np.float32(risk)

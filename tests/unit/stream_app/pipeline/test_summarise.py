@@ -1,0 +1,82 @@
+"""Summaries: what a computation over all rows gives, whatever the batches; no offset is left out."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_app.pipeline.batch import Decoded, Raw, Reasoned
+from stream_app.pipeline.decode import Decoder
+from stream_app.pipeline.summarise import Summaries, signal_matrix
+from tests.unit.stream_app.pipeline.rows import INPUTS, LATENTS, encoded, raw, references, scored
+
+decode = Decoder(INPUTS, 10_000)
+SHA = "0" * 64
+
+
+def none_anomalous(rows: list[int]) -> Reasoned:
+    a = len(rows)
+    return Reasoned(np.array(rows, dtype=np.int64), np.zeros(a), [], np.zeros((a, 0)), np.zeros((a, 0)))
+
+
+def fresh() -> Summaries:
+    return Summaries(references(), SHA, "worker-1")
+
+
+def batch(values: list[bytes | None], partitions: list[int], seed: int) -> tuple[Raw, Decoded, object]:
+    taken = raw(*values, partitions=partitions)
+    decoded = decode(taken)
+    return taken, decoded, scored(len(decoded.rows), seed)
+
+
+def test_outcomes_are_counted_for_each_partition():
+    summaries = fresh()
+    taken, decoded, said = batch([encoded(), b"bad", encoded(), encoded(), None], [0, 0, 1, 1, 1], 0)
+    summaries.add(taken, decoded, said, none_anomalous([1, 2]))
+    assert summaries.offsets == {0: 2, 1: 3}
+    first, second = summaries.drain()
+    assert (first.partition, first.scored, first.dead_lettered, first.anomalies) == (0, 1, 1, 0)
+    assert (second.partition, second.scored, second.dead_lettered, second.anomalies) == (1, 2, 1, 2)
+    assert (second.from_offset, second.to_offset) == (0, 3)
+    assert summaries.drain() == []
+
+
+def test_a_partition_with_refused_records_alone_is_accounted_for_too():
+    summaries = fresh()
+    summaries.add(*batch([b"bad", b"worse"], [0, 0], 0), none_anomalous([]))
+    (summary,) = summaries.drain()
+    assert (summary.scored, summary.dead_lettered, summary.to_offset) == (0, 2, 2)
+    assert summary.event_time_min is None
+
+
+@given(st.integers(1, 40), st.lists(st.integers(0, 39), max_size=4), st.integers(0, 1000))
+def test_sums_are_those_of_all_rows_however_they_were_cut_into_batches(rows, cuts, seed):
+    random = np.random.default_rng(seed)
+    features = [{"customer_nb_tx_1d": 2.0} if random.random() < 0.3 else {"terminal_risk_7d": 0.1} for _ in range(rows)]
+    values = [encoded(features=f) for f in features]
+    said = scored(rows, seed)
+    matrix = signal_matrix(decode(raw(*values)).inputs, said)
+    summaries = fresh()
+    bounds = sorted({0, rows, *(cut for cut in cuts if cut < rows)})
+    for start, end in pairwise(bounds):
+        taken = raw(*values[start:end])
+        part = type(said)(*(getattr(said, name)[start:end] for name in said.__slots__))
+        summaries.add(taken, decode(taken), part, none_anomalous([]))
+    (summary,) = summaries.drain()
+    present = [column[~np.isnan(column)] for column in matrix.T.astype(np.float64)]
+    assert summary.scored == rows
+    assert summary.missing == [int(np.isnan(column).sum()) for column in matrix.T]
+    for signal, column in enumerate(present):
+        expected = np.bincount(np.searchsorted([-1.0, 0.0, 1.0], column, side="left"), minlength=4)
+        assert summary.histogram[signal] == expected.tolist()
+        assert summary.tail[signal] == int((column > 3.0).sum())
+        if len(column):
+            assert summary.mean[signal] == pytest.approx(column.mean(), abs=1e-5)
+            assert summary.m2[signal] == pytest.approx(((column - column.mean()) ** 2).sum(), abs=1e-3)
+
+
+def test_an_input_that_was_missing_is_no_observation_and_neither_is_its_residual():
+    matrix = signal_matrix(decode(raw(encoded(features={"customer_nb_tx_1d": 2.0}))).inputs, scored(1))
+    assert np.flatnonzero(np.isnan(matrix[0])).tolist() == [3, 3 + LATENTS + len(INPUTS)]
