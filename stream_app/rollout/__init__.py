@@ -1,0 +1,15 @@
+"""The model-swap protocol: commands on one ordered log decide which model every worker serves, and nothing else does.
+
+In the order of what happens to a command:
+
+    commands     deploy and rollback for people: issue, wait for the effect, report
+    watch        both logs followed side by side while one command takes effect
+    publish      status, commands and audit records out to Kafka
+    state        what a log of commands means: a pure fold
+    follower     one thread per worker tails the log, another loads: `.serving` is what the log prescribes, checked here
+    cache        artefacts fetched by URI, kept by digest
+    serving      what the pipeline reads at each batch boundary
+    workers      which workers are alive and what each has answered
+    controller   activates a stage when every live worker has it, aborts it when one cannot
+    service      runs the controller on the worker that owns the log's one partition
+"""

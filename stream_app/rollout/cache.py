@@ -1,0 +1,92 @@
+"""Artefacts fetched by URI and kept by digest: what comes out has the digest announced, or an error says why not.
+
+A file gets its final name only when it is whole and its digest holds, and the digest of a kept file is checked again on
+use: a damaged entry is fetched anew. (The loader checks the very bytes it loads, since a file can change in between.)
+"""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from models.artefact import ArtefactError, digest
+
+
+class FetchError(Exception):
+    """The artefact cannot be had; the message says why, and what to do."""
+
+
+class ModelCache:
+    """A folder of artefacts, one file for each digest. Several processes may share it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def fetch(self, uri: str, sha256: str) -> Path:
+        """The path of the artefact with this digest, from the cache or from its URI.
+
+        Args:
+            uri: A path, or `file://` URL, that this worker can read.
+            sha256: The digest announced for it.
+
+        Raises:
+            FetchError: not readable, not the digest announced, or no room in the cache.
+        """
+        kept = self._folder / f"{sha256}.pt"
+        if _holds(kept, sha256):
+            return kept
+        source = local_path(uri)
+        try:
+            partial = self._copy(source)
+        except OSError as error:
+            where = source if error.filename in (str(source), None) else self._folder
+            raise FetchError(f"cannot fetch {uri}: {error.strerror or error} ({where})") from error
+        try:
+            got = digest(partial)
+            if got != sha256:
+                raise FetchError(
+                    f"{uri} has sha256 {got[:12]}…, announced was {sha256[:12]}…: "
+                    "the file is damaged or not the one meant"
+                )
+            partial.replace(kept)
+        except (OSError, ArtefactError) as error:
+            raise FetchError(f"cannot keep {uri} in {self._folder}: {error}") from error
+        finally:
+            partial.unlink(missing_ok=True)
+        return kept
+
+    def _copy(self, source: Path) -> Path:
+        """A private copy in the cache's own folder, so that the rename at the end is atomic."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix="fetch-", suffix=".partial", dir=self._folder)
+        try:
+            with os.fdopen(handle, "wb") as copy, source.open("rb") as original:
+                shutil.copyfileobj(original, copy)
+                copy.flush()
+                os.fsync(copy.fileno())
+        except OSError:
+            Path(name).unlink(missing_ok=True)
+            raise
+        return Path(name)
+
+
+def local_path(uri: str) -> Path:
+    """The file that a URI names.
+
+    Raises:
+        FetchError: another scheme than `file`.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme == "file":
+        return Path(unquote(parts.path))
+    if "://" in uri:
+        raise FetchError(f"cannot fetch {uri}: only paths and file:// are supported, put the model on shared storage")
+    return Path(uri)
+
+
+def _holds(path: Path, sha256: str) -> bool:
+    try:
+        return path.is_file() and digest(path) == sha256
+    except (ArtefactError, OSError):
+        return False

@@ -1,0 +1,217 @@
+"""A pending stage and the workers' answers in, one decision out: activate when all have it, abort when one cannot.
+
+The decision is a pure function. Two controllers for a moment (a rebalance) are harmless: the id of a decision is a
+function of its stage, so the second of two equal decisions is a duplicate, and of two different ones the first wins.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Protocol
+
+from schemas.rollout import Abort, Activate, AuditRecord, Command
+from schemas.topics import MODEL_STATUS
+from stream_app.kafka.log import Tail
+from stream_app.rollout.follower import Follower, describe
+from stream_app.rollout.publish import NotPublished, Publisher, audit_record
+from stream_app.rollout.state import Entry, Pending, Rollout
+from stream_app.rollout.workers import Message, Worker, Workers, recent
+from stream_app.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 0.05
+POLL_LIMIT = 500
+DECIDE_AGAIN_AFTER_S = 2.0  # by then a decision that reached the log has come back through the follower
+
+
+class StatusLog(Protocol):
+    """A tail of `model-status`."""
+
+    @property
+    def caught_up(self) -> bool:
+        """What was there when the tail was opened has been read."""
+
+    def poll(self, timeout_s: float, limit: int) -> Sequence[Message]:
+        """What has been appended, at most `limit` records."""
+
+    def close(self) -> None:
+        """Stop following."""
+
+
+class CommandSink(Protocol):
+    """Where a controller writes its decisions."""
+
+    def command(self, command: Command) -> int:
+        """To `model-swap`, acknowledged."""
+
+    def audit(self, record: AuditRecord) -> None:
+        """To `audit`."""
+
+
+def decide(
+    rollout: Rollout, alive: Mapping[str, Worker], waited_s: float, timeout_s: float, issuer: str, now: datetime
+) -> Activate | Abort | None:
+    """What to do about the pending stage.
+
+    Args:
+        rollout: What the log prescribes.
+        alive: Workers that have spoken lately.
+        waited_s: For how long live workers could have answered.
+        timeout_s: For how long they may take.
+        issuer: Who decides, for the log.
+        now: Wall clock, for expiry and for the log.
+
+    Returns:
+        None while there is nothing to decide: no stage, no worker yet, or answers are missing and there is time.
+    """
+    pending = rollout.pending
+    if pending is None:
+        return None
+    if pending.expires_at is not None and now > pending.expires_at:
+        return _abort(pending, f"it expired at {pending.expires_at.isoformat()}", issuer, now)
+    if reasons := [f"{name}: {w.reason}" for name, w in alive.items() if w.rejected == pending.stage_id]:
+        return _abort(pending, "; ".join(reasons), issuer, now)
+    missing = [name for name, worker in alive.items() if worker.staged != pending.stage_id]
+    if missing and waited_s > timeout_s:
+        return _abort(pending, f"no answer within {timeout_s:g} s from {', '.join(missing)}", issuer, now)
+    if missing or not alive:
+        return None
+    return Activate(
+        command_id=f"activate-{pending.stage_id}",
+        issuer=issuer,
+        issued_at=now,
+        reason=f"staged by {', '.join(alive)}",
+        stage_id=pending.stage_id,
+    )
+
+
+def _abort(pending: Pending, reason: str, issuer: str, now: datetime) -> Abort:
+    return Abort(
+        command_id=f"abort-{pending.stage_id}", issuer=issuer, issued_at=now, reason=reason, stage_id=pending.stage_id
+    )
+
+
+class Controller:
+    """Decides while this worker owns the log's partition, and keeps the record of what the log refused.
+
+    Its only state is when it first could decide: everything else is in the two logs, so another owner loses nothing.
+    """
+
+    def __init__(
+        self, settings: Settings, follower: Follower, log: StatusLog, sink: CommandSink, owner: Callable[[], bool]
+    ) -> None:
+        self.failure: Exception | None = None
+        self._settings = settings
+        self._follower = follower
+        self._log = log
+        self._sink = sink
+        self._owner = owner
+        self._workers = Workers()
+        self._issuer = f"controller@{follower.worker}"
+        self._stage_id = ""
+        self._since = 0.0
+        self._decided: tuple[str, float] = ("", 0.0)
+        self._audited = 0
+        self._caught_up = False
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="model-swap-control", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 2.0) -> None:
+        """Stop watching."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+        self._log.close()
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                self.step()
+        except Exception as error:
+            logger.exception("the controller of rollouts died")
+            self.failure = error
+
+    def step(self, poll_s: float = POLL_S) -> None:
+        """Hear the workers, then decide if this worker is the one to."""
+        caught_up = self._log.caught_up
+        self._workers.read(self._log.poll(poll_s, POLL_LIMIT), caught_up)
+        owner = self._owner()
+        self._audit_refusals(owner)
+        if not owner or not self._log.caught_up or not self._follower.read_to_end:
+            self._stage_id = ""
+            return
+        self._decide(time.monotonic())
+
+    def _decide(self, now: float) -> None:
+        rollout = self._follower.rollout
+        alive = self._workers.alive(self._settings.worker_lost_after_s)
+        stage_id = rollout.pending.stage_id if rollout.pending else ""
+        if stage_id != self._stage_id:
+            self._stage_id, self._since = stage_id, now
+        if self._decided[0] == stage_id and now - self._decided[1] < DECIDE_AGAIN_AFTER_S:
+            return
+        waited = now - self._since
+        command = decide(rollout, alive, waited, self._settings.stage_timeout_s, self._issuer, datetime.now(UTC))
+        if command is not None and rollout.pending is not None:
+            self._decided = (stage_id, now)
+            self._write(command, rollout.pending)
+
+    def _write(self, command: Activate | Abort, pending: Pending) -> None:
+        action = "activate" if isinstance(command, Activate) else "abort"
+        logger.info("%s %s: %s", action, describe(pending.release.model), command.reason)
+        try:
+            self._sink.command(command)
+        except NotPublished as error:
+            logger.warning("%s; deciding again", error)
+            return
+        self._sink.audit(
+            audit_record(
+                self._issuer,
+                action,
+                describe(pending.release.model),
+                reason=command.reason,
+                effect="in service from each worker's next batch on" if action == "activate" else "not put in service",
+                command_id=command.command_id,
+            )
+        )
+
+    def _audit_refusals(self, owner: bool) -> None:
+        """What the log refused while we owned it goes on record once; what came before had another owner, or none."""
+        history = self._follower.history
+        seen, self._caught_up = self._caught_up, self._follower.read_to_end
+        new, self._audited = history[self._audited :], len(history)
+        for entry in new if owner and seen else ():
+            if entry.refused is not None:
+                self._sink.audit(_refusal(entry, self._issuer))
+
+
+def _refusal(entry: Entry, actor: str) -> AuditRecord:
+    command = entry.command
+    return audit_record(
+        actor,
+        "refuse",
+        f"{type(command).__name__.lower()} by {command.issuer}" if command else "a record that is no command",
+        reason=entry.refused or "",
+        effect=f"model-swap offset {entry.offset} changed nothing",
+        command_id=command.command_id if command else "",
+        audit_id=f"refuse-model-swap-{entry.offset}",
+    )
+
+
+def connect(settings: Settings, follower: Follower, publisher: Publisher, owner: Callable[[], bool]) -> Controller:
+    """A controller on the real topics, not yet started.
+
+    Args:
+        settings: Time limits, and where Kafka is.
+        follower: Knows what the log prescribes.
+        publisher: Where decisions are written.
+        owner: Whether this worker owns the swap log's partition, asked at each turn.
+    """
+    return Controller(settings, follower, Tail(settings, [MODEL_STATUS], recent(settings)), publisher, owner)

@@ -1,0 +1,288 @@
+"""The swap log in, the model to serve out: one thread tails, another loads, so that no rollback waits behind a load.
+
+`Follower.serving` is None until the log has been read to its end and the model that it prescribes is loaded; from then
+on it follows the log. A model that fails its checks here leaves the old one serving: as a stage it is rejected on
+`model-status`, with the reason; as the prescribed model (this worker joined late, or its disk was full) it is retried,
+and `problem` says so. The previous and the pending model stay warm; what is none of the three is released.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple, Protocol
+
+from models import artefact
+from models.manifest import Manifest
+from models.runtime import Runtime
+from schemas.rollout import AuditRecord, ModelStatus, Phase
+from schemas.topics import MODEL_SWAP
+from schemas.transactions import ModelRef
+from stream_app.kafka.log import Tail
+from stream_app.ops.metrics import Metrics
+from stream_app.rollout.cache import ModelCache
+from stream_app.rollout.publish import Publisher, audit_record
+from stream_app.rollout.serving import Serving
+from stream_app.rollout.state import Entry, Pending, Record, Release, Rollout, read
+from stream_app.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+NO_MODEL = "no model deployed yet: stream-app deploy MODEL"
+POLL_S = 0.05
+POLL_LIMIT = 500
+RETRY_AFTER_S = 2.0  # a file on shared storage may appear late; reading a missing one is cheap
+
+
+class SwapLog(Protocol):
+    """A tail of `model-swap`, from its first record on."""
+
+    @property
+    def caught_up(self) -> bool:
+        """What was there when the tail was opened has been read."""
+
+    def poll(self, timeout_s: float, limit: int) -> Sequence[Record]:
+        """What has been appended, at most `limit` records."""
+
+    def close(self) -> None:
+        """Stop following."""
+
+
+class StatusSink(Protocol):
+    """Where a follower says what became of a stage."""
+
+    def status(self, status: ModelStatus) -> None:
+        """To `model-status`."""
+
+    def audit(self, record: AuditRecord) -> None:
+        """To `audit`."""
+
+
+class _Failure(NamedTuple):
+    reason: str
+    retry_at: float
+
+
+class Follower:
+    """Keeps `serving` at what the log prescribes. All public attributes may be read from any thread.
+
+    Attributes:
+        worker: The name under which this worker answers.
+        serving: What the pipeline uses from its next batch on; None until this worker may score.
+        history: Every record of the log so far, with what became of it; only ever appended to.
+        read_to_end: The log was read to the end that it had when we started.
+        failure: What killed a thread of the follower: the worker should end with it. None while all is well.
+    """
+
+    def __init__(self, worker: str, log: SwapLog, cache: ModelCache, sink: StatusSink, metrics: Metrics) -> None:
+        self.worker = worker
+        self.serving: Serving | None = None
+        self.history: list[Entry] = []
+        self.failure: Exception | None = None
+        self._log = log
+        self._cache = cache
+        self._sink = sink
+        self._metrics = metrics
+        self._lock = threading.Lock()
+        self._changed = threading.Event()
+        self._stopping = threading.Event()
+        self.read_to_end = False
+        self._warm: dict[str, Runtime] = {}
+        self._failed: dict[Release, _Failure] = {}
+        self._answered = ""
+        self._uris: dict[str, str] = {}
+        self._threads = [
+            threading.Thread(target=self._guarded, args=(work,), name=f"model-swap-{name}", daemon=True)
+            for name, work in (("follow", self._follow), ("load", self._load_missing))
+        ]
+
+    def start(self) -> None:
+        """Begin to follow."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self, timeout_s: float = 2.0) -> None:
+        """Stop both threads; a load under way is left to end with the process."""
+        self._stopping.set()
+        self._changed.set()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(timeout_s)
+        self._log.close()
+
+    @property
+    def rollout(self) -> Rollout:
+        """What the log prescribes, as far as it has been read."""
+        return self.history[-1].after if self.history else Rollout()
+
+    @property
+    def caught_up(self) -> bool:
+        """The log was read to its end once, and what it prescribes serves here (or it prescribes nothing yet)."""
+        return self.read_to_end and _model(self.rollout.serving) == (self.serving.model if self.serving else None)
+
+    @property
+    def problem(self) -> str | None:
+        """Why this worker does not serve what it should, for people; None when it does."""
+        if self.failure is not None:
+            return f"the follower of the swap log died: {self.failure}"
+        if not self.read_to_end:
+            return "reading the swap log"
+        prescribed = self.rollout.serving
+        if prescribed is None:
+            return NO_MODEL
+        if self.caught_up:
+            return None
+        failure = self._failed.get(prescribed)
+        if failure is None:
+            return f"loading {describe(prescribed.model)}"
+        return f"cannot serve {describe(prescribed.model)}: {failure.reason}"
+
+    def reference(self, sha256: str) -> Manifest | None:
+        """The manifest of a model that the log has named: from memory, the cache or its URI, or None."""
+        with self._lock:
+            runtime, uri = self._warm.get(sha256), self._uris.get(sha256)
+        if runtime is not None:
+            return runtime.manifest
+        if uri is None:
+            return None
+        try:
+            return artefact.read_manifest(self._cache.fetch(uri, sha256))
+        except Exception as error:
+            logger.warning("no reference for model %s: %s", sha256[:12], error)
+            return None
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """A thread of this class never dies in silence: whoever runs the follower reads `failure`."""
+        try:
+            work()
+        except Exception as error:
+            logger.exception("the follower of the swap log died")
+            self.failure = error
+
+    def _follow(self) -> None:
+        while not self._stopping.is_set():
+            records = self._log.poll(POLL_S, POLL_LIMIT)
+            for record in records:
+                self._append(read(self.rollout, record))
+            if records or not self.read_to_end:
+                self.read_to_end = self.read_to_end or self._log.caught_up
+                self._settle()
+
+    def _append(self, entry: Entry) -> None:
+        self.history.append(entry)
+        if entry.refused is not None:
+            logger.warning("model-swap offset %d changed nothing: %s", entry.offset, entry.refused)
+        with self._lock:
+            self._uris.update({release.model.sha256: release.uri for release in entry.after.kept})
+
+    def _settle(self) -> None:
+        """Serve what the log prescribes if it is warm, release what nobody needs, wake the loader."""
+        with self._lock:
+            rollout = self.rollout
+            kept = {release.model.sha256 for release in rollout.kept}
+            self._warm = {sha256: runtime for sha256, runtime in self._warm.items() if sha256 in kept}
+            self._failed = {release: failure for release, failure in self._failed.items() if release in rollout.kept}
+            self._serve(rollout)
+        self._changed.set()
+
+    def _serve(self, rollout: Rollout) -> None:
+        release = rollout.serving
+        runtime = self._warm.get(release.model.sha256) if release else None
+        if release is None or runtime is None:
+            return
+        if self.serving is not None and self.serving.command_id == rollout.command_id:
+            return
+        self.serving = Serving(runtime, release.model, _model(rollout.previous), rollout.command_id)
+        logger.info("serving %s by command %s", describe(release.model), rollout.command_id)
+
+    def _load_missing(self) -> None:
+        while not self._stopping.is_set():
+            self._changed.wait(RETRY_AFTER_S)
+            self._changed.clear()
+            while not self._stopping.is_set() and (release := self._most_urgent()) is not None:
+                self._load(release)
+            self._answer()
+
+    def _most_urgent(self) -> Release | None:
+        """The first of serving, previous and pending that is not warm and has not just failed."""
+        if not self.read_to_end:
+            return None  # what was prescribed long ago is neither loaded nor served
+        with self._lock:
+            return next((release for release in self.rollout.kept if self._should_load(release)), None)
+
+    def _should_load(self, release: Release) -> bool:
+        if release.model.sha256 in self._warm:
+            return False
+        failure = self._failed.get(release)
+        return failure is None or time.monotonic() >= failure.retry_at
+
+    def _load(self, release: Release) -> None:
+        sha256 = release.model.sha256
+        try:
+            with self._metrics.model_load.time():
+                runtime = artefact.load(self._cache.fetch(release.uri, sha256), expected_sha256=sha256)
+        except Exception as error:  # whatever a foreign file provokes means the same: it may not serve
+            reason = str(error) or type(error).__name__
+            before = self._failed.get(release)
+            if before is None or before.reason != reason:
+                logger.warning("cannot load %s: %s", describe(release.model), reason)
+            with self._lock:
+                self._failed[release] = _Failure(reason, time.monotonic() + RETRY_AFTER_S)
+        else:
+            with self._lock:
+                self._warm[sha256] = runtime
+                self._failed.pop(release, None)
+        self._settle()
+        self._answer()
+
+    def _answer(self) -> None:
+        """Say once for each stage whether this worker could take it."""
+        with self._lock:
+            pending = self.rollout.pending if self.read_to_end else None
+            if pending is None or pending.stage_id == self._answered:
+                return
+            failure = self._failed.get(pending.release)
+            if pending.release.model.sha256 not in self._warm and failure is None:
+                return
+            self._answered = pending.stage_id
+        self._say(pending, failure.reason if failure else "")
+
+    def _say(self, pending: Pending, reason: str) -> None:
+        serving = self.serving
+        self._sink.status(
+            ModelStatus(
+                worker=self.worker,
+                phase=Phase.REJECTED if reason else Phase.STAGED,
+                at=datetime.now(UTC),
+                serving=serving.model if serving else None,
+                previous=serving.previous if serving else None,
+                command_id=pending.stage_id,
+                reason=reason,
+            )
+        )
+        if reason:
+            self._metrics.swaps["rejected"].inc()
+            subject = describe(pending.release.model)
+            self._sink.audit(audit_record(self.worker, "reject", subject, reason=reason, command_id=pending.stage_id))
+
+
+def connect(settings: Settings, publisher: Publisher, metrics: Metrics) -> Follower:
+    """A follower of the real log, not yet started.
+
+    Args:
+        settings: Where Kafka and the cache are, and this worker's name.
+        publisher: Where it says what became of a stage.
+        metrics: Where loads are timed and rejections counted.
+    """
+    log = Tail(settings, [MODEL_SWAP])
+    return Follower(settings.worker_name, log, ModelCache(settings.model_cache), publisher, metrics)
+
+
+def describe(model: ModelRef) -> str:
+    """A model for people: name, version and the start of its digest."""
+    return f"{model.name} {model.version} ({model.sha256[:12]})"
+
+
+def _model(release: Release | None) -> ModelRef | None:
+    return release.model if release else None

@@ -1,0 +1,91 @@
+"""Statuses, commands and audit records out to Kafka, outside the batches' transactions: in order, none twice."""
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import msgspec
+from confluent_kafka import KafkaError, Message, Producer
+
+from schemas.rollout import AuditRecord, Command, ModelStatus
+from schemas.topics import AUDIT, MODEL_STATUS, MODEL_SWAP, Topic
+from stream_app.kafka import clients, topics
+from stream_app.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+class NotPublished(clients.BrokerError):
+    """The broker did not take the record in time; the message says which and what to do."""
+
+
+class Publisher:
+    """Writes to the three topics of the protocol. Safe to call from any thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._producer: Producer = clients.producer(settings, **{"linger.ms": 0})
+
+    def status(self, status: ModelStatus) -> None:
+        """What this worker says of a command; does not wait, the client retries for minutes."""
+        self._produce(MODEL_STATUS, status.worker, status)
+
+    def audit(self, record: AuditRecord) -> None:
+        """Who did what; does not wait."""
+        self._produce(AUDIT, record.actor, record)
+
+    def command(self, command: Command, timeout_s: float = 10.0) -> int:
+        """Write a command and wait until the broker has it.
+
+        Returns:
+            Its offset on `model-swap`.
+
+        Raises:
+            NotPublished: no acknowledgement within the timeout.
+        """
+        delivered: list[int | None] = []
+        failed: list[KafkaError] = []
+
+        def on_delivery(error: KafkaError | None, message: Message) -> None:
+            if error is None:
+                delivered.append(message.offset())
+            else:
+                failed.append(error)
+
+        self._produce(MODEL_SWAP, "model-swap", command, on_delivery)
+        self._producer.flush(timeout_s)
+        if delivered and delivered[0] is not None:
+            return delivered[0]
+        why = failed[0].str() if failed else f"no answer in {timeout_s:g} s"
+        raise NotPublished(f"the command was not written to {topics.name(self._settings, MODEL_SWAP)}: {why}")
+
+    def close(self, timeout_s: float = 2.0) -> None:
+        """Let go of what is still on its way, within the timeout."""
+        self._producer.flush(timeout_s)
+
+    def _produce(
+        self,
+        topic: Topic,
+        key: str,
+        record: msgspec.Struct,
+        on_delivery: Callable[[KafkaError | None, Message], None] | None = None,
+    ) -> None:
+        self._producer.produce(
+            topics.name(self._settings, topic),
+            key=key.encode(),
+            value=msgspec.json.encode(record),
+            on_delivery=on_delivery or _log_failure,
+        )
+        self._producer.poll(0)
+
+
+def audit_record(actor: str, action: str, subject: str, **details: str) -> AuditRecord:
+    """An audit record of now; `details` are its other fields (`audit_id` where a repetition must be recognisable)."""
+    details.setdefault("audit_id", uuid4().hex)
+    return AuditRecord(at=datetime.now(UTC), actor=actor, action=action, subject=subject, **details)
+
+
+def _log_failure(error: KafkaError | None, message: Message) -> None:
+    if error is not None:
+        logger.warning("a record for %s was not written: %s", message.topic(), error.str())

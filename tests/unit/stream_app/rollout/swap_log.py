@@ -1,0 +1,100 @@
+"""A swap log in memory: what Kafka would hand out, under the test's control."""
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from schemas.rollout import Activate, AuditRecord, Command, ModelStatus, Phase, Rollback, Stage
+from schemas.transactions import ModelRef
+from stream_app.rollout.state import encode
+
+
+@dataclass(frozen=True)
+class Written:
+    """A record of the log, as the client would hand it over."""
+
+    place: int
+    data: bytes | None
+
+    def offset(self) -> int:
+        return self.place
+
+    def timestamp(self) -> tuple[int, int]:
+        return 1, int(time.time() * 1000)
+
+    def value(self) -> bytes | None:
+        return self.data
+
+
+class MemoryLog:
+    """Shared by any number of tails."""
+
+    def __init__(self) -> None:
+        self.records: list[Written] = []
+
+    def append(self, *commands: Command | bytes) -> None:
+        for command in commands:
+            data = command if isinstance(command, bytes) else encode(command)
+            self.records.append(Written(len(self.records), data))
+
+
+class MemoryTail:
+    """One reader of a MemoryLog; the broker falls silent for `silent_polls` once it has handed out two records."""
+
+    def __init__(self, log: MemoryLog, silent_polls: int = 0) -> None:
+        self._log = log
+        self._silent_polls = silent_polls
+        self._at = 0
+        self._end = len(log.records)
+        self._pause = threading.Event()
+
+    @property
+    def caught_up(self) -> bool:
+        return self._at >= self._end
+
+    def poll(self, timeout_s: float, limit: int) -> Sequence[Written]:
+        silent = self._at >= 2 and self._silent_polls > 0
+        if silent or self._at == len(self._log.records):
+            self._pause.wait(min(timeout_s, 0.005))
+        if silent:
+            self._silent_polls -= 1
+            return []
+        records = self._log.records[self._at : self._at + min(limit, 2)]
+        self._at += len(records)
+        return records
+
+    def close(self) -> None:
+        pass
+
+
+class Heard:
+    """Collects what would go to `model-status` and `audit`."""
+
+    def __init__(self) -> None:
+        self.statuses: list[ModelStatus] = []
+        self.audits: list[AuditRecord] = []
+
+    def status(self, status: ModelStatus) -> None:
+        self.statuses.append(status)
+
+    def audit(self, record: AuditRecord) -> None:
+        self.audits.append(record)
+
+    def answers(self) -> list[tuple[str, Phase]]:
+        return [(status.command_id, status.phase) for status in self.statuses]
+
+
+def stage(ref: ModelRef, path: Path, command_id: str) -> Stage:
+    return Stage(command_id=command_id, issuer="ann", issued_at=datetime.now(UTC), uri=str(path), model=ref)
+
+
+def activate(stage_id: str) -> Activate:
+    now = datetime.now(UTC)
+    return Activate(command_id=f"activate-{stage_id}", issuer="controller@w", issued_at=now, stage_id=stage_id)
+
+
+def rollback(command_id: str) -> Rollback:
+    return Rollback(command_id=command_id, issuer="ann", issued_at=datetime.now(UTC))

@@ -1,0 +1,244 @@
+"""A worker serves what the log prescribes, and nothing that failed its checks."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from prometheus_client import CollectorRegistry
+
+from schemas.rollout import Phase
+from schemas.transactions import ModelRef
+from stream_app.ops.metrics import Metrics
+from stream_app.rollout.cache import ModelCache
+from stream_app.rollout.follower import NO_MODEL, Follower
+from stream_app.rollout.serving import Serving
+from tests.tiny_model import tiny_model
+from tests.unit.stream_app.rollout.swap_log import Heard, MemoryLog, MemoryTail, activate, rollback, stage
+
+Wait = Callable[..., None]
+
+
+class Bench:
+    """A log, two models on disk, and as many followers as a test wants."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.log = MemoryLog()
+        self.paths = {version: folder / f"{version}.pt" for version in "123"}
+        self.refs = {v: tiny_model(path, v, centre=float(v)) for v, path in self.paths.items()}
+        self.followers: list[Follower] = []
+
+    def join(self, name: str = "w1", silent_polls: int = 0) -> tuple[Follower, Heard]:
+        heard = Heard()
+        tail = MemoryTail(self.log, silent_polls)
+        follower = Follower(name, tail, ModelCache(self.folder / f"cache-{name}"), heard, Metrics(CollectorRegistry()))
+        self.followers.append(follower)
+        follower.start()
+        return follower, heard
+
+    def deploy(self, version: str, stage_id: str | None = None) -> None:
+        stage_id = stage_id or f"s{version}"
+        self.log.append(stage(self.refs[version], self.paths[version], stage_id), activate(stage_id))
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path)
+    yield bench
+    for follower in bench.followers:
+        follower.stop()
+
+
+def served(follower: Follower) -> tuple[str, str | None] | None:
+    serving: Serving | None = follower.serving
+    if serving is None:
+        return None
+    return serving.model.version, serving.previous.version if serving.previous else None
+
+
+def test_with_an_empty_log_a_worker_waits_and_says_what_to_do(bench: Bench, wait_until: Wait) -> None:
+    follower, _ = bench.join()
+    wait_until(lambda: follower.caught_up)
+    assert follower.serving is None
+    assert follower.problem == NO_MODEL
+
+
+def test_a_staged_model_is_reported_and_serves_only_after_its_activation(bench: Bench, wait_until: Wait) -> None:
+    follower, heard = bench.join()
+    bench.log.append(stage(bench.refs["1"], bench.paths["1"], "s1"))
+    wait_until(lambda: heard.answers() == [("s1", Phase.STAGED)])
+    assert follower.serving is None
+    bench.log.append(activate("s1"))
+    wait_until(lambda: served(follower) == ("1", None))
+    assert follower.serving is not None
+    assert follower.serving.command_id == "activate-s1"
+    assert follower.serving.runtime.score(np.array([[1.0, 2.0]], np.float32)).score == pytest.approx([1.0])
+    assert follower.caught_up
+    assert follower.problem is None
+
+
+def test_a_rollback_needs_neither_the_file_nor_the_cache(bench: Bench, wait_until: Wait) -> None:
+    follower, _ = bench.join()
+    bench.deploy("1")
+    wait_until(lambda: served(follower) == ("1", None))
+    bench.deploy("2")
+    wait_until(lambda: served(follower) == ("2", "1"))
+    for path in [*bench.paths.values(), *(bench.folder / "cache-w1").iterdir()]:
+        path.unlink()
+    bench.log.append(rollback("back"))
+    wait_until(lambda: served(follower) == ("1", "2"))
+    bench.log.append(rollback("forth"))
+    wait_until(lambda: served(follower) == ("2", "1"))
+
+
+def test_a_rollback_takes_effect_while_a_load_hangs(bench: Bench, wait_until: Wait) -> None:
+    follower, heard = bench.join()
+    bench.deploy("1")
+    bench.deploy("2")
+    wait_until(lambda: served(follower) == ("2", "1") and follower.caught_up)
+    pipe = bench.folder / "endless.pt"
+    os.mkfifo(pipe)  # reading it blocks for as long as somebody holds its other end
+    bench.log.append(stage(ModelRef("tiny", "9", "9" * 64), pipe, "s9"))
+    wait_until(lambda: _is_read(pipe))
+    writer = os.open(pipe, os.O_WRONLY)
+    bench.log.append(rollback("back"))
+    wait_until(lambda: served(follower) == ("1", "2"))
+    assert heard.answers() == []
+    os.close(writer)
+
+
+def _is_read(pipe: Path) -> bool:
+    try:
+        os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("harm", ["corrupt", "absent", "no model", "wrong golden row", "pickle"])
+def test_a_bad_model_is_rejected_with_a_reason_and_the_old_one_serves_on(
+    bench: Bench, wait_until: Wait, harm: str
+) -> None:
+    follower, heard = bench.join()
+    bench.deploy("1")
+    wait_until(lambda: served(follower) == ("1", None))
+    before = follower.serving
+    bench.log.append(stage(_harmed(bench, harm), bench.paths["2"], "bad"))
+    wait_until(lambda: ("bad", Phase.REJECTED) in heard.answers())
+    assert heard.statuses[-1].reason
+    assert heard.statuses[-1].serving == bench.refs["1"]
+    assert [(record.action, record.actor, record.command_id) for record in heard.audits] == [("reject", "w1", "bad")]
+    assert follower.serving is before
+    bench.deploy("3")
+    wait_until(lambda: served(follower) == ("3", "1"))
+
+
+def _harmed(bench: Bench, harm: str) -> ModelRef:
+    """Spoil the file of model 2; its new digest is announced, unless the digest is what is wrong."""
+    from models.artefact import digest
+
+    path = bench.paths["2"]
+    match harm:
+        case "corrupt":
+            data = bytearray(path.read_bytes())
+            data[len(data) // 2] ^= 1
+            path.write_bytes(data)
+            return bench.refs["2"]
+        case "absent":
+            path.unlink()
+            return bench.refs["2"]
+        case "no model":
+            path.write_bytes(b"not a model")
+        case "wrong golden row":
+            tiny_model(path, "2", golden_error=1.0)
+        case "pickle":
+            path.write_bytes(b"cos\nsystem\n(S'false'\ntR.")
+    return ModelRef("tiny", "2", digest(path))
+
+
+def test_a_stage_is_answered_once(bench: Bench, wait_until: Wait) -> None:
+    _, heard = bench.join()
+    bench.paths["2"].unlink()
+    bench.log.append(stage(bench.refs["2"], bench.paths["2"], "gone"), b"noise", b"noise")
+    wait_until(lambda: heard.answers() == [("gone", Phase.REJECTED)])
+    bench.log.append(stage(bench.refs["1"], bench.paths["1"], "s1"))
+    wait_until(lambda: heard.answers() == [("gone", Phase.REJECTED), ("s1", Phase.STAGED)])
+
+
+def test_the_same_model_from_a_better_place_is_not_judged_by_the_old_failure(bench: Bench, wait_until: Wait) -> None:
+    _, heard = bench.join()
+    bench.log.append(stage(bench.refs["2"], bench.folder / "elsewhere.pt", "wrong"))
+    wait_until(lambda: heard.answers() == [("wrong", Phase.REJECTED)])
+    bench.log.append(stage(bench.refs["2"], bench.paths["2"], "right"))
+    wait_until(lambda: heard.answers()[1:] == [("right", Phase.STAGED)])
+
+
+def test_a_worker_that_joins_late_serves_the_same_and_can_roll_back(bench: Bench, wait_until: Wait) -> None:
+    bench.deploy("1")
+    bench.deploy("2")
+    bench.log.append(b"noise", rollback("r1"))
+    bench.deploy("3")
+    early, _ = bench.join("early")
+    late, _ = bench.join("late")
+    wait_until(lambda: early.caught_up and late.caught_up)
+    assert served(early) == served(late) == ("3", "1")
+    bench.log.append(rollback("r2"))
+    wait_until(lambda: served(early) == served(late) == ("1", "3"))
+
+
+def test_a_worker_that_joins_neither_serves_nor_loads_what_the_log_no_longer_prescribes(
+    bench: Bench, wait_until: Wait
+) -> None:
+    for version in "123":
+        bench.deploy(version)
+    follower, _ = bench.join(silent_polls=60)
+    seen: set[tuple[str, str | None] | None] = set()
+    wait_until(lambda: seen.add(served(follower)) or follower.caught_up)
+    wait_until(lambda: len(follower._warm) == 2)
+    assert seen - {None} <= {("3", "2")}
+    cached = {path.stem for path in (bench.folder / "cache-w1").iterdir()}
+    assert cached == {bench.refs["2"].sha256, bench.refs["3"].sha256}
+
+
+def test_a_previous_model_that_cannot_be_loaded_keeps_nobody_from_serving(bench: Bench, wait_until: Wait) -> None:
+    bench.deploy("1")
+    bench.deploy("2")
+    bench.paths["1"].unlink()
+    follower, _ = bench.join()
+    wait_until(lambda: follower.caught_up)
+    assert served(follower) == ("2", "1")
+
+
+def test_a_joining_worker_that_cannot_load_what_serves_says_so_and_retries(bench: Bench, wait_until: Wait) -> None:
+    bench.deploy("1")
+    hidden = bench.paths["1"].rename(bench.folder / "hidden")
+    follower, _ = bench.join()
+    wait_until(lambda: "cannot serve tiny 1" in (follower.problem or ""))
+    assert not follower.caught_up
+    hidden.rename(bench.paths["1"])
+    wait_until(lambda: served(follower) == ("1", None))
+
+
+def test_models_that_nobody_needs_are_released(bench: Bench, wait_until: Wait) -> None:
+    follower, heard = bench.join()
+    for n in range(4):
+        bench.deploy("1", f"a{n}")
+        bench.deploy("2", f"b{n}")
+        bench.deploy("3", f"c{n}")
+        wait_until(lambda n=n: follower.serving is not None and follower.serving.command_id == f"activate-c{n}")
+    bench.log.append(stage(bench.refs["1"], bench.paths["1"], "last"))
+    wait_until(lambda: ("last", Phase.STAGED) in heard.answers())
+    assert set(follower._warm) == {bench.refs[v].sha256 for v in "123"}
+    bench.log.append(rollback("drop"))
+    wait_until(lambda: set(follower._warm) == {bench.refs[v].sha256 for v in "23"})
+
+
+def test_the_reference_of_any_model_that_the_log_named_can_be_had(bench: Bench, wait_until: Wait) -> None:
+    for version in "123":
+        bench.deploy(version)
+    follower, _ = bench.join()
+    wait_until(lambda: follower.caught_up)
+    assert [follower.reference(bench.refs[v].sha256).version for v in "123"] == ["1", "2", "3"]
+    assert follower.reference("0" * 64) is None
