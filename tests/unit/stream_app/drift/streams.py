@@ -1,0 +1,137 @@
+"""Streams of summaries for tests: a small world with a season, its reference, and faults that can be put into it."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from models.manifest import Calibration, Input, Manifest, signal_layout
+from models.reference import signals
+from models.runtime import Scored
+from schemas.drift import DriftAlert, DriftSummary
+from stream_app.drift.aggregator import Aggregator
+from stream_app.pipeline.summarise import Bins, PartitionSums
+from stream_app.settings import Settings
+
+INPUTS = [
+    Input("amount", "amount", "EUR", "reject"),
+    Input("count", "features.count", "1/d", "impute"),
+    Input("average", "features.average", "EUR", "impute"),
+    Input("during_night", "features.during_night", "flag", "impute"),
+]
+LATENTS = 2
+LAYOUT = signal_layout(INPUTS, LATENTS)
+SHA = "a" * 64
+OTHER_SHA = "b" * 64
+DAY_ROWS = 4096
+SUMMARY_ROWS = 64
+START = datetime(2026, 1, 1, tzinfo=UTC)
+SETTINGS = Settings()
+
+Fault = Callable[[np.ndarray], None]
+
+
+def world(rows: int, seed: int = 1) -> np.ndarray:
+    """Signals of quiet transactions, float32 [rows, signals]: a third of each day is night, and the score shows it."""
+    rng = np.random.default_rng(seed)
+    night = (np.arange(rows) % DAY_ROWS < DAY_ROWS / 3).astype(float)
+    amount, count = rng.standard_gamma(2, rows) - 2, rng.standard_normal(rows)
+    average = 0.8 * count + 0.6 * rng.standard_normal(rows)
+    latent = np.stack([count + 2 * night, amount], axis=1)
+    residual = rng.standard_normal((rows, len(INPUTS))) * 0.3
+    score = (residual**2).sum(axis=1) + 0.5 * night
+    return np.column_stack([score, amount, count, average, night, latent, residual]).astype(np.float32)
+
+
+def manifest(name: str = "small") -> Manifest:
+    """A model whose reference is a quiet fortnight of this world."""
+    rows = world(14 * DAY_ROWS, seed=0)
+    n = len(INPUTS)
+    scored = Scored(
+        rows[:, 0], rows[:, 1 : n + 1], rows[:, 1 : n + 1], rows[:, n + 1 : n + 3], rows[:, 1 : n + 1], rows[:, n + 3 :]
+    )
+    return Manifest(
+        name=name,
+        version="1",
+        created_at=START,
+        inputs=INPUTS,
+        latent_size=LATENTS,
+        trained_from="2025-12-01",
+        trained_until="2025-12-14",
+        rows=len(rows),
+        data_sha256=SHA,
+        seed=0,
+        code_version="test",
+        libraries={},
+        training={},
+        metrics={},
+        calibration=Calibration(0.01, 10.0, [0.0, 10.0], [1.0, 0.01]),
+        signals=signals(INPUTS, rows[:, 1 : n + 1], scored),
+        latent_mean=[0.0] * LATENTS,
+        latent_covariance=[[1.0, 0.0], [0.0, 1.0]],
+        golden=[],
+    )
+
+
+MANIFEST = manifest()
+
+
+def column(signal: str) -> int:
+    return LAYOUT.index(signal)
+
+
+def doubled(rows: np.ndarray) -> None:
+    """Amounts in another unit: far off, and not reconstructed."""
+    rows[:, column("input:amount")] = rows[:, column("input:amount")] * 2 + 2
+    rows[:, column("residual:amount")] -= 1.5
+
+
+def stuck(rows: np.ndarray) -> None:
+    """A field that says the same of everybody; the network makes of it what its correlated field says."""
+    rows[:, column("residual:count")] += rows[:, column("input:count")] + 0.5
+    rows[:, column("input:count")] = -0.5
+
+
+def summaries(
+    rows: np.ndarray, partitions: int = 2, sha256: str = SHA, anomalies: float = 0.01, start: int = 0
+) -> Iterator[DriftSummary]:
+    """Of consecutive rows, one partition after the other; event time runs by 20 s a transaction.
+
+    Args:
+        rows: float32 [n, signals], NaN where missing.
+        partitions: Among how many the summaries go round.
+        sha256: The model that scored them.
+        anomalies: Share of alerts.
+        start: How many transactions came before.
+    """
+    bins = Bins(MANIFEST.signals)
+    for i in range(0, len(rows), SUMMARY_ROWS):
+        chunk, at = rows[i : i + SUMMARY_ROWS], start + i
+        turn, partition = divmod(at // SUMMARY_ROWS, partitions)
+        sums = PartitionSums(turn * SUMMARY_ROWS, len(bins))
+        bins.add_to(sums, chunk)
+        sums.to_offset = sums.from_offset + len(chunk)
+        sums.anomalies = round((at + len(chunk)) * anomalies) - round(at * anomalies)
+        sums.first_event, sums.last_event = event_time(at), event_time(at + len(chunk) - 1)
+        yield bins.summary(partition, sums, sha256, "worker-1")
+
+
+def event_time(transaction: int) -> datetime:
+    return START + timedelta(seconds=20 * transaction)
+
+
+def stream(before: int, after: int, fault: Fault, seed: int = 1, anomalies_after: float = 0.01) -> list[DriftSummary]:
+    """A quiet stream into which a fault comes."""
+    rows = world(before + after, seed)
+    fault(rows[before:])
+    quiet = summaries(rows[:before])
+    return [*quiet, *summaries(rows[before:], start=before, anomalies=anomalies_after)]
+
+
+def aggregator(**references: Manifest) -> Aggregator:
+    return Aggregator(SETTINGS, (references or {SHA: MANIFEST}).get)
+
+
+def fold(log: list[DriftSummary], state: Aggregator | None = None, start: int = 0) -> list[DriftAlert]:
+    state = state or aggregator()
+    return [alert for offset, summary in enumerate(log, start) for alert in state.update(summary, offset)]

@@ -1,0 +1,183 @@
+"""The fold: quiet streams raise nothing, a fault raises one alert that says what, when and why; a replay the same."""
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from schemas.drift import DriftSeverity
+from stream_app.drift.standardise import DEAD_LETTERS
+from tests.unit.stream_app.drift.streams import (
+    MANIFEST,
+    OTHER_SHA,
+    SHA,
+    aggregator,
+    column,
+    doubled,
+    event_time,
+    fold,
+    manifest,
+    stream,
+    stuck,
+    summaries,
+    world,
+)
+
+BEFORE, AFTER = 16_384, 8192
+
+
+def nothing(rows: np.ndarray) -> None:
+    pass
+
+
+def missing(rows: np.ndarray) -> None:
+    for signal in ("input:average", "residual:average"):
+        rows[:, column(signal)] = np.nan
+
+
+def unrelated(rows: np.ndarray) -> None:
+    rows[:, column("residual:average")] *= 3
+
+
+def grown(rows: np.ndarray) -> None:
+    for name in ("amount", "count", "average"):
+        rows[:, column(f"input:{name}")] += 0.5
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nights_are_no_drift(seed):
+    assert fold(list(summaries(world(100_000, seed + 10)))) == []
+
+
+def test_a_doubled_amount_is_one_alert_that_names_it():
+    (alert,) = fold(stream(BEFORE, AFTER, doubled))
+    assert {s.signal for s in alert.signals} == {"input:amount", "residual:amount"}
+    assert alert.cause.startswith("Broken, or in another unit: amount")
+    assert not alert.retraining_helps
+    shift = next(s for s in alert.signals if s.signal == "input:amount" and s.detector == "adwin_mean")
+    assert shift.shift == pytest.approx(2 / 2**0.5, abs=0.15)  # the mean rises from 0 to 2, the deviation is sqrt 2
+    assert shift.current - shift.reference == pytest.approx(2, abs=0.2)
+    assert shift.psi > 0.25
+
+
+def test_an_alert_says_since_when_by_time_and_by_offset():
+    (alert,) = fold(stream(BEFORE, AFTER, doubled))
+    assert alert.since == event_time(BEFORE)
+    assert alert.since_offsets == {"0": BEFORE // 2, "1": BEFORE // 2}
+    assert alert.raised_at - alert.since < timedelta(seconds=20 * 2304)
+    assert alert.events_observed - BEFORE <= 2304
+
+
+@pytest.mark.parametrize(
+    ("fault", "cause", "retraining"),
+    [
+        (stuck, "Broken, or in another unit: count", False),
+        (missing, "average no longer arrives", False),
+        (unrelated, "A relation between fields is broken: the model cannot reconstruct average", False),
+        (grown, "The population has changed: ", True),
+    ],
+)
+def test_the_signals_that_fire_together_name_the_cause(fault, cause, retraining):
+    (alert,) = fold(stream(BEFORE, AFTER, fault))
+    assert alert.cause.startswith(cause)
+    assert alert.retraining_helps is retraining
+
+
+def test_a_rise_of_refused_records_is_named():
+    log = list(summaries(world(BEFORE + AFTER)))
+    changed = [
+        s
+        if i < len(log) * 2 // 3
+        else type(s)(**{f: getattr(s, f) for f in s.__struct_fields__} | {"dead_lettered": 64})
+        for i, s in enumerate(log)
+    ]
+    (alert,) = fold(changed)
+    assert [s.signal for s in alert.signals] == [DEAD_LETTERS]
+    assert alert.cause.startswith("Records are refused more often")
+
+
+@pytest.mark.parametrize(
+    ("rate", "severity"),
+    [
+        (0.01, DriftSeverity.INFO),
+        (0.02, DriftSeverity.WARNING),
+        (0.05, DriftSeverity.CRITICAL),
+        (0, DriftSeverity.CRITICAL),
+    ],
+)
+def test_severity_is_how_far_the_alert_rate_has_moved(rate, severity):
+    (alert,) = fold(stream(BEFORE, AFTER, doubled, anomalies_after=rate))
+    assert alert.severity is severity
+    assert alert.alert_rate_before == pytest.approx(0.01, abs=1e-3)
+
+
+def test_a_drift_that_comes_back_after_it_was_over_is_a_second_incident():
+    rows = world(60_000)
+    for begin, end in ((15_000, 25_000), (45_000, 60_000)):
+        doubled(rows[begin:end])
+    first, second = fold(list(summaries(rows)))
+    assert first.alert_id != second.alert_id
+    assert abs((second.since - event_time(45_000)).total_seconds()) <= 20 * 256
+
+
+def test_a_second_cause_while_the_first_lasts_is_raised_too():
+    rows = world(60_000)
+    doubled(rows[10_000:])
+    stuck(rows[40_000:])
+    first, second = fold(list(summaries(rows)))
+    assert "amount" in first.cause
+    assert {s.signal for s in second.signals} >= {"input:count"}
+    assert not any("amount" in s.signal for s in second.signals)
+
+
+def test_the_same_log_raises_the_same_alerts_however_often_it_is_read():
+    log = stream(BEFORE, AFTER, stuck)
+    assert fold(log) == fold(log)
+
+
+@pytest.mark.parametrize("stopped_at", [100, 256, 270, 300])
+def test_a_replay_from_the_beginning_goes_on_as_if_nothing_had_happened(stopped_at):
+    log = stream(BEFORE, AFTER, doubled)
+    state = aggregator()
+    fold(log[:stopped_at])
+    replayed = fold(log[:stopped_at], state)
+    assert replayed + fold(log[stopped_at:], state, start=stopped_at) == fold(log)
+
+
+def test_a_new_model_brings_its_own_references_and_detectors():
+    rows = world(BEFORE + AFTER)
+    doubled(rows[BEFORE:])
+    log = [*summaries(rows[:BEFORE]), *summaries(rows[BEFORE:], sha256=OTHER_SHA, start=BEFORE)]
+    assert fold(log, aggregator(**{SHA: MANIFEST, OTHER_SHA: manifest("other")})) == []
+    later = world(2 * AFTER, 3)
+    stuck(later[AFTER:])
+    (alert,) = fold(
+        [*log, *summaries(later, sha256=OTHER_SHA, start=BEFORE + AFTER)],
+        aggregator(**{SHA: MANIFEST, OTHER_SHA: manifest("other")}),
+    )
+    assert (alert.model.name, alert.model.sha256) == ("other", OTHER_SHA)
+
+
+def test_partitions_that_change_the_model_one_after_the_other_do_not_restart_it():
+    log = stream(BEFORE, AFTER, doubled)
+    swapped = list(summaries(world(BEFORE), sha256=OTHER_SHA))
+    mixed = [*swapped[:-8], *log[:2:2], *swapped[-8:], *log]
+    (alert,) = fold(mixed, aggregator(**{SHA: MANIFEST, OTHER_SHA: manifest("other")}))
+    assert alert.model.sha256 == SHA
+    assert alert.events_observed > BEFORE
+
+
+def test_summaries_of_a_model_that_cannot_be_had_are_passed_over_with_a_line_in_the_log(caplog):
+    assert fold(stream(BEFORE, AFTER, doubled), aggregator(**{OTHER_SHA: MANIFEST})) == []
+    assert [r.message for r in caplog.records] == [
+        f"drift of model {SHA[:12]} is not watched: its manifest cannot be had"
+    ]
+
+
+def test_distances_are_of_the_last_blocks_against_the_reference():
+    state = aggregator()
+    assert state.distances == {}
+    fold(stream(BEFORE, AFTER, doubled), state)
+    assert state.distances["input:amount"].psi > 0.25
+    assert state.distances["input:average"].psi < 0.05
+    assert 0 < state.distances["input:amount"].js < state.distances["input:amount"].kl
