@@ -1,0 +1,199 @@
+"""What can be wrong with an installation, one function each: settings in, findings out that say what to change."""
+
+import hashlib
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from http.client import HTTPConnection, HTTPException
+from importlib.metadata import PackageNotFoundError, version
+
+from confluent_kafka import KafkaException, TopicCollection, libversion
+from confluent_kafka.admin import AclOperation  # type: ignore[attr-defined]
+from msgspec import Struct
+from pydantic_settings import EnvSettingsSource, TomlConfigSettingsSource
+
+from schemas.topics import ALL, MODEL_SWAP, TRANSACTIONS
+from stream_app.cli.invocation import current
+from stream_app.kafka import clients, topics
+from stream_app.kafka.clients import BrokerError, explain
+from stream_app.kafka.log import read_to_end
+from stream_app.rollout.cache import FetchError, local_path
+from stream_app.rollout.state import Release, Rollout, fold
+from stream_app.settings import ENVIRONMENT_PREFIX, SETTINGS_FILE, Settings
+
+PACKAGES = ("stream-app", "confluent-kafka", "faust-streaming", "torch", "river", "polars")
+LEAST_FREE_BYTES = 500 * 1024 * 1024
+PATIENCE_S = 5.0
+
+
+class Finding(Struct, frozen=True):
+    """One thing that was looked at.
+
+    Attributes:
+        check: What was looked at, in a word or two.
+        ok: Whether it may stay as it is.
+        says: What was found.
+        advice: What to change; empty where nothing.
+    """
+
+    check: str
+    ok: bool
+    says: str
+    advice: str = ""
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Every check in turn. Those that need a broker are left out where none answers."""
+    for check in (versions, origins, disk, web_port):
+        yield from check(settings)
+    answer = broker(settings)
+    yield answer
+    if not answer.ok:
+        return
+    for name, look in (("topics", declared_topics), ("permissions", permissions), ("model", models_in_service)):
+        try:
+            yield from look(settings)
+        except BrokerError as error:
+            yield Finding(name, False, str(error), "put that right, then look again")
+
+
+def versions(_: Settings) -> Iterator[Finding]:
+    """What is installed."""
+    found = []
+    for name in PACKAGES:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            yield Finding("versions", False, f"{name} is not installed", "run `make install`")
+    yield Finding("versions", True, f"{', '.join(found)}, librdkafka {libversion()[0]}")
+
+
+def origins(settings: Settings) -> Iterator[Finding]:
+    """Each setting that is not the default, and where it was set. Of `[kafka]` the names alone: it may hold secrets."""
+    given = current.get()
+    sources = {
+        "option": [name for name in ("bootstrap_servers", "topic_prefix") if getattr(given, name) is not None],
+        "environment": EnvSettingsSource(Settings)(),
+        SETTINGS_FILE: TomlConfigSettingsSource(Settings)(),
+    }
+    for name in sorted(settings.model_fields_set):
+        value = getattr(settings, name)
+        shown = ", ".join(value) if isinstance(value, dict) else str(value)
+        origin = next((source for source, names in sources.items() if name in names), "program")
+        yield Finding("settings", True, f"{name} = {shown} ({origin})")
+    if not settings.model_fields_set:
+        yield Finding("settings", True, f"all defaults: no {SETTINGS_FILE} here, no {ENVIRONMENT_PREFIX}* set")
+
+
+def disk(settings: Settings) -> Iterator[Finding]:
+    """The model cache can be written, and there is room."""
+    folder = settings.model_cache
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            free = shutil.disk_usage(folder).free
+    except OSError as error:
+        advice = "set model_cache to a folder that this user may write"
+        yield Finding("disk", False, f"cannot write to {folder}: {error.strerror}", advice)
+        return
+    enough = free >= LEAST_FREE_BYTES
+    says = f"{folder} is writable, {free // 2**20:,} MB free"
+    yield Finding("disk", enough, says, "" if enough else "make room there, or set model_cache to another disk")
+
+
+def web_port(settings: Settings) -> Iterator[Finding]:
+    """The page's port is free for a worker to come, or a worker holds it already."""
+    where = f"{settings.web_host}:{settings.web_port}"
+    try:
+        with socket.create_server((settings.web_host, settings.web_port)):
+            yield Finding("web port", True, f"{where} is free")
+    except OSError as error:
+        if _is_a_worker(settings):
+            yield Finding("web port", True, f"{where} is held by a running worker")
+        else:
+            advice = "end who holds it, or set web_port (STREAM_APP_WEB_PORT)"
+            yield Finding("web port", False, f"{where} cannot be used: {error.strerror}", advice)
+
+
+def _is_a_worker(settings: Settings) -> bool:
+    """Whether what listens there answers as our page does."""
+    connection = HTTPConnection(settings.web_host, settings.web_port, timeout=PATIENCE_S)
+    try:
+        connection.request("GET", "/health/live")
+        return connection.getresponse().status in (200, 503)
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def broker(settings: Settings) -> Finding:
+    """Somebody answers."""
+    try:
+        clients.wait_for_broker(settings, timeout_s=PATIENCE_S, say=lambda line: None)
+        found = clients.admin(settings).list_topics(timeout=PATIENCE_S)
+    except BrokerError as error:
+        return Finding("broker", False, str(error), "then look again: topics, permissions and model were not checked")
+    except KafkaException as error:
+        return Finding("broker", False, str(explain(error, settings)), "then look again")
+    return Finding(
+        "broker", True, f"cluster {found.cluster_id} at {settings.bootstrap_servers}, {len(found.brokers)} broker(s)"
+    )
+
+
+def declared_topics(settings: Settings) -> Iterator[Finding]:
+    """Every topic is there as declared; what is missing is created."""
+    there = clients.admin(settings).list_topics(timeout=PATIENCE_S).topics
+    missing = [name for topic in ALL if (name := topics.name(settings, topic)) not in there]
+    topics.ensure(settings)
+    created = f", of which just created: {', '.join(missing)}" if missing else ""
+    yield Finding("topics", True, f"{len(ALL)} as declared{created}")
+
+
+def permissions(settings: Settings) -> Iterator[Finding]:
+    """What a worker does with each topic is allowed, as far as the cluster tells."""
+    named = {topics.name(settings, topic): topic for topic in ALL}
+    client = clients.admin(settings)  # kept until the futures are done: they fail when it goes
+    described = client.describe_topics(
+        TopicCollection(list(named)), include_authorized_operations=True, request_timeout=PATIENCE_S
+    )
+    silent, lacking = False, []
+    for name, future in described.items():
+        try:
+            allowed = set(future.result().authorized_operations or ())
+        except KafkaException as error:
+            raise explain(error, settings, name) from error
+        silent = silent or not allowed
+        needed = {AclOperation.READ} if named[name] is TRANSACTIONS else {AclOperation.READ, AclOperation.WRITE}
+        lacking += [f"{operation.name} on {name}" for operation in sorted(needed - allowed, key=str) if allowed]
+    if lacking:
+        yield Finding("permissions", False, f"not allowed: {', '.join(lacking)}", "grant it with kafka-acls")
+    else:
+        yield Finding("permissions", True, "the cluster does not tell" if silent else "read and write on every topic")
+
+
+def models_in_service(settings: Settings) -> Iterator[Finding]:
+    """The models that the swap log prescribes can be fetched from here, and are what was announced."""
+    log = fold(read_to_end(settings, MODEL_SWAP))
+    rollout = log[-1].after if log else Rollout()
+    if rollout.serving is None:
+        yield Finding("model", True, "none in service yet: stream-app deploy MODEL")
+    else:
+        yield _release("serving", rollout.serving)
+    if rollout.previous is not None:
+        yield _release("previous", rollout.previous)
+
+
+def _release(role: str, release: Release) -> Finding:
+    name = f"{role} {release.model.name} {release.model.version}"
+    advice = "bring the file back: a worker that starts with an empty cache cannot serve without it"
+    try:
+        with local_path(release.uri).open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    except (OSError, FetchError) as error:
+        return Finding("model", False, f"{name} cannot be read from {release.uri}: {error}", advice)
+    if sha256 != release.model.sha256:
+        says = f"{name}: {release.uri} has sha256 {sha256[:12]}, announced was {release.model.sha256[:12]}"
+        return Finding("model", False, says, advice)
+    return Finding("model", True, f"{name} is readable, sha256 {sha256[:12]} as announced")

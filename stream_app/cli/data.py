@@ -1,0 +1,149 @@
+"""`stream-app simulate` and `produce`: labelled history into a file, and a file onto the input topic as events."""
+
+from collections.abc import Iterator
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stream_app.cli.invocation import connected_settings
+from stream_app.cli.terminal import out, out_json, progress, say, waiting
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from stream_app.cli.publish import Event, Published
+    from stream_app.settings import Settings
+
+DAY_FORMAT = "%Y-%m-%d"
+
+DataFile = Annotated[
+    Path, typer.Argument(metavar="DATA", help="Parquet file: from `simulate`, or with the Handbook's columns.")
+]
+FirstDay = Annotated[
+    datetime | None, typer.Option("--from", formats=[DAY_FORMAT], metavar="DAY", help="First day (UTC), 2018-07-11.")
+]
+LastDay = Annotated[
+    datetime | None, typer.Option("--until", formats=[DAY_FORMAT], metavar="DAY", help="Last day, itself included.")
+]
+
+
+def day(at: datetime | None) -> date | None:
+    """The day that an option names."""
+    return None if at is None else at.date()
+
+
+def simulate(
+    destination: Annotated[Path, typer.Argument(metavar="OUT", help="Parquet file to write.")],
+    days: Annotated[int, typer.Option(min=1, help="How many days.")] = 35,
+    start: Annotated[datetime, typer.Option(formats=[DAY_FORMAT], metavar="DAY", help="The first of them.")] = datetime(
+        2018, 4, 1
+    ),
+    customers: Annotated[int, typer.Option(min=1, help="Each makes 2 transactions a day on average.")] = 5000,
+    terminals: Annotated[int | None, typer.Option(min=1, help="Default: two for each customer.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same transactions.")] = 0,
+    drift: Annotated[
+        str | None, typer.Option(metavar="KIND@TIME", help="What goes wrong, from when on: amount_unit@2018-05-01.")
+    ] = None,
+) -> None:
+    """Write card transactions with features and labels, the same for the same seed."""
+    from models.data import simulator
+    from models.data.drift import Drift
+    from models.data.frame import write
+
+    spec = simulator.Simulation(
+        days=days,
+        start=start.date(),
+        customers=customers,
+        terminals=terminals,
+        seed=seed,
+        drift=Drift.parse(drift, seed) if drift else None,
+    )
+    with progress("simulating", days + spec.warm_up_days) as advance:
+        frame = simulator.simulate(spec, lambda done, _total: advance(done))
+    write(frame, destination)
+    frauds = int(frame["fraud"].sum())
+    say(f"{len(frame):,} transactions of {days} days, {frauds:,} of them frauds, in {destination}")
+
+
+def produce(
+    data: DataFile,
+    rate: Annotated[
+        float | None, typer.Option(min=0.001, help="Events a second, kept exactly. Default: as fast as it goes.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="The first so many only.")] = None,
+    since: FirstDay = None,
+    until: LastDay = None,
+    labels: Annotated[
+        bool, typer.Option("--labels", help="Then publish what became of them to `labels`, too.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="What was published, as JSON.")] = False,
+) -> None:
+    """Publish the transactions of DATA to the input topic, in order of event time, keyed by customer.
+
+    Record timestamps are the moment of sending, so that latency is measured from it. Ctrl-C ends it cleanly:
+    what was sent is delivered and counted.
+    """
+    from models.data.frame import read
+
+    settings = connected_settings()
+    with waiting(f"reading {data}"):
+        frame = read(data, day(since), day(until))
+    if limit is not None:
+        frame = frame.head(limit)
+    published = publish_frame(settings, frame, rate, labels)
+    if as_json:
+        out_json({topic: result.figures() for topic, result in published.items()})
+        return
+    for topic, result in published.items():
+        out(f"{result.events:,} records on {topic} in {result.seconds:.1f} s: {result.events_per_second:,.0f} a second")
+
+
+def publish_frame(
+    settings: "Settings", frame: "pl.DataFrame", rate: float | None, labels: bool
+) -> dict[str, "Published"]:
+    """Publish the events of a frame, and their labels after them if asked to.
+
+    Returns:
+        What became of it, for each topic by its full name.
+
+    Raises:
+        Failure: the broker did not take some of them.
+    """
+    from models.data.events import encode
+    from schemas.topics import LABELS, TRANSACTIONS
+    from stream_app.cli.publish import PROPERTIES, Publisher
+    from stream_app.cli.signals import stop_on_signal
+    from stream_app.kafka import clients, topics
+
+    wanted = (TRANSACTIONS, LABELS) if labels else (TRANSACTIONS,)
+    topics.ensure(settings, wanted)
+    published: dict[str, Published] = {}
+    with stop_on_signal() as stop:
+        publisher = Publisher(clients.producer(settings, **PROPERTIES), stop)
+        for topic in wanted:
+            name = topics.name(settings, topic)
+            events = _labels(frame) if topic is LABELS else ((key, value) for key, value, _ in encode(frame))
+            with progress(f"to {name}", len(frame)) as advance:
+                published[name] = publisher.publish(name, events, rate if topic is TRANSACTIONS else None, advance)
+            if stop.is_set():
+                say(f"stopped after {published[name].events:,} of {len(frame):,} records on {name}")
+                break
+    return published
+
+
+def _labels(frame: "pl.DataFrame") -> "Iterator[Event]":
+    import msgspec
+
+    from models.data.events import labels
+
+    encoder = msgspec.json.Encoder()
+    for label in labels(frame):
+        yield label.transaction_id.encode(), encoder.encode(label)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command(epilog="Example: stream-app simulate out.parquet --drift amount_unit@2018-04-25")(simulate)
+    app.command(epilog="Example: stream-app produce history.parquet --rate 2000 --labels")(produce)

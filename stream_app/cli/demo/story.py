@@ -1,0 +1,283 @@
+"""The steps of the demo, in order. Each one happens for real, or the story ends there with a non-zero exit."""
+
+import shutil
+import time
+import uuid
+from contextlib import ExitStack
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from msgspec import structs
+
+from models import artefact
+from models.data.drift import Drift, DriftKind
+from models.data.events import encode
+from models.data.simulator import Simulation, simulate
+from models.features import load_spec
+from models.training import TrainingConfig, train
+from schemas import topics as declared
+from schemas.drift import DriftAlert
+from stream_app.cli import readable
+from stream_app.cli.demo.cast import Stream, WorkerProcess
+from stream_app.cli.demo.telling import StoryError, Telling
+from stream_app.cli.demo.watch import Seen, Watch
+from stream_app.cli.terminal import progress, somebody_is_looking
+from stream_app.kafka import topics
+from stream_app.kafka.broker import EmbeddedBroker
+from stream_app.rollout import commands
+from stream_app.rollout.watch import Outcome
+from stream_app.settings import Settings
+from stream_app.verify import Verdict, verify
+
+FOLDER = Path("build/demo")
+OPERATOR = "demo"
+START = date(2018, 4, 1)
+TRAINING_DAYS, LIVE_DAYS = 7, 16
+EPOCHS = 5
+RATE = 4000.0
+CALM, DRIFTED, SWAPPED = 40_000, 20_000, 30_000  # events in a row: as usual, with a unit bug, while models are swapped
+SHOWN = 5
+ALERT_PATIENCE_S, READY_S, DRAIN_S = 30.0, 30.0, 60.0
+AFTERWARDS = 100.0  # events a second, for whoever looks at the page when the story has been told
+
+
+class Story:
+    """What the steps share.
+
+    Args:
+        settings: As the user has set them; names, ports and folders are the demo's own.
+        stage: Closes everything, in reverse, whatever happens.
+    """
+
+    def __init__(self, settings: Settings, stage: ExitStack) -> None:
+        self.telling = Telling(steps=11)
+        self.stage = stage
+        self.given = settings
+        self.figures: list[tuple[str, str]] = []
+
+    def tell(self) -> None:
+        """All steps.
+
+        Raises:
+            StoryError: one did not happen.
+        """
+        self.kafka_comes_up()
+        self.history_is_simulated()
+        self.models_are_trained()
+        self.worker_comes_up()
+        self.transactions_stream()
+        self.drift_is_noticed()
+        self.second_model_is_deployed()
+        self.corrupted_model_is_refused()
+        self.rollback_takes_effect()
+        self.backlog_is_worked_off()
+        self.conservation_is_proved()
+        self.telling.table("What was measured", self.figures)
+
+    def kafka_comes_up(self) -> None:
+        """A real broker, and the topics."""
+        with self.telling.step("Apache Kafka, embedded"):
+            shutil.rmtree(FOLDER, ignore_errors=True)
+            FOLDER.mkdir(parents=True)
+            mark = uuid.uuid4().hex[:6]
+            kafka = self.stage.enter_context(EmbeddedBroker(say=self.telling.line))
+            self.settings = self.given.model_copy(
+                update={
+                    "bootstrap_servers": kafka.bootstrap_servers,
+                    "app_id": f"demo-{mark}",
+                    "model_cache": (FOLDER / "model-cache").resolve(),
+                }
+            )
+            topics.ensure(self.settings, declared.ALL)
+            self.telling.line(f"Kafka at {kafka.bootstrap_servers}, {len(declared.ALL)} topics")
+
+    def history_is_simulated(self) -> None:
+        """The days to train on, and the days that will be live."""
+        with self.telling.step("Card transactions, simulated"):
+            spec = Simulation(days=TRAINING_DAYS + LIVE_DAYS, start=START)
+            with progress("simulating", spec.days + spec.warm_up_days) as advance:
+                frame = simulate(spec, lambda done, _total: advance(done))
+            live_from = datetime(START.year, START.month, START.day, tzinfo=UTC) + timedelta(days=TRAINING_DAYS)
+            is_history = pl.col("event_time") < live_from
+            self.history, calm = frame.filter(is_history), frame.filter(~is_history)
+            self.drift = Drift(DriftKind.AMOUNT_UNIT, calm["event_time"][CALM])
+            wrong = self.drift.apply(calm)
+            self.live = pl.concat((calm[:CALM], wrong[CALM : CALM + DRIFTED], calm[CALM + DRIFTED :]))
+            frauds = float(self.history["fraud"].mean() or 0)  # type: ignore[arg-type]
+            self.telling.line(f"{len(self.history):,} to train on ({frauds:.2%} frauds), {len(self.live):,} to stream")
+
+    def models_are_trained(self) -> None:
+        """Two, of different seeds, without labels; their quality beside what trivial rules reach."""
+        with self.telling.step("Two autoencoders, trained without labels"):
+            self.models = [self._train(version) for version in (1, 2)]
+            manifest = artefact.read_manifest(self.models[0])
+            rows = manifest.metrics.items()
+            self.telling.metrics({k: (q.auc_roc, q.average_precision, q.card_precision_at_100) for k, q in rows})
+            self.telling.line(f"alert budget {manifest.calibration.budget:.1%} of transactions")
+
+    def _train(self, version: int) -> Path:
+        path = FOLDER / f"card-fraud-{version}.pt"
+        how = TrainingConfig(seed=version, epochs=EPOCHS)
+        with progress(f"training card-fraud {version}", how.epochs) as advance:
+            self.newest = train(
+                self.history, load_spec(), how, "card-fraud", str(version), lambda epoch, _: advance(epoch)
+            )
+        artefact.save(path, *self.newest)
+        return path
+
+    def worker_comes_up(self) -> None:
+        """A process of its own; it waits for a model, and gets one."""
+        with self.telling.step("A worker, and its first model"):
+            self.worker = WorkerProcess(self.settings, FOLDER / "worker.log")
+            self.stage.callback(self.worker.stop)
+            self.worker.start()
+            self.telling.line(f"page: {self.worker.url}")
+            self._must(commands.deploy(self.settings, self.models[0], OPERATOR, "first model"))
+            self.worker.wait_for("health/ready", READY_S)
+
+    def transactions_stream(self) -> None:
+        """As usual; some bad records among them; anomalies with their reasons."""
+        with self.telling.step(f"Transactions at {RATE:,.0f} a second"):
+            self.watch = self.stage.enter_context(Watch(self.settings))
+            self.stream = self.stage.enter_context(Stream(self.settings, [*encode(self.live)], RATE))
+            self.bad = self.stream.send_bad_records()
+            self._stream_until(CALM, "as usual")
+            strongest = sorted(self.watch.anomalies, key=lambda seen: -seen.anomaly.score)[:SHOWN]
+            if not strongest:
+                raise StoryError("no anomaly was published")
+            for seen in strongest:
+                self.telling.line(readable.clean(readable.anomaly(seen.anomaly)))
+            self._note_latency(self.watch.anomalies)
+
+    def drift_is_noticed(self) -> None:
+        """A producer starts to send amounts in another unit."""
+        with self.telling.step("A producer sends amounts in another unit"):
+            alert = self.watch.wait_for_alert(ALERT_PATIENCE_S)
+            self.telling.line(f"{alert.severity.value}: {', '.join(shift.signal for shift in alert.signals[:SHOWN])}")
+            self.telling.line(f"likely cause: {alert.cause}")
+            self.telling.line(f"what to do: {alert.action}")
+            self.figures.append(("drift alert after", f"{self._delay(alert):,} events"))
+            self._stream_until(CALM + DRIFTED, "with the wrong unit")
+
+    def second_model_is_deployed(self) -> None:
+        """Staged, checked, warmed up and activated while transactions go on."""
+        with self.telling.step("A second model, deployed while transactions stream"):
+            outcome = self._must(commands.deploy(self.settings, self.models[1], OPERATOR, "newer"))
+            self.figures.append(("model swap, from command to the last worker", f"{outcome.elapsed_s:.2f} s"))
+
+    def corrupted_model_is_refused(self) -> None:
+        """One byte is enough."""
+        with self.telling.step("A corrupted model, refused"):
+            graph, manifest = self.newest
+            damaged = FOLDER / "card-fraud-3.pt"
+            announced = artefact.save(damaged, graph, structs.replace(manifest, version="3"))
+            content = bytearray(damaged.read_bytes())
+            content[-1] ^= 1
+            damaged.write_bytes(content)
+            outcome = commands.deploy(self.settings, damaged, OPERATOR, "damaged on the way", sha256=announced)
+            if outcome.ok:
+                raise StoryError("a corrupted model went into service")
+            self.telling.line(outcome.sentence)
+
+    def rollback_takes_effect(self) -> None:
+        """From warm memory."""
+        with self.telling.step("A rollback"):
+            outcome = self._must(commands.rollback(self.settings, OPERATOR, "the demo wants to see it"))
+            self.figures.append(("rollback, from command to the last worker", f"{outcome.elapsed_s * 1000:.0f} ms"))
+
+    def backlog_is_worked_off(self) -> None:
+        """The rest of the stream at once: how fast can it be?"""
+        with self.telling.step("The rest of the transactions, as fast as it goes"):
+            self._stream_until(CALM + DRIFTED + SWAPPED, "while models were swapped")
+            first, started = self.stream.sent, time.monotonic()
+            self.stream.rate = None
+            self._stream_until(len(self.stream), "as fast as it goes")
+            self._drain()
+            rate = (self.stream.sent - first) / (time.monotonic() - started)
+            self.telling.line(f"{self.stream.sent - first:,} events scored in {time.monotonic() - started:.1f} s")
+            self.figures.append(("events a second, producer and broker beside it", f"{rate:,.0f}"))
+
+    def conservation_is_proved(self) -> None:
+        """Every input offset is accounted for."""
+        with self.telling.step("Verify: every event accounted for"):
+            verdict = verify(self.settings)
+            self.telling.line(
+                f"{verdict.committed:,} offsets = {verdict.scored:,} scored + {verdict.dead_lettered:,} dead-lettered"
+            )
+            if not verdict.ok:
+                raise StoryError(f"{len(verdict.breaks)} breaks, the first: {verdict.breaks[0]}")
+            if (verdict.scored, verdict.dead_lettered) != (len(self.live), self.bad):
+                raise StoryError(f"{len(self.live)} valid and {self.bad} bad records were sent")
+            self._note_outcome(verdict)
+
+    def stay(self) -> None:
+        """Transactions go on, slowly, until Ctrl-C."""
+        self.telling.line(f"The page stays up until Ctrl-C: {self.worker.url}")
+        start = START + timedelta(days=TRAINING_DAYS + LIVE_DAYS)
+        more = simulate(Simulation(days=LIVE_DAYS, start=start))
+        with Stream(self.settings, [*encode(more)], AFTERWARDS) as stream:
+            stream.reach(len(more), lambda _: None)
+
+    def _must(self, outcome: Outcome) -> Outcome:
+        if not outcome.ok:
+            raise StoryError(outcome.sentence)
+        self.telling.line(outcome.sentence)
+        return outcome
+
+    def _stream_until(self, count: int, how: str) -> None:
+        with progress(how, count) as advance:
+            self.stream.reach(count, advance)
+
+    def _drain(self) -> None:
+        """Until the ledger says that everything sent is committed."""
+        deadline = time.monotonic() + DRAIN_S
+        sent = self.stream.sent + self.bad
+        while (committed := self.worker.committed()) < sent:
+            if time.monotonic() > deadline:
+                raise StoryError(f"{committed:,} of {sent:,} events are committed after {DRAIN_S:.0f} s")
+            time.sleep(0.05)
+
+    def _delay(self, alert: DriftAlert) -> int:
+        """Transactions from the first wrong one to the newest that the alert had seen."""
+        between = self.live["event_time"].is_between(self.drift.at, alert.raised_at)
+        return int(between.sum())
+
+    def _note_latency(self, seen: list[Seen]) -> None:
+        row_of = {identity: row for row, identity in enumerate(self.live["transaction_id"])}
+        sent = [self.stream.sent_at[row_of[entry.anomaly.transaction_id]] for entry in seen]
+        latency = (np.array([entry.at for entry in seen]) - np.array(sent)) * 1000
+        p50, p99 = np.percentile(latency, (50, 99))
+        self.figures.append((f"latency at {RATE:,.0f}/s, producer to consumer", f"P50 {p50:.0f} ms, P99 {p99:.0f} ms"))
+
+    def _note_outcome(self, verdict: Verdict) -> None:
+        usual = set(self.live["transaction_id"][CALM : CALM + DRIFTED])
+        frauds = set(self.live.filter(pl.col("fraud"))["transaction_id"])
+        found = [e.anomaly.transaction_id for e in self.watch.anomalies if e.anomaly.transaction_id not in usual]
+        precision = sum(identity in frauds for identity in found) / max(len(found), 1)
+        self.figures[:0] = [
+            ("events scored", f"{verdict.scored:,}"),
+            ("anomalies", f"{verdict.anomalies:,}"),
+            ("frauds among them, but for the drifted hours", f"{precision:.0%}"),
+        ]
+
+
+def run_demo(settings: Settings) -> int:
+    """Tell the story; a person may look at the page afterwards, until Ctrl-C.
+
+    Returns:
+        The exit code: 0 if every step happened.
+    """
+    with ExitStack() as stage:
+        story = Story(settings, stage)
+        try:
+            story.tell()
+            if somebody_is_looking():
+                story.stay()
+        except StoryError as error:
+            story.telling.line(f"the story ends here: {error}")
+            return 1
+        except KeyboardInterrupt:
+            story.telling.line("ended by Ctrl-C")
+    return 0

@@ -1,0 +1,79 @@
+"""What consumers of the output topics see, as they would: read committed, from a thread that only listens."""
+
+import threading
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from schemas.drift import DriftAlert
+from schemas.topics import ANOMALIES, DRIFT_ALERTS
+from schemas.transactions import Anomaly
+from stream_app.cli.demo.telling import StoryError
+from stream_app.kafka import topics
+from stream_app.kafka.log import Tail
+from stream_app.settings import Settings
+
+POLL_S = 0.2
+CHECK_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An anomaly, and when it reached us, in seconds since the epoch."""
+
+    anomaly: Anomaly
+    at: float
+
+
+class Watch:
+    """Collects anomalies and drift alerts from now on.
+
+    Args:
+        settings: Where they are.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.anomalies: list[Seen] = []
+        self.alerts: list[DriftAlert] = []
+        self._decode_anomaly = msgspec.json.Decoder(Anomaly).decode
+        self._decode_alert = msgspec.json.Decoder(DriftAlert).decode
+        self._alerts_topic = topics.name(settings, DRIFT_ALERTS)
+        self._tail = Tail(settings, [ANOMALIES, DRIFT_ALERTS])
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._thread.start()
+
+    def wait_for_alert(self, timeout_s: float) -> DriftAlert:
+        """The first drift alert.
+
+        Raises:
+            StoryError: there is none in time.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not self.alerts:
+            if time.monotonic() > deadline:
+                raise StoryError(f"no drift alert within {timeout_s:.0f} s of the injected drift")
+            time.sleep(CHECK_S)
+        return self.alerts[0]
+
+    def __enter__(self) -> Self:
+        """The watch, listening."""
+        return self
+
+    def __exit__(self, _k: type[BaseException] | None, _e: BaseException | None, _t: TracebackType | None) -> None:
+        """Stop listening."""
+        self._stop.set()
+        self._thread.join()
+        self._tail.close()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            for message in self._tail.poll(POLL_S, limit=1):  # one by one: a batch would be as late as its last
+                value = message.value() or b""
+                if message.topic() == self._alerts_topic:
+                    self.alerts.append(self._decode_alert(value))
+                else:
+                    self.anomalies.append(Seen(self._decode_anomaly(value), time.time()))

@@ -1,0 +1,163 @@
+"""One record, one line for a person: what happened, to whom, why. Nothing is refused: foreign values are shown too."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from schemas.drift import DriftAlert, DriftSummary
+from schemas.rollout import Abort, Activate, AuditRecord, ModelStatus, Rollback, Stage
+from schemas.topics import Topic
+from schemas.transactions import Anomaly, DeadLetter, Label, Latent, ModelRef, Reason, Score, Transaction
+
+LONGEST_RAW = 200
+
+
+class Reader:
+    """Decodes the values of one topic and puts each into a line."""
+
+    def __init__(self, topic: Topic) -> None:
+        self._decoder = msgspec.json.Decoder(topic.record)
+
+    def line(self, value: bytes | None) -> str:
+        """The record as one line."""
+        if value is None:
+            return "(empty record)"
+        try:
+            record = self._decoder.decode(value)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return f"(not what this topic holds: {error}) {printable(value)}"
+        return clean(SENTENCES[type(record)](record))
+
+
+def as_json_line(value: bytes | None) -> str:
+    """The value as one line of JSON: itself where it is JSON, else its bytes in base64."""
+    if value is None:
+        return "null"
+    try:
+        return msgspec.json.encode(msgspec.json.decode(value)).decode()
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return msgspec.json.encode({"not_json_base64": value}).decode()
+
+
+def printable(value: bytes) -> str:
+    """The head of foreign bytes as text."""
+    return clean(value[:LONGEST_RAW].decode("utf-8", errors="replace"))
+
+
+def clean(text: str) -> str:
+    """Without anything that a terminal would obey: what producers write must not reach into an analyst's screen."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def moment(at: datetime) -> str:
+    """A time as a person reads it; UTC, as everywhere."""
+    return at.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def number(value: float | None) -> str:
+    """A figure with four significant digits."""
+    return "missing" if value is None else f"{value:.4g}"
+
+
+def model(ref: ModelRef | None) -> str:
+    """Name, version and the head of the digest."""
+    return "no model" if ref is None else f"{ref.name} {ref.version} ({ref.sha256[:12]})"
+
+
+def reason(part: Reason) -> str:
+    """One input's part in a score."""
+    return f"{part.feature} {number(part.value)}, expected {number(part.expected)} ({part.share:.0%})"
+
+
+def anomaly(a: Anomaly) -> str:
+    """An anomaly: when, how strange, whose, and why."""
+    why = "; ".join(map(reason, a.explanation))
+    return (
+        f"{moment(a.event_time)}  {a.severity:<8}  score {a.score:.4g} over {a.threshold:.4g} (p {a.p_value:.2g})  "
+        f"customer {a.customer_id}  "
+        f"transaction {a.transaction_id}  because {why}  [{a.model.name} {a.model.version}, {a.source}]"
+    )
+
+
+def _transaction(t: Transaction) -> str:
+    where = f"  terminal {t.terminal_id}" if t.terminal_id else ""
+    return (
+        f"{moment(t.event_time)}  {t.amount:>10.2f} {t.currency or ''}  customer {t.customer_id}{where}  "
+        f"transaction {t.transaction_id}"
+    )
+
+
+def _score(s: Score) -> str:
+    who = f"customer {s.customer_id}  transaction {s.transaction_id}"
+    return f"{moment(s.event_time)}  score {s.score:<10.4g}  {who}  [{s.source}]"
+
+
+def _latent(v: Latent) -> str:
+    vector = " ".join(f"{x:.3f}" for x in v.latent)
+    return f"{moment(v.event_time)}  transaction {v.transaction_id}  [{vector}]"
+
+
+def _dead_letter(d: DeadLetter) -> str:
+    head = "(empty)" if d.value is None else printable(d.value)
+    return f"{moment(d.refused_at)}  {d.code:<13}  {d.reason}  [{d.source}, {d.value_size} bytes]  {head}"
+
+
+def _summary(s: DriftSummary) -> str:
+    return (
+        f"partition {s.partition}  offsets {s.from_offset} to {s.to_offset}: {s.scored} scored, "
+        f"{s.anomalies} anomalies, "
+        f"{s.dead_lettered} refused  [{s.model_sha256[:12]}, {s.worker}]"
+    )
+
+
+def _drift_alert(d: DriftAlert) -> str:
+    signals = ", ".join(f"{s.signal} {s.shift:+.2f} sd" for s in d.signals)
+    return f"{moment(d.raised_at)}  {d.severity:<8}  since {moment(d.since)}: {signals}.  {d.cause}  {d.action}"
+
+
+def _status(s: ModelStatus) -> str:
+    parts = [f"{moment(s.at)}  {s.worker}  {s.phase:<9}  serves {model(s.serving)}"]
+    if s.command_id:
+        parts.append(f"command {s.command_id}")
+    if s.barriers:
+        parts.append("from offsets " + ", ".join(f"{p}:{offset}" for p, offset in s.barriers.items()))
+    if s.vitals is not None:
+        lag = sum(p.lag for p in s.vitals.partitions)
+        parts.append(f"{s.vitals.events_per_second:.0f} events/s, lag {lag}, {len(s.vitals.partitions)} partitions")
+    return "  ".join([*parts, s.reason]).rstrip()
+
+
+def _command(c: Stage | Activate | Abort | Rollback) -> str:
+    what = c.__struct_config__.tag
+    on = f" {model(c.model)} from {c.uri}" if isinstance(c, Stage) else ""
+    of = f" of {c.stage_id}" if isinstance(c, Activate | Abort) else ""
+    return f"{moment(c.issued_at)}  {what}{on}{of}  by {c.issuer}  {c.reason}  [{c.command_id}]"
+
+
+def _label(b: Label) -> str:
+    return f"{moment(b.labelled_at)}  transaction {b.transaction_id}  {'fraud' if b.fraud else 'legitimate'}"
+
+
+def _audit(a: AuditRecord) -> str:
+    effect = f"  effect: {a.effect}" if a.effect else ""
+    return f"{moment(a.at)}  {a.actor}  {a.action}  {a.subject}  {a.reason}{effect}"
+
+
+SENTENCES: dict[type, Callable[[Any], str]] = {
+    Anomaly: anomaly,
+    Transaction: _transaction,
+    Score: _score,
+    Latent: _latent,
+    DeadLetter: _dead_letter,
+    DriftSummary: _summary,
+    DriftAlert: _drift_alert,
+    ModelStatus: _status,
+    Stage: _command,
+    Activate: _command,
+    Abort: _command,
+    Rollback: _command,
+    Label: _label,
+    AuditRecord: _audit,
+}

@@ -1,0 +1,129 @@
+"""`stream-app status`: workers, partitions, lag, rate, latency, model and drift, once or as it changes."""
+
+import time
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stream_app.cli.invocation import connected_settings
+from stream_app.cli.terminal import console, figure, out_json
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+    from stream_app.cli.overview import Overview
+    from stream_app.settings import Settings
+
+REFRESH_S = 1.0
+
+
+def status(
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh every second, until Ctrl-C.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON; with --watch, one document a second.")] = False,
+) -> None:
+    """Show workers, lag, rate, latency, the model that serves, and drift."""
+    settings = connected_settings()
+    show = out_json if as_json else _print
+    if not watch:
+        show(observe(settings))
+        return
+    with suppress(KeyboardInterrupt):
+        _watch(settings, as_json)
+
+
+def observe(settings: "Settings") -> "Overview":
+    """What the cluster says now.
+
+    Raises:
+        BrokerUnavailable, TopicMissing: with one line that says what to do.
+    """
+    from schemas.drift import DriftAlert
+    from schemas.rollout import ModelStatus
+    from schemas.topics import DRIFT_ALERTS, MODEL_STATUS, MODEL_SWAP
+    from stream_app.cli.overview import Overview, decoded, drift_now, model_now, workers_now
+    from stream_app.kafka.log import read_to_end
+    from stream_app.rollout.state import Rollout, fold
+
+    now = datetime.now(UTC)
+    lost_after = timedelta(seconds=settings.worker_lost_after_s)
+    heartbeats = decoded(read_to_end(settings, MODEL_STATUS, start=now - lost_after), ModelStatus)
+    commands = fold(read_to_end(settings, MODEL_SWAP))
+    alerts = decoded(read_to_end(settings, DRIFT_ALERTS), DriftAlert)
+    return Overview(
+        at=now,
+        workers=workers_now(heartbeats, now, lost_after),
+        model=model_now(commands[-1].after if commands else Rollout()),
+        drift=drift_now(alerts),
+    )
+
+
+def _print(seen: "Overview") -> None:
+    console().print(picture(seen))
+
+
+def _watch(settings: "Settings", as_json: bool) -> None:
+    """Until Ctrl-C."""
+    from rich.live import Live
+
+    if as_json:
+        while True:
+            out_json(observe(settings))
+            time.sleep(REFRESH_S)
+    with Live(picture(observe(settings)), console=console(), auto_refresh=False) as live:
+        while True:
+            time.sleep(REFRESH_S)
+            live.update(picture(observe(settings)), refresh=True)
+
+
+def picture(seen: "Overview") -> "Group":
+    """The overview as a person reads it: the model, a table of workers, the latest alerts."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("worker")
+    for heading in ("partitions", "lag", "events/s", "p50 ms", "p99 ms", "scored", "anomalies", "refused", "model"):
+        table.add_column(heading, justify="right")
+    for w in seen.workers:
+        table.add_row(
+            w.id if w.ready else f"{w.id} (not ready)",
+            ",".join(map(str, w.partitions)) or "-",
+            f"{w.lag:,}",
+            figure(w.events_per_second, 0),
+            figure(w.latency_p50_ms, 1),
+            figure(w.latency_p99_ms, 1),
+            f"{w.scored:,}",
+            f"{w.anomalies:,}",
+            f"{w.dead_lettered:,}",
+            (w.model_sha256 or "none")[:12],
+        )
+    lines = [
+        Text(_model_line(seen)),
+        table if seen.workers else Text("no worker is alive: start one with stream-app worker"),
+    ]
+    return Group(*lines, *(Text(line) for line in _drift_lines(seen)))
+
+
+def _model_line(seen: "Overview") -> str:
+    if seen.model is None:
+        return "no model serves: deploy one with stream-app deploy MODEL"
+    m = seen.model
+    before = f", rollback returns to {m.previous_sha256[:12]}" if m.previous_sha256 else ""
+    return f"model {m.name} {m.version} ({m.sha256[:12]}){before}"
+
+
+def _drift_lines(seen: "Overview") -> list[str]:
+    from stream_app.cli.readable import moment
+
+    if not seen.drift.alerts:
+        return ["no drift alert"]
+    head = f"{seen.drift.total} drift alerts, the latest:"
+    return [head, *(f"  {moment(a.raised_at)}  {a.severity}  {a.cause}" for a in seen.drift.alerts)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    app.command(epilog="Example: stream-app status --watch")(status)

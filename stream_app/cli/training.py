@@ -1,0 +1,119 @@
+"""`stream-app train` and `evaluate`: labelled transactions in, an artefact, or the figures of one, out."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stream_app.cli.data import DataFile, FirstDay, LastDay, day
+from stream_app.cli.terminal import console, out, out_json, progress, waiting
+
+if TYPE_CHECKING:
+    from models.evaluation import Evaluation
+    from models.manifest import Quality
+
+Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
+
+
+def train(  # noqa: PLR0913 - one parameter for each option is typer's way
+    *,
+    data: DataFile,
+    destination: Annotated[Path, typer.Option("--out", metavar="MODEL", help="Where the artefact goes.")],
+    since: FirstDay = None,
+    until: LastDay = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Same seed and data, same model. Default: 0.")] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="TOML", help="[training] and [[input]] tables, as in models/features.toml."),
+    ] = None,
+    name: Annotated[str, typer.Option(help="Name of the model.")] = "card-fraud",
+    version: Annotated[str, typer.Option(help="Its version.")] = "1",
+    as_json: Json = False,
+) -> None:
+    """Train an autoencoder on DATA without its labels, calibrate it to its alert budget, and write it as one file."""
+    from models import artefact, training
+    from models.data.frame import read
+    from models.features import load_spec, read_toml
+
+    how = training.load_config(config, seed)
+    declares_inputs = config is not None and "input" in read_toml(config)
+    spec = load_spec(config if declares_inputs else None)
+    with waiting(f"reading {data}"):
+        frame = read(data, day(since), day(until))
+    with progress("training", how.epochs) as advance:
+        graph, manifest = training.train(frame, spec, how, name, version, lambda epoch, _loss: advance(epoch))
+    sha256 = artefact.save(destination, graph, manifest)
+    if as_json:
+        described = {
+            "name": name,
+            "version": version,
+            "sha256": sha256,
+            "path": str(destination),
+            "rows": manifest.rows,
+        }
+        out_json({**described, "threshold": manifest.calibration.threshold, "metrics": manifest.metrics})
+        return
+    out(f"{name} {version} ({sha256[:12]}) in {destination}, trained on {manifest.rows:,} transactions")
+    if manifest.metrics:
+        out("on the last part of them, which it was not fitted to:")
+        _print_quality(manifest.metrics)
+
+
+def evaluate(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model artefact, as `train` writes it.")],
+    data: DataFile,
+    since: FirstDay = None,
+    until: LastDay = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a model on labelled transactions, beside what trivial rules reach on the same rows.
+
+    Days of DATA before --from are history: customers known as compromised from it are not measured, as in the
+    Fraud Detection Handbook.
+    """
+    from models import artefact, evaluation
+    from models.data.frame import read
+
+    with waiting(f"loading {model}") as tell:
+        runtime = artefact.load(model)
+        tell(f"reading {data}")
+        frame = read(data, until=day(until))
+        tell("scoring")
+        found = evaluation.evaluate(runtime, frame, day(since), day(until))
+    if as_json:
+        out_json(found)
+    else:
+        _print_evaluation(found)
+
+
+def _print_evaluation(found: "Evaluation") -> None:
+    out(f"{found.model} {found.version} ({found.sha256[:12]}) on {found.rows:,} transactions, {found.frauds:,} frauds")
+    out(f"{found.since} to {found.until}, {found.left_out:,} transactions of known compromised customers left out")
+    from models.manifest import Quality
+
+    own = Quality(found.auc_roc, found.average_precision, found.card_precision_at_100)
+    _print_quality({"model": own, **found.baselines})
+    precision = "" if found.alert_precision is None else f", {found.alert_precision:.1%} of the alerts are frauds"
+    out(f"alerts on {found.alert_rate:.2%} of them{precision}, {found.alert_recall:.1%} of the frauds alert")
+    out(f"{found.us_per_event:.2f} us for each transaction, on one thread")
+
+
+def _print_quality(figures: "Mapping[str, Quality]") -> None:
+    """The three figures of each, as a table."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    for heading in ("AUC ROC", "average precision", "card precision@100"):
+        table.add_column(heading, justify="right")
+    for name, of in figures.items():
+        values = (of.auc_roc, of.average_precision, of.card_precision_at_100)
+        table.add_row(name.replace("_", " "), *(f"{value:.3f}" for value in values))
+    console().print(table)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command(epilog="Example: stream-app train history.parquet --out models/1.pt --until 2018-04-21")(train)
+    app.command(epilog="Example: stream-app evaluate models/1.pt history.parquet --from 2018-04-29")(evaluate)

@@ -1,0 +1,106 @@
+"""Whether an account of the input holds: pure arithmetic over spans, so that it can be tested without a cluster.
+
+A span is what one commit says of one partition. For each partition:
+
+    1. the spans join: no offset is left out, none is counted twice, and one ends at the committed offset
+    2. each span adds up: offsets = scored + dead-lettered + offsets that hold no record
+    3. the output topics hold exactly what each span says, each once
+"""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from msgspec import Struct
+
+
+class Span(Struct, frozen=True):
+    """Offsets `from_offset` (included) to `to_offset` (not) of a partition, and what became of them."""
+
+    from_offset: int
+    to_offset: int
+    scored: int
+    dead_lettered: int
+    anomalies: int
+
+    @property
+    def empty(self) -> int:
+        """Offsets that must hold no record: transaction markers and aborted records."""
+        return self.to_offset - self.from_offset - self.scored - self.dead_lettered
+
+
+class Break(Struct, frozen=True):
+    """One place where the account does not hold: offsets `from_offset` (included) to `to_offset` (not)."""
+
+    partition: int
+    from_offset: int
+    to_offset: int
+    what: str
+
+
+def up_to(spans: Sequence[Span], committed: int) -> list[Span]:
+    """The spans that end at or before the committed offset: what a busy cluster adds meanwhile is for the next time."""
+    return [span for span in spans if span.to_offset <= committed]
+
+
+def joins(partition: int, spans: Sequence[Span], start: int | None, committed: int) -> Iterator[Break]:
+    """Whether spans, in the order of the log, account for every offset from `start` to `committed` once.
+
+    Args:
+        partition: For the breaks.
+        spans: As written.
+        start: First offset that the input still holds: what is gone from before the first span is not missed. None
+            where retention has deleted spans: the account then begins with the first that is left.
+        committed: The group's committed offset.
+    """
+    first = spans[0].from_offset if spans else committed
+    reached = first if start is None else min(start, first)
+    for span in spans:
+        if span.from_offset > reached:
+            yield Break(partition, reached, span.from_offset, "not accounted for: neither scored nor dead-lettered")
+        elif span.from_offset < reached:
+            twice = min(span.to_offset, reached)
+            yield Break(partition, span.from_offset, twice, "accounted for twice")
+        if span.empty < 0:
+            yield Break(partition, span.from_offset, span.to_offset, f"{-span.empty} more outcomes than offsets")
+        reached = max(reached, span.to_offset)
+    if reached < committed:
+        yield Break(partition, reached, committed, "committed, but neither scored nor dead-lettered")
+
+
+def outputs(
+    partition: int, promised: Sequence[tuple[Span, int]], found: Sequence[int], what: str, complete: bool
+) -> Iterator[Break]:
+    """Whether an output topic holds what the spans promise, each once.
+
+    Args:
+        partition: For the breaks.
+        promised: Each span and how many outputs it promises.
+        found: Source offsets of the outputs that the topic holds, in any order.
+        what: `anomaly`, `dead letter`.
+        complete: False when retention has deleted records of the topic: then fewer is no break.
+    """
+    ordered = sorted(found)
+    for offset, count in Counter(ordered).items():
+        if count > 1:
+            yield Break(partition, offset, offset + 1, f"{count} records of one {what}")
+    distinct = sorted(set(ordered))
+    for span, expected in promised:
+        here = bisect_left(distinct, span.to_offset) - bisect_left(distinct, span.from_offset)
+        if here > expected or (here < expected and complete):
+            yield Break(partition, span.from_offset, span.to_offset, f"{expected} promised, {here} found: {what}")
+
+
+def emptiness(partition: int, spans: Sequence[Span], held: Sequence[int]) -> Iterator[Break]:
+    """Whether the offsets that the spans call empty hold no record.
+
+    Args:
+        partition: For the breaks.
+        spans: Those to check.
+        held: Offsets of the committed records that the input holds there, ascending.
+    """
+    for span in spans:
+        records = bisect_left(held, span.to_offset) - bisect_left(held, span.from_offset)
+        if records != span.scored + span.dead_lettered:
+            outcomes = span.scored + span.dead_lettered
+            yield Break(partition, span.from_offset, span.to_offset, f"{records} records, {outcomes} outcomes")

@@ -1,0 +1,264 @@
+"""The system in one document for the page: what this worker knows of itself, what the topics say, and a verdict.
+
+The verdict is one sentence, a pure function of the rest: the worst thing first, and what to do about it.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from textwrap import shorten
+
+from msgspec import Struct
+
+from schemas.drift import DriftSeverity
+from schemas.rollout import ModelStatus, Phase, WorkerVitals
+from schemas.transactions import ModelRef
+from stream_app.ops.board import Board, Heard, RaisedAlert, ShownAnomaly
+from stream_app.ops.health import Health, Liveness, readiness
+from stream_app.ops.series import Point, group_point
+from stream_app.ops.vitals import vitals
+from stream_app.pipeline.progress import Progress, Snapshot
+from stream_app.settings import Settings
+
+ALERT_IS_NEWS = timedelta(minutes=30)
+BACKLOG_S = 5.0
+QUIET_PER_S = 0.05
+HEADLINE_CHARACTERS = 120
+
+
+class Level(StrEnum):
+    """How the sentence is meant: fine, fine but nothing to do, look at it, act."""
+
+    GOOD = "good"
+    IDLE = "idle"
+    ATTENTION = "attention"
+    BAD = "bad"
+
+
+class Verdict(Struct, frozen=True):
+    """The status line of the page."""
+
+    level: Level
+    sentence: str
+
+
+class Presence(StrEnum):
+    """Whether a worker counts."""
+
+    LIVE = "live"
+    LOST = "lost"
+    STOPPED = "stopped"
+
+
+class Worker(Struct, frozen=True):
+    """One row of the workers table."""
+
+    id: str
+    here: bool
+    presence: Presence
+    heard_at: datetime
+    serving: ModelRef | None
+    vitals: WorkerVitals
+
+
+class Totals(Struct, frozen=True):
+    """The live workers together. Latencies are those of the slowest, from broker timestamp to commit."""
+
+    events_per_second: float
+    lag: int
+    latency_p50_ms: float | None
+    latency_p99_ms: float | None
+    scored: int
+    anomalies: int
+    dead_lettered: int
+
+
+class Serving(Struct, frozen=True):
+    """What decides now. `since` is the time of the command, None when it was given before the log begins."""
+
+    model: ModelRef | None
+    previous: ModelRef | None
+    since: datetime | None
+    mixed: bool
+
+
+class Document(Struct, frozen=True):
+    """What `/api/state` answers."""
+
+    at: datetime
+    worker: str
+    state: str
+    live: Health
+    ready: Health
+    verdict: Verdict
+    totals: Totals
+    model: Serving
+    workers: list[Worker]
+    rollout: list[ModelStatus]
+    series: list[Point]
+    anomalies: list[ShownAnomaly]
+    alerts: list[RaisedAlert]
+    precision: float | None
+    labelled: int
+    frauds: int
+    units: Mapping[str, str]
+
+
+class Overview:
+    """Puts the document together.
+
+    Args:
+        settings: Name of this worker, and how long a silent one counts.
+        progress: Written by the pipeline of this worker.
+        liveness: Of this worker.
+        board: What the topics say.
+        units: Unit of each input of the serving model, by name (`{"amount": "EUR"}`), asked at each reading.
+        now: Wall clock.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        progress: Progress,
+        liveness: Liveness,
+        board: Board,
+        units: Callable[[], Mapping[str, str]],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.liveness = liveness
+        self._settings = settings
+        self._progress = progress
+        self._board = board
+        self._units = units
+        self._now = now
+        self._started_at = now()
+
+    @property
+    def ready(self) -> Health:
+        """Readiness of this worker."""
+        return readiness(self._progress.latest)
+
+    def document(self) -> Document:
+        """The system now."""
+        at, snapshot, reading = self._now(), self._progress.latest, self._board.read()
+        workers = self._workers(reading.workers, snapshot, at)
+        live, ready = self.liveness.check(), readiness(snapshot)
+        model = Serving(snapshot.model, snapshot.previous, reading.serving_since, mixed=len(_served(workers)) > 1)
+        totals = _totals(at, workers)
+        return Document(
+            at=at,
+            worker=self._settings.worker_name,
+            state=snapshot.state,
+            live=live,
+            ready=ready,
+            verdict=_verdict(live, ready, workers, totals, _news(reading.alerts, at)),
+            totals=totals,
+            model=model,
+            workers=workers,
+            rollout=reading.rollout,
+            series=reading.series,
+            anomalies=reading.anomalies,
+            alerts=reading.alerts,
+            precision=reading.precision,
+            labelled=reading.labelled,
+            frauds=reading.frauds,
+            units=self._units(),
+        )
+
+    def _workers(self, heard: list[Heard], snapshot: Snapshot, at: datetime) -> list[Worker]:
+        """Others by what they said; this one by what it knows, which holds even while the broker is away."""
+        here = self._settings.worker_name
+        others = [_other(h, at, self._settings.worker_lost_after_s) for h in heard if h.status.worker != here]
+        own = vitals(self._settings, snapshot, snapshot.ready, self._started_at)
+        rows = [Worker(here, True, Presence.LIVE, at, snapshot.model, own), *(w for w in others if w is not None)]
+        return sorted(rows, key=lambda worker: worker.id)
+
+
+def _other(heard: Heard, at: datetime, lost_after_s: float) -> Worker | None:
+    status = heard.status
+    if status.vitals is None:
+        return None
+    silent = (at - heard.at).total_seconds() > lost_after_s
+    presence = Presence.STOPPED if status.phase is Phase.STOPPED else Presence.LOST if silent else Presence.LIVE
+    return Worker(status.worker, False, presence, heard.at, status.serving, status.vitals)
+
+
+def _live(workers: list[Worker]) -> list[Worker]:
+    return [worker for worker in workers if worker.presence is Presence.LIVE]
+
+
+def _served(workers: list[Worker]) -> set[str]:
+    return {w.serving.sha256 for w in _live(workers) if w.serving is not None and w.vitals.partitions}
+
+
+def _totals(at: datetime, workers: list[Worker]) -> Totals:
+    live = [worker.vitals for worker in _live(workers)]
+    now: Point = group_point(at.timestamp(), live)
+    return Totals(
+        events_per_second=now.events_per_second,
+        lag=now.lag,
+        latency_p50_ms=now.latency_p50_ms,
+        latency_p99_ms=now.latency_p99_ms,
+        scored=sum(v.scored for v in live),
+        anomalies=sum(v.anomalies for v in live),
+        dead_lettered=sum(v.dead_lettered for v in live),
+    )
+
+
+def _news(alerts: list[RaisedAlert], at: datetime) -> RaisedAlert | None:
+    fresh = (a for a in alerts if at - a.at < ALERT_IS_NEWS and a.alert.severity is not DriftSeverity.INFO)
+    return next(fresh, None)
+
+
+def _verdict(live: Health, ready: Health, workers: list[Worker], totals: Totals, news: RaisedAlert | None) -> Verdict:
+    """The worst first: what needs a hand, what needs an eye, and otherwise that all is well."""
+    if not live.ok:
+        return Verdict(Level.BAD, live.sentence)
+    if orphaned := _orphaned(workers):
+        return Verdict(Level.BAD, orphaned)
+    if concern := _concern(ready, workers, totals, news):
+        return Verdict(Level.ATTENTION, concern)
+    if totals.events_per_second < QUIET_PER_S:
+        return Verdict(Level.IDLE, "All is well, and quiet: every transaction is scored and no new one comes in.")
+    return Verdict(Level.GOOD, _all_is_well(workers, totals))
+
+
+def _concern(ready: Health, workers: list[Worker], totals: Totals, news: RaisedAlert | None) -> str:
+    if not ready.ok:
+        return ready.sentence
+    if len(_served(workers)) > 1:
+        return "Workers serve different models: normal for a moment during a swap, not longer."
+    if totals.lag > max(totals.events_per_second, 1) * BACKLOG_S:
+        return _backlog(totals)
+    return f"The stream has drifted: {_headline(news.alert.cause)}." if news else ""
+
+
+def _headline(cause: str) -> str:
+    """The first sentence, as short as a headline; the whole stands with the alert."""
+    return shorten(cause.partition(". ")[0].rstrip("."), HEADLINE_CHARACTERS, placeholder=" …")
+
+
+def _orphaned(workers: list[Worker]) -> str:
+    """About partitions that a lost worker held and no live one holds."""
+    lost = [worker for worker in workers if worker.presence is Presence.LOST]
+    held = {entry.partition for worker in _live(workers) for entry in worker.vitals.partitions}
+    gone = sorted({entry.partition for worker in lost for entry in worker.vitals.partitions} - held)
+    if not gone:
+        return ""
+    who, which = ", ".join(worker.id for worker in lost), ", ".join(map(str, gone))
+    return f"{who} is silent, and nobody has taken over partition {which} yet: see whether it still runs."
+
+
+def _backlog(totals: Totals) -> str:
+    if totals.events_per_second < 1:
+        return f"{totals.lag:,} transactions wait and none is being scored: see the workers below."
+    seconds = totals.lag / totals.events_per_second
+    span = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    return f"Working off a backlog of {totals.lag:,} transactions: about {span} at the present rate."
+
+
+def _all_is_well(workers: list[Worker], totals: Totals) -> str:
+    count = len(_live(workers))
+    who = "One worker scores" if count == 1 else f"{count} workers score"
+    latency = "" if totals.latency_p99_ms is None else f", 99 % of them within {totals.latency_p99_ms:,.0f} ms"
+    return f"All is well. {who} {totals.events_per_second:,.0f} transactions a second{latency}."

@@ -1,0 +1,187 @@
+// The page: asks the worker for its document once a second and draws it. When the worker does not answer, says so and greys what is old.
+
+import { Chart } from "./chart.js";
+import { el, empty, show } from "./dom.js";
+import { NONE, count, milliseconds, moment, number, oneIn, percent, quantity, rate, span, unitWord } from "./format.js";
+
+const EVERY_MS = 1000;
+const GIVE_UP_MS = 4000;
+const STALE_MS = 4000;
+
+const charts = {
+  throughput: new Chart("throughput", { title: "Throughput", unit: "transactions/s", floor: 10, lines: [{ column: 1, name: "transactions a second", format: rate }] }),
+  lag: new Chart("lag", { title: "Lag", unit: "transactions waiting", floor: 100, lines: [{ column: 2, name: "waiting", format: count }] }),
+  latency: new Chart("latency", {
+    title: "Latency", unit: "ms", floor: 10,
+    lines: [{ column: 3, name: "median", key: "P50", format: milliseconds }, { column: 4, name: "99th percentile", key: "P99", format: milliseconds }],
+  }),
+};
+
+const model = (ref) => (ref ? `${ref.name} ${ref.version}` : "no model");
+const digest = (ref) => el("code", { title: `sha256 ${ref.sha256}` }, ref.sha256.slice(0, 12));
+const time = (text, now) => el("time", { datetime: text, title: text }, moment(text, now));
+const words = (name) => name.replaceAll("_", " ");
+
+function drawStatus(state, now) {
+  document.body.dataset.level = state.verdict.level;
+  document.title = `${state.verdict.level === "good" || state.verdict.level === "idle" ? "" : "(!) "}stream-app · ${state.worker}`;
+  show("sentence", state.verdict.sentence, (text) => text);
+  show("announcement", state.verdict.level, () => state.verdict.sentence);
+  const { scored, anomalies, dead_lettered } = state.totals;
+  show("since-start", [scored, anomalies, dead_lettered], () => [
+    scored ? `Since start: ${count(scored)} transactions scored, ${count(anomalies)} anomalies among them (${number((anomalies / scored) * 100)} %)` : "Nothing scored since start",
+    dead_lettered ? `, ${count(dead_lettered)} records refused: see dead-letters.` : ", no record refused.",
+  ]);
+  show("here", [state.worker, moment(state.at, now)], ([worker, at]) => `Worker ${worker} · ${at}`);
+}
+
+function drawCharts(state) {
+  const t = state.totals;
+  const end = Math.max(Date.parse(state.at) / 1000 - 2, state.series.at(-1)?.[0] ?? 0);
+  charts.throughput.update(state.series, [t.events_per_second], end);
+  charts.lag.update(state.series, [t.lag], end);
+  charts.latency.update(state.series, [t.latency_p50_ms, t.latency_p99_ms], end);
+}
+
+function drawModel(serving, now) {
+  if (!serving.model) {
+    return empty("No model serves yet.", "Train one and deploy it: ", el("code", {}, "stream-app train DATA --out MODEL"), " then ", el("code", {}, "stream-app deploy MODEL"));
+  }
+  const facts = [
+    ["Digest", digest(serving.model)],
+    ["Serving since", serving.since ? time(serving.since, now) : NONE],
+    ["Previous", serving.previous ? el("span", {}, `${model(serving.previous)} `, digest(serving.previous)) : "none: there is nothing to roll back to"],
+  ];
+  return [
+    el("p.serving", {}, serving.model.name, el("span.version", {}, serving.model.version)),
+    el("dl.facts", {}, ...facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])),
+  ];
+}
+
+function drawRollout(events, now) {
+  if (!events.length) return empty("No change lately.", "What workers answer to a deploy or a rollback appears here: staged, rejected and why, applied.");
+  return el("ol.events", {}, ...events.slice(0, 6).map((event) => el(`li.${event.phase}`, {}, time(event.at, now),
+    el("span", {}, el("b", {}, event.phase), ` ${event.serving ? model(event.serving) : ""} on ${event.worker}`, event.reason ? `: ${event.reason}` : ""))));
+}
+
+const PRESENCE = { live: "live", lost: "silent", stopped: "stopped" };
+
+function workerRow({ id, here, presence, ago, serving, vitals }) {
+  const away = presence !== "live";
+  const look = presence === "live" && !vitals.ready ? "unready" : presence;
+  const lag = vitals.partitions.reduce((sum, entry) => sum + entry.lag, 0);
+  const says = presence === "live" ? (here ? "this worker" : vitals.ready ? "ready" : "not ready") : `${PRESENCE[presence]} for ${ago}`;
+  const link = /^https?:\/\//.test(vitals.web_url) && !here && !away;
+  const cell = (name, value, kind = "td.number") => el(kind, { "data-name": name }, value);
+  return el(away ? "tr.away" : "tr", {},
+    el("td", {}, el(`span.presence.${look}`, {}, link ? el("a", { href: vitals.web_url }, id) : id),
+      el(`span.sub.indent${presence === "lost" ? ".says-lost" : ""}`, {}, says)),
+    cell("Partitions", vitals.partitions.map((entry) => entry.partition).join(", ") || "none", "td.partitions"),
+    cell("Model", serving ? model(serving) : NONE, "td"),
+    cell("Transactions/s", away ? NONE : rate(vitals.events_per_second)),
+    cell("Waiting", away ? NONE : count(lag)),
+    cell("P99 ms", away ? NONE : milliseconds(vitals.latency_p99_ms)),
+    cell("Refused", count(vitals.dead_lettered)));
+}
+
+function drawWorkers(workers) {
+  const head = [["Worker"], ["Partitions"], ["Model"], ["Transactions/s", 1], ["Waiting", 1], ["P99 ms", 1], ["Refused", 1]];
+  return el("table", {},
+    el("thead", {}, el("tr", {}, ...head.map(([name, numeric]) => el(numeric ? "th.number" : "th", { scope: "col" }, name)))),
+    el("tbody", {}, ...workers.map(workerRow)));
+}
+
+function reason({ feature, value, expected, share }, units) {
+  const unit = units[feature];
+  const fill = el("i");
+  fill.style.width = `${Math.round(share * 100)}%`;
+  return el("li", {},
+    el("span.feature", { title: feature }, words(feature)),
+    el("span.bar", { "aria-hidden": "true" }, fill),
+    el("span.share", { title: "part of the score" }, percent(share)),
+    el("span.instead", {}, el("b", {}, quantity(value, unit)), ` instead of ${quantity(expected, unit)} ${unitWord(unit)}`.trimEnd()));
+}
+
+function anomaly({ anomaly: a, fraud }, units, now) {
+  const told = fraud == null ? null : el(fraud ? "span.told.fraud" : "span.told", {}, fraud ? "confirmed fraud" : "was legitimate");
+  return el("li.anomaly", {},
+    el("div", {},
+      el("div.top", {}, el(`span.severity.${a.severity}`, {}, el("i", { "aria-hidden": "true" }, el("b"), el("b"), el("b")), a.severity), told),
+      el("h3", {}, `Transaction ${a.transaction_id}`),
+      el("p.who", {}, `customer ${a.customer_id}, `, time(a.event_time, now)),
+      el("p.who", { title: `score ${number(a.score)}, threshold ${number(a.threshold)}, model ${model(a.model)}, ${a.anomaly_id}` },
+        `${number(a.score / a.threshold)} × the threshold, as rare as ${oneIn(a.p_value)}`)),
+    el("ul.reasons", { "aria-label": "Reasons" }, ...a.explanation.map((entry) => reason(entry, units))));
+}
+
+function drawAnomalies({ anomalies, units }, now) {
+  if (anomalies.length) return el("ol", {}, ...anomalies.slice(0, 12).map((shown) => anomaly(shown, units, now)));
+  return empty("No anomaly yet.", "Each transaction over the model’s threshold appears here with its reasons. If nothing comes in, publish some: ", el("code", {}, "stream-app produce DATA"));
+}
+
+function drawPrecision({ precision, labelled, frauds }) {
+  if (precision == null) return "";
+  return ` ${percent(precision)} of those with a label were fraud (${count(frauds)} of ${count(labelled)})`;
+}
+
+function alertItem({ alert: a, at }, now) {
+  const signals = a.signals.slice(0, 4).map((s) => el("li", {}, el("span", {}, words(s.signal.replace(":", " "))), el("span", {}, `${s.shift > 0 ? "+" : ""}${number(s.shift)} sd`)));
+  return el(`li.alert.${a.severity}`, {},
+    el("p", {}, el("span.level", {}, a.severity), " ", el("span.when", {}, time(at, now))),
+    el("p.cause", {}, a.cause),
+    el("p.action", {}, a.action),
+    el("ul.signals", { "aria-label": "Signals that moved, in standard deviations" }, ...signals,
+      el("li", {}, el("span", {}, "alert rate"), el("span", {}, `${number(a.alert_rate_before * 100)} % → ${number(a.alert_rate_now * 100)} %`))),
+    el("p.when", {}, "since event time ", time(a.since, now)));
+}
+
+function drawAlerts(alerts, now) {
+  if (alerts.length) return el("ol", {}, ...alerts.slice(0, 5).map((raised) => alertItem(raised, now)));
+  return empty("No drift alert.", "When the stream moves away from the data that the model was trained on, this says what moved, the likely cause, and what to do.");
+}
+
+function draw(state) {
+  const now = new Date(state.at);
+  const today = state.at.slice(0, 10);
+  drawStatus(state, now);
+  drawCharts(state);
+  show("model", { model: state.model, today }, (data) => drawModel(data.model, now));
+  show("rollout", { events: state.rollout, today }, (data) => drawRollout(data.events, now));
+  const workers = state.workers.map((worker) => ({ ...worker, heard_at: undefined, ago: worker.presence === "live" ? "" : span((now - new Date(worker.heard_at)) / 1000) }));
+  show("workers", workers, drawWorkers);
+  show("anomalies", { anomalies: state.anomalies, units: state.units, today }, (data) => drawAnomalies(data, now));
+  show("precision", { precision: state.precision, labelled: state.labelled, frauds: state.frauds }, drawPrecision);
+  show("alerts", { alerts: state.alerts, today }, (data) => drawAlerts(data.alerts, now));
+}
+
+let answered = null;
+
+function drawConnection() {
+  const lost = document.getElementById("lost");
+  const stale = answered != null ? Date.now() - answered > STALE_MS : Date.now() - opened > STALE_MS;
+  document.body.classList.toggle("stale", stale && answered != null);
+  if (stale === !lost.hidden) return;
+  lost.hidden = !stale;
+  lost.textContent = !stale ? "" : answered == null
+    ? "The worker does not answer. Is it running? stream-app worker"
+    : `The worker has not answered since ${new Date(answered).toISOString().slice(11, 19)}. The figures below are from then. Trying again every second.`;
+  if (stale) document.title = "(!) no answer · stream-app";
+}
+
+const opened = Date.now();
+
+async function ask() {
+  try {
+    const response = await fetch("api/state", { cache: "no-store", signal: AbortSignal.timeout(GIVE_UP_MS) });
+    if (!response.ok) throw new Error(`the worker answered ${response.status}`);
+    draw(await response.json());
+    answered = Date.now();
+  } catch (error) {
+    console.warn(error);
+  }
+  drawConnection();
+  setTimeout(ask, document.hidden ? EVERY_MS * 5 : EVERY_MS);
+}
+
+document.addEventListener("visibilitychange", drawConnection);
+ask();

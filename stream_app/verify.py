@@ -1,0 +1,179 @@
+"""A live cluster in, a verdict out: every committed input offset is accounted for once, or it is named.
+
+The ledger is `drift-summaries`: each record says which offsets it accounts for and what became of them, and was written
+in the transaction that committed them. What must hold is in `stream_app.ledger`.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
+
+from schemas import topics
+from schemas.drift import DriftSummary
+from schemas.topics import Topic
+from schemas.transactions import Source
+from stream_app import ledger
+from stream_app.kafka import clients
+from stream_app.kafka.log import read_to_end
+from stream_app.kafka.topics import name
+from stream_app.ledger import Break, Span
+from stream_app.settings import Settings
+
+TIMEOUT_S = 15.0
+READ_BATCH = 10_000
+READ_WAIT_S = 0.05  # a call returns when the batch is full or this is over, whatever came
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found.
+
+    Attributes:
+        ok: No break.
+        committed: Committed input offsets that the ledger accounts for, over all partitions.
+        scored: Of these, scored.
+        dead_lettered: Of these, refused.
+        empty: Of these, without a record: transaction markers, aborted records.
+        unverifiable: Of these, deleted from the input by retention before it could be checked whether they are empty.
+        anomalies: Anomalies among the scored.
+        breaks: Where it does not hold.
+    """
+
+    ok: bool
+    committed: int
+    scored: int
+    dead_lettered: int
+    empty: int
+    unverifiable: int
+    anomalies: int
+    breaks: list[Break]
+
+
+class _Placed(msgspec.Struct):
+    """The one field of an output that is needed here."""
+
+    source: Source
+
+
+def verify(settings: Settings, on_progress: Callable[[str], None] = lambda _: None) -> Verdict:
+    """Check a cluster, which may be busy: what is committed meanwhile is left for the next time.
+
+    Args:
+        settings: Which cluster, which group.
+        on_progress: Called with what is being read.
+
+    Raises:
+        BrokerError: it cannot be read.
+    """
+    group = clients.consumer(settings, settings.app_id)
+    reader = clients.consumer(settings, None, **{"enable.partition.eof": True})
+    try:
+        on_progress("committed offsets")
+        committed = _committed(settings, group)
+        on_progress("summaries")
+        spans = {p: ledger.up_to(s, committed.get(p, 0)) for p, s in _spans(settings).items()}
+        whole = _watermarks(settings, reader, topics.DRIFT_SUMMARIES, 0)[0] == 0
+        breaks: list[Break] = []
+        for partition, offset in committed.items():
+            low, _ = _watermarks(settings, reader, topics.TRANSACTIONS, partition)
+            breaks += ledger.joins(partition, spans.get(partition, []), low if whole else None, offset)
+        on_progress("dead letters")
+        breaks += _outputs(settings, reader, spans, topics.DEAD_LETTERS, "dead letter", lambda span: span.dead_lettered)
+        on_progress("anomalies")
+        breaks += _outputs(settings, reader, spans, topics.ANOMALIES, "anomaly", lambda span: span.anomalies)
+        on_progress("input offsets without an outcome")
+        unverifiable = 0
+        for partition, chain in spans.items():
+            low, _ = _watermarks(settings, reader, topics.TRANSACTIONS, partition)
+            doubtful = [span for span in chain if span.empty > 0]
+            readable = [span for span in doubtful if span.from_offset >= low]
+            unverifiable += sum(span.empty for span in doubtful) - sum(span.empty for span in readable)
+            breaks += ledger.emptiness(partition, readable, _held(settings, reader, partition, readable))
+    except KafkaException as exception:
+        raise clients.explain(exception, settings, settings.app_id) from exception
+    finally:
+        group.close()
+        reader.close()
+    every = [span for chain in spans.values() for span in chain]
+    return Verdict(
+        ok=not breaks,
+        committed=sum(span.to_offset - span.from_offset for span in every),
+        scored=sum(span.scored for span in every),
+        dead_lettered=sum(span.dead_lettered for span in every),
+        empty=sum(span.empty for span in every),
+        unverifiable=unverifiable,
+        anomalies=sum(span.anomalies for span in every),
+        breaks=sorted(breaks, key=lambda found: (found.partition, found.from_offset)),
+    )
+
+
+def _committed(settings: Settings, group: Consumer) -> dict[int, int]:
+    """Input partition to committed offset, where there is one."""
+    topic = name(settings, topics.TRANSACTIONS)
+    found = group.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
+    if found.error is not None:
+        raise KafkaException(found.error)
+    places = group.committed([TopicPartition(topic, p) for p in sorted(found.partitions)], timeout=TIMEOUT_S)
+    return {place.partition: place.offset for place in places if place.offset != OFFSET_INVALID}
+
+
+def _watermarks(settings: Settings, reader: Consumer, topic: Topic, partition: int) -> tuple[int, int]:
+    low, high = reader.get_watermark_offsets(TopicPartition(name(settings, topic), partition), timeout=TIMEOUT_S)
+    return low, high
+
+
+def _spans(settings: Settings) -> dict[int, list[Span]]:
+    """Input partition to its spans, in the order of the log."""
+    decode = msgspec.json.Decoder(DriftSummary).decode
+    spans = defaultdict(list)
+    for message in read_to_end(settings, topics.DRIFT_SUMMARIES):
+        s = decode(message.value() or b"")
+        spans[s.partition].append(Span(s.from_offset, s.to_offset, s.scored, s.dead_lettered, s.anomalies))
+    return spans
+
+
+def _outputs(
+    settings: Settings,
+    reader: Consumer,
+    spans: dict[int, list[Span]],
+    topic: Topic,
+    what: str,
+    promised: Callable[[Span], int],
+) -> Iterator[Break]:
+    decode = msgspec.json.Decoder(_Placed).decode
+    found: dict[int, list[int]] = defaultdict(list)
+    for message in read_to_end(settings, topic):
+        source = decode(message.value() or b"").source
+        found[source.partition].append(source.offset)
+    partitions = reader.list_topics(name(settings, topic), timeout=TIMEOUT_S).topics[name(settings, topic)].partitions
+    complete = all(_watermarks(settings, reader, topic, p)[0] == 0 for p in partitions)
+    for partition, chain in spans.items():
+        yield from ledger.outputs(partition, [(s, promised(s)) for s in chain], found[partition], what, complete)
+
+
+def _held(settings: Settings, reader: Consumer, partition: int, spans: list[Span]) -> list[int]:
+    """Offsets of the records that the input holds from the first of these spans to the end of the last, ascending."""
+    if not spans:
+        return []
+    end = max(span.to_offset for span in spans)
+    reader.assign([TopicPartition(name(settings, topics.TRANSACTIONS), partition, spans[0].from_offset)])
+    held: list[int] = []
+    heard = time.monotonic()
+    while True:
+        messages: list[Any] = reader.consume(READ_BATCH, READ_WAIT_S)
+        heard = time.monotonic() if messages else heard
+        if time.monotonic() - heard > TIMEOUT_S:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        for message in messages:
+            error = message.error()
+            if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                raise KafkaException(error)
+            if error is not None or message.offset() >= end:
+                reader.unassign()
+                return held
+            held.append(message.offset())

@@ -1,0 +1,63 @@
+"""What Prometheus alerts on and Grafana draws exists on a worker, and leads a person somewhere."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry
+
+from stream_app.ops.metrics import Metrics, ProgressCollector
+from stream_app.pipeline.progress import Progress
+
+ROOT = Path(__file__).parents[3]
+RULES = yaml.safe_load((ROOT / "deploy/prometheus/rules.yml").read_text(encoding="utf-8"))["groups"][0]["rules"]
+DASHBOARD = json.loads((ROOT / "deploy/grafana/dashboards/stream-app.json").read_text(encoding="utf-8"))
+QUERIES = {panel["title"]: [target["expr"] for target in panel["targets"]] for panel in DASHBOARD["panels"]}
+SUFFIXES = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"], "gauge": [""], "info": ["_info"]}
+EVERY_ALERT = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+
+
+@pytest.fixture(scope="module")
+def exposed() -> set[str]:
+    """Names of the series that a worker exposes."""
+    registry = CollectorRegistry()
+    Metrics(registry)
+    ProgressCollector(Progress(), registry)
+    return {family.name + suffix for family in registry.collect() for suffix in SUFFIXES[family.type]}
+
+
+def series(query: str) -> set[str]:
+    return set(re.findall(r"\b(?:stream_app|process)_[a-z_]+", query))
+
+
+@EVERY_ALERT
+def test_an_alert_is_about_series_that_a_worker_exposes(rule: dict, exposed: set[str]):
+    assert series(rule["expr"]) <= exposed
+
+
+@EVERY_ALERT
+def test_an_alert_says_what_happened_how_urgent_it_is_and_what_to_do(rule: dict):
+    assert rule["labels"]["severity"] in {"page", "ticket"}
+    assert rule["annotations"]["summary"].endswith(".")
+    path, anchor = rule["annotations"]["runbook"].split("#")
+    headings = re.findall(r"^#+ (.+)$", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE)
+    assert anchor in {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("title", QUERIES)
+def test_a_panel_draws_series_that_a_worker_exposes(title: str, exposed: set[str]):
+    for query in QUERIES[title]:
+        assert series(query)
+        assert series(query) <= exposed
+
+
+def test_the_dashboard_reads_from_the_data_source_that_is_provisioned():
+    source = yaml.safe_load((ROOT / "deploy/grafana/provisioning/datasources/prometheus.yml").read_text())
+    used = {target["datasource"]["uid"] for panel in DASHBOARD["panels"] for target in panel["targets"]}
+    assert used == {source["datasources"][0]["uid"]}
+
+
+def test_every_panel_says_what_it_means():
+    assert [panel["title"] for panel in DASHBOARD["panels"] if not panel["description"].endswith(".")] == []

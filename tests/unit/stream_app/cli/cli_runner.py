@@ -1,0 +1,15 @@
+"""The program as a user calls it: arguments in; exit code, stdout and stderr out."""
+
+from typer.testing import CliRunner, Result
+
+from stream_app.cli.app import app
+
+COMMANDS = (
+    "demo", "broker", "worker", "simulate", "produce", "consume", "train", "evaluate", "deploy", "rollback", "models",
+    "status", "verify", "doctor",
+)  # fmt: skip
+
+
+def stream_app(*args: object, **environment: object) -> Result:
+    """Run one command. Keyword arguments become environment variables."""
+    return CliRunner().invoke(app, [str(arg) for arg in args], env={k: str(v) for k, v in environment.items()})

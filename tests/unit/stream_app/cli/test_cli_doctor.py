@@ -1,0 +1,58 @@
+"""What `doctor` finds on this machine, broker or not."""
+
+import json
+import socket
+
+from stream_app.cli.checks import disk, origins, web_port
+from stream_app.settings import load
+from tests.unit.stream_app.cli.cli_runner import stream_app
+
+
+def test_without_a_broker_it_says_so_and_checks_the_rest(free_address, tmp_path):
+    result = stream_app(
+        "doctor", "--json", "--bootstrap-servers", free_address, STREAM_APP_MODEL_CACHE=tmp_path / "cache"
+    )
+    assert result.exit_code == 1
+    findings = {finding["check"]: finding for finding in json.loads(result.stdout)}
+    assert not findings["broker"]["ok"]
+    assert free_address in findings["broker"]["says"]
+    assert findings["disk"]["ok"]
+
+
+def test_for_people_each_finding_is_a_line_and_advice_stands_below(free_address, tmp_path):
+    result = stream_app("doctor", "--bootstrap-servers", free_address, STREAM_APP_MODEL_CACHE=tmp_path / "cache")
+    lines = result.stdout.splitlines()
+    wrong = next(i for i, line in enumerate(lines) if line.startswith("WRONG  broker"))
+    assert lines[wrong + 1].strip().startswith("->")
+
+
+def test_each_setting_that_is_not_default_names_its_source(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "stream_app.toml").write_text('app_id = "mine"\n[kafka]\n"sasl.password" = "hunter2"\n')
+    monkeypatch.setenv("STREAM_APP_WEB_PORT", "6100")
+    said = [finding.says for finding in origins(load())]
+    assert "app_id = mine (stream_app.toml)" in said
+    assert "web_port = 6100 (environment)" in said
+    assert "hunter2" not in " ".join(said)
+
+
+def test_defaults_are_told_as_such(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("KAFKA_BOOTSTRAP_SERVERS", raising=False)
+    (finding,) = origins(load())
+    assert "all defaults" in finding.says
+
+
+def test_a_port_that_somebody_else_holds_is_wrong():
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        stranger.settimeout(0)
+        (finding,) = web_port(load(web_port=stranger.getsockname()[1]))
+    assert not finding.ok
+    assert "STREAM_APP_WEB_PORT" in finding.advice
+
+
+def test_a_cache_that_cannot_be_written_is_wrong(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    (finding,) = disk(load(model_cache=tmp_path / "file" / "cache"))
+    assert not finding.ok
+    assert "model_cache" in finding.advice

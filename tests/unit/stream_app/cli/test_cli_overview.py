@@ -1,0 +1,131 @@
+"""What `status` and `models` conclude from the logs."""
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+
+from schemas.drift import DriftAlert, DriftSeverity
+from schemas.rollout import Abort, Activate, ModelStatus, PartitionProgress, Phase, Rollback, Stage, WorkerVitals
+from schemas.transactions import ModelRef
+from stream_app.cli.overview import decoded, drift_now, model_now, workers_now
+from stream_app.cli.register import ModelState, entries
+from stream_app.rollout.state import Entry, Rollout, apply
+
+NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
+LOST_AFTER = timedelta(seconds=5)
+ONE, TWO, THREE = (ModelRef("card-fraud", str(n), str(n) * 64) for n in (1, 2, 3))
+
+
+def heartbeat(worker, age_s=0.0, lags=(), phase=Phase.HEARTBEAT):
+    partitions = [PartitionProgress(p, 100, lag) for p, lag in lags]
+    vitals = WorkerVitals(NOW, "http://w:6066", True, 250.0, 1000, 7, 3, 61.0, None, partitions)
+    return ModelStatus(worker=worker, phase=phase, at=NOW - timedelta(seconds=age_s), serving=ONE, vitals=vitals)
+
+
+def test_a_worker_is_what_its_last_heartbeat_says():
+    older, newer = heartbeat("a", 2, [(0, 50)]), heartbeat("a", 1, [(3, 5), (1, 7)])
+    (worker,) = workers_now([older, newer], NOW, LOST_AFTER)
+    assert (worker.id, worker.partitions, worker.lag) == ("a", [1, 3], 12)
+    assert (worker.model_sha256, worker.events_per_second) == (ONE.sha256, 250.0)
+    assert (worker.latency_p50_ms, worker.latency_p99_ms) == (61.0, None)
+
+
+def test_workers_that_are_silent_or_have_left_do_not_count():
+    log = [heartbeat("silent", 6), heartbeat("gone", 1), heartbeat("b"), heartbeat("gone", phase=Phase.STOPPED)]
+    assert [worker.id for worker in workers_now(log, NOW, LOST_AFTER)] == ["b"]
+
+
+def test_a_worker_that_comes_back_counts_again():
+    log = [heartbeat("a", 3, phase=Phase.STOPPED), heartbeat("a", 1)]
+    assert len(workers_now(log, NOW, LOST_AFTER)) == 1
+
+
+def test_answers_to_commands_are_no_heartbeats():
+    log = [heartbeat("a", 1, [(0, 5)]), ModelStatus(worker="a", phase=Phase.STAGED, at=NOW, command_id="c")]
+    assert workers_now(log, NOW, LOST_AFTER)[0].lag == 5
+
+
+def log_of(*commands):
+    """As the rollout reads it."""
+    log, state = [], Rollout()
+    for offset, command in enumerate(commands):
+        state, refused = apply(state, command, NOW)
+        log.append(Entry(offset, NOW, command, refused, state))
+    return log
+
+
+def stage(model, command_id):
+    return Stage(command_id=command_id, issuer="ann", issued_at=NOW, uri=f"file:///models/{model.version}", model=model)
+
+
+def activate(stage_id):
+    return Activate(command_id=f"activate-{stage_id}", issuer="controller@w", issued_at=NOW, stage_id=stage_id)
+
+
+def abort(stage_id, reason):
+    return Abort(command_id=f"abort-{stage_id}", issuer="controller@w", issued_at=NOW, stage_id=stage_id, reason=reason)
+
+
+def states(*commands):
+    return {entry.version: entry.state for entry in entries(log_of(*commands))}
+
+
+def test_no_model_before_the_first_activation():
+    assert model_now(Rollout()) is None
+    assert model_now(log_of(stage(ONE, "s1"))[-1].after) is None
+    assert entries([]) == []
+
+
+def test_the_model_is_what_the_log_prescribes():
+    log = log_of(stage(ONE, "s1"), activate("s1"), stage(TWO, "s2"), activate("s2"))
+    now = model_now(log[-1].after)
+    assert (now.name, now.version, now.sha256, now.previous_sha256) == ("card-fraud", "2", TWO.sha256, ONE.sha256)
+
+
+def test_each_model_says_what_became_of_it():
+    first_two = (stage(ONE, "s1"), activate("s1"), stage(TWO, "s2"), activate("s2"))
+    assert states(*first_two) == {"1": ModelState.PREVIOUS, "2": ModelState.SERVING}
+    assert states(*first_two, stage(THREE, "s3"))["3"] is ModelState.STAGED
+    third = (*first_two, stage(THREE, "s3"), activate("s3"))
+    assert states(*third) == {"1": ModelState.RETIRED, "2": ModelState.PREVIOUS, "3": ModelState.SERVING}
+    rolled_back = Rollback(command_id="r", issuer="ann", issued_at=NOW)
+    assert states(*third, rolled_back) == {"1": "retired", "2": "serving", "3": "previous"}
+
+
+def test_a_model_that_a_worker_refused_says_why():
+    log = log_of(stage(ONE, "s1"), activate("s1"), stage(TWO, "s2"), abort("s2", "golden row 3 differs"))
+    refused = entries(log)[1]
+    assert (refused.state, refused.reason) == (ModelState.REFUSED, "golden row 3 differs")
+
+
+def test_a_refused_model_that_is_staged_again_gets_another_chance():
+    log = log_of(stage(TWO, "s2"), abort("s2", "not readable"), stage(TWO, "s2b"), activate("s2b"))
+    assert [(entry.state, entry.reason) for entry in entries(log)] == [(ModelState.SERVING, "")]
+
+
+def alert(number):
+    at = NOW + timedelta(minutes=number)
+    return DriftAlert(
+        str(number), at, at, {}, DriftSeverity.WARNING, [], f"cause {number}", "act", False, 0.01, 0.02, 256, ONE
+    )
+
+
+def test_the_latest_alerts_come_first_and_repetitions_count_once():
+    now = drift_now([alert(n) for n in (1, 2, 2, 3, 4, 5, 6, 7)])
+    assert [a.alert_id for a in now.alerts] == ["7", "6", "5", "4", "3"]
+    assert now.total == 7
+
+
+class Message:
+    def __init__(self, value):
+        self._value = value
+
+    def value(self):
+        return self._value
+
+
+@pytest.mark.parametrize("foreign", [None, b"", b"\xff", b"{}", b"[" * 5000])
+def test_foreign_records_in_a_log_are_passed_over(foreign):
+    good = msgspec.json.encode(alert(1))
+    assert [a.alert_id for a in decoded([Message(foreign), Message(good)], DriftAlert)] == ["1"]

@@ -1,0 +1,151 @@
+"""How the program answers: help with examples, exit codes 0, 1 and 2, and one line for whatever goes wrong."""
+
+import subprocess
+import sys
+
+import pytest
+
+from schemas.topics import ALL
+from stream_app.cli.app import app, globals_first
+from stream_app.cli.errors import report
+from tests.unit.stream_app.cli.cli_runner import COMMANDS, stream_app
+
+NEED_KAFKA = [
+    ("consume", "anomalies"),
+    ("rollback",),
+    ("models",),
+    ("status",),
+    ("verify",),
+]
+
+
+def one_line(text: str) -> str:
+    """The only line of a failure."""
+    lines = text.strip().splitlines()
+    assert len(lines) == 1, text
+    return lines[0]
+
+
+def test_help_lists_every_command():
+    result = stream_app("--help")
+    assert result.exit_code == 0
+    assert all(f"\n  {command} " in result.stdout for command in COMMANDS)
+    assert {command.name or command.callback.__name__ for command in app.registered_commands} == set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command):
+    result = stream_app(command, "--help")
+    assert result.exit_code == 0
+    assert f"Example: stream-app {command}" in result.stdout
+
+
+def test_help_names_every_topic():
+    text = "".join(stream_app("consume", "--help").stdout.split())
+    assert all(topic.name in text for topic in ALL)
+
+
+def test_help_loads_nothing_heavy():
+    program = (
+        "import sys; from stream_app.cli.app import app\n"
+        "try: app(['--help'])\n"
+        "except SystemExit: print(sorted(set(sys.argv) & sys.modules.keys()))"
+    )
+    heavy = ["torch", "polars", "river", "faust", "pydantic", "confluent_kafka", "numpy", "rich.markdown"]
+    done = subprocess.run([sys.executable, "-c", program, *heavy], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_no_command_shows_the_help_and_counts_as_called_wrongly():
+    result = stream_app()
+    assert result.exit_code == 2
+    assert "Commands:" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["prodcue"], "Did you mean 'produce'?"),
+        (["produce"], "Missing argument"),
+        (["produce", "x.parquet", "--rate", "0"], "--rate"),
+        (["produce", "x.parquet", "--from", "yesterday"], "--from"),
+        (["consume", "anomalys"], "choose one of transactions, anomalies"),
+        (["status", "--no-such-option"], "--no-such-option"),
+        (["worker", "--web-port", "99999"], "--web-port"),
+    ],
+)
+def test_a_wrong_call_is_one_line_and_exit_code_2(arguments, says):
+    result = stream_app(*arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert says in one_line(result.stderr)
+
+
+@pytest.mark.parametrize("command", NEED_KAFKA, ids=lambda command: command[0])
+def test_a_dead_broker_is_one_line_that_says_what_to_do(command, free_address):
+    result = stream_app(*command, "--bootstrap-servers", free_address)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    line = one_line(result.stderr)
+    assert free_address in line
+    assert "stream-app broker" in line
+
+
+def test_a_wrong_setting_is_one_line_and_exit_code_2():
+    result = stream_app("status", STREAM_APP_COMMIT_INTERVAL_MS="soon")
+    assert result.exit_code == 2
+    assert "commit_interval_ms" in one_line(result.stderr)
+
+
+def test_a_misspelt_setting_is_told():
+    result = stream_app("status", STREAM_APP_COMIT_INTERVAL_MS="5")
+    assert result.exit_code == 2
+    assert "STREAM_APP_COMIT_INTERVAL_MS" in one_line(result.stderr)
+
+
+def test_data_that_is_not_there_says_how_to_make_some(tmp_path):
+    result = stream_app("train", tmp_path / "none.parquet", "--out", tmp_path / "model.pt")
+    assert result.exit_code == 1
+    assert "stream-app simulate" in one_line(result.stderr)
+
+
+def test_a_file_that_is_no_model_says_how_to_make_one(tmp_path):
+    (tmp_path / "model.pt").write_bytes(b"nothing of the kind")
+    result = stream_app("evaluate", tmp_path / "model.pt", tmp_path / "none.parquet")
+    assert result.exit_code == 1
+    assert "stream-app train" in one_line(result.stderr)
+
+
+def test_an_unforeseen_error_is_one_line_that_says_where_the_traceback_is(capsys):
+    assert report(RuntimeError("two\nlines"), debug=False) == 1
+    line = one_line(capsys.readouterr().err)
+    assert "RuntimeError: two lines" in line
+    assert "--debug" in line
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    result = stream_app("evaluate", tmp_path / "none.pt", tmp_path / "none.parquet", "--debug")
+    assert result.exit_code == 1
+    assert "Traceback" in result.stderr
+
+
+def test_a_reader_that_has_gone_is_no_failure():
+    program = "import sys; from stream_app.cli.app import app; app(['consume', '--help'])"
+    command = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    command.stdout.close()
+    assert command.stderr.read() == b""
+    assert command.wait(30) == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "ordered"),
+    [
+        (["status", "--topic-prefix", "a-"], ["--topic-prefix", "a-", "status"]),
+        (["status", "--json", "--bootstrap-servers=b:1"], ["--bootstrap-servers=b:1", "status", "--json"]),
+        (["--debug", "status", "--debug"], ["--debug", "--debug", "status"]),
+        (["produce", "--", "--debug"], ["produce", "--", "--debug"]),
+        (["status", "--topic-prefix"], ["--topic-prefix", "status"]),
+    ],
+)
+def test_global_options_may_stand_anywhere(given, ordered):
+    assert globals_first(given) == ordered

@@ -1,0 +1,107 @@
+"""Records and a clock for the tests of the operations room."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from schemas.drift import DriftAlert, DriftSeverity, SignalShift
+from schemas.rollout import ModelStatus, PartitionProgress, Phase, WorkerVitals
+from schemas.transactions import Anomaly, Label, ModelRef, Reason, Severity, Source
+from stream_app.pipeline.progress import Snapshot
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+MODEL = ModelRef("card-fraud", "7", "a" * 64)
+NEXT_MODEL = ModelRef("card-fraud", "8", "b" * 64)
+
+
+class Clock:
+    """Wall and monotonic time that move when told to."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def now(self) -> datetime:
+        return NOON + timedelta(seconds=self.seconds - 1000)
+
+    def advance(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+def after(seconds: float) -> datetime:
+    return NOON + timedelta(seconds=seconds)
+
+
+def running(clock: Clock, lag: int = 0, moved_ago: float = 0.0, **changes: Any) -> Snapshot:
+    """A pipeline in good health on partitions 0 and 1."""
+    given: dict[str, Any] = {
+        "state": "running",
+        "ready": True,
+        "model": MODEL,
+        "partitions": (PartitionProgress(0, 500, lag), PartitionProgress(1, 700, 0)),
+        "moved_at": clock.seconds - moved_ago,
+        "looped_at": clock.seconds,
+    }
+    return Snapshot(**{**given, **changes})
+
+
+def vitals(partitions: dict[int, int] | None = None, **changes: Any) -> WorkerVitals:
+    """Figures of a worker; partitions maps each to its lag."""
+    given: dict[str, Any] = {
+        "started_at": NOON,
+        "web_url": "http://127.0.0.1:6066/",
+        "ready": True,
+        "events_per_second": 100.0,
+        "scored": 1000,
+        "anomalies": 10,
+        "dead_lettered": 1,
+        "latency_p50_ms": 20.0,
+        "latency_p99_ms": 60.0,
+        "partitions": [PartitionProgress(p, 10, lag) for p, lag in (partitions or {}).items()],
+    }
+    return WorkerVitals(**{**given, **changes})
+
+
+def heartbeat(worker: str, at: datetime = NOON, phase: Phase = Phase.HEARTBEAT, **changes: Any) -> ModelStatus:
+    serving = changes.pop("serving", MODEL)
+    return ModelStatus(worker=worker, phase=phase, at=at, serving=serving, vitals=vitals(**changes))
+
+
+def anomaly(number: int) -> Anomaly:
+    return Anomaly(
+        anomaly_id=f"transactions:0:{number}",
+        transaction_id=f"tx{number}",
+        customer_id="596",
+        event_time=NOON,
+        scored_at=NOON,
+        score=41.7,
+        threshold=12.9,
+        p_value=0.0007,
+        severity=Severity.HIGH,
+        explanation=[Reason("amount", 912.4, 54.1, 0.8)],
+        model=MODEL,
+        source=Source("transactions", 0, number),
+    )
+
+
+def label(number: int, fraud: bool) -> Label:
+    return Label(f"tx{number}", fraud, NOON)
+
+
+def alert(name: str = "a1", severity: DriftSeverity = DriftSeverity.WARNING) -> DriftAlert:
+    return DriftAlert(
+        alert_id=name,
+        raised_at=NOON,
+        since=NOON,
+        since_offsets={"0": 1},
+        severity=severity,
+        signals=[SignalShift("input:amount", "adwin_mean", 0.6, 0.0, 0.6, 0.2)],
+        cause="Customers spend more.",
+        action="Retrain.",
+        retraining_helps=True,
+        alert_rate_before=0.001,
+        alert_rate_now=0.003,
+        events_observed=1000,
+        model=MODEL,
+    )

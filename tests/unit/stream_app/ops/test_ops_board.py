@@ -1,0 +1,84 @@
+"""What the page remembers: the newest first, each once, and no more than it shows."""
+
+import pytest
+
+from schemas.rollout import Activate, ModelStatus, Phase, Rollback, Stage
+from stream_app.ops.board import ANOMALIES_SHOWN, Board
+from tests.unit.stream_app.ops.ops_records import (
+    MODEL,
+    NEXT_MODEL,
+    NOON,
+    Clock,
+    after,
+    alert,
+    anomaly,
+    heartbeat,
+    label,
+)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def board(clock: Clock) -> Board:
+    return Board(5.0, clock.now)
+
+
+def deploy(board: Board, name: str, model: object, seconds: float) -> None:
+    stage = Stage(command_id=f"stage-{name}", issuer="ana", issued_at=NOON, uri="x", model=model)  # type: ignore[arg-type]
+    activate = Activate(command_id=f"go-{name}", issuer="controller", issued_at=NOON, stage_id=stage.command_id)
+    board.post(stage, after(seconds))
+    board.post(activate, after(seconds))
+
+
+def test_the_latest_anomalies_come_first_each_once_and_bounded(board: Board) -> None:
+    for number in range(ANOMALIES_SHOWN + 5):
+        board.post(anomaly(number), NOON)
+        board.post(anomaly(number), NOON)
+    shown = [entry.anomaly.source.offset for entry in board.read().anomalies]
+    assert shown == list(range(ANOMALIES_SHOWN + 4, 4, -1))
+
+
+def test_an_anomaly_shows_what_became_of_it(board: Board) -> None:
+    for number in (1, 2, 3):
+        board.post(anomaly(number), NOON)
+    board.post(label(1, True), NOON)
+    board.post(label(2, False), NOON)
+    reading = board.read()
+    assert [entry.fraud for entry in reading.anomalies] == [None, False, True]
+    assert (reading.precision, reading.labelled, reading.frauds) == (0.5, 2, 1)
+
+
+def test_an_alert_that_is_read_twice_is_shown_once(board: Board) -> None:
+    for name in ("a1", "a2", "a1"):
+        board.post(alert(name), NOON)
+    assert [raised.alert.alert_id for raised in board.read().alerts] == ["a2", "a1"]
+
+
+def test_a_heartbeat_is_a_worker_and_an_answer_is_an_event(board: Board) -> None:
+    board.post(heartbeat("a"), NOON)
+    board.post(ModelStatus(worker="a", phase=Phase.REJECTED, at=NOON, serving=NEXT_MODEL, reason="no"), NOON)
+    reading = board.read()
+    assert [heard.status.worker for heard in reading.workers] == ["a"]
+    assert [event.reason for event in reading.rollout] == ["no"]
+
+
+def test_a_worker_that_left_long_ago_is_forgotten(board: Board, clock: Clock) -> None:
+    board.post(heartbeat("a"), NOON)
+    clock.advance(3600)
+    board.post(heartbeat("b"), clock.now())
+    assert [heard.status.worker for heard in board.read().workers] == ["b"]
+
+
+def test_serving_since_follows_the_commands_that_took_effect(board: Board) -> None:
+    assert board.read().serving_since is None
+    deploy(board, "1", MODEL, 10)
+    deploy(board, "2", NEXT_MODEL, 20)
+    assert board.read().serving_since == after(20)
+    board.post(Activate(command_id="x", issuer="ana", issued_at=NOON, stage_id="nothing"), after(30))
+    assert board.read().serving_since == after(20)
+    board.post(Rollback(command_id="back", issuer="ana", issued_at=NOON), after(40))
+    assert board.read().serving_since == after(40)

@@ -1,0 +1,159 @@
+"""The sentence at the top of the page: the worst first, with what to do, and never a false alarm."""
+
+import msgspec
+import pytest
+
+from schemas.drift import DriftSeverity
+from schemas.rollout import Phase
+from stream_app.ops.board import Board
+from stream_app.ops.health import Liveness
+from stream_app.ops.overview import Document, Level, Overview, Presence
+from stream_app.pipeline.progress import Progress, Snapshot
+from stream_app.settings import Settings
+from tests.unit.stream_app.ops.ops_records import NEXT_MODEL, Clock, after, alert, heartbeat, running
+
+
+class World:
+    """One worker named `here`, its board, and a clock."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.progress = Progress()
+        self.board = Board(5.0, self.clock.now)
+        self.liveness = Liveness(self.progress, 30.0, self.clock.monotonic)
+        settings = Settings(worker_id="here")
+        self.overview = Overview(
+            settings, self.progress, self.liveness, self.board, lambda: {"amount": "EUR"}, self.clock.now
+        )
+        self.busy()
+
+    def busy(self, lag: int = 0, **changes: object) -> None:
+        figures = {"events_per_second": 5000.0, "latency_p50_ms": 20.0, "latency_p99_ms": 61.0, "scored": 90_000}
+        self.progress.latest = running(self.clock, lag, **{**figures, **changes})
+
+    @property
+    def document(self) -> Document:
+        return self.overview.document()
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_all_is_well_says_how_much_and_how_fast(world: World) -> None:
+    world.board.post(heartbeat("there", partitions={2: 0}), after(0))
+    verdict = world.document.verdict
+    assert verdict.level is Level.GOOD
+    assert verdict.sentence == "All is well. 2 workers score 5,100 transactions a second, 99 % of them within 61 ms."
+
+
+def test_a_quiet_stream_is_well_and_not_an_alarm(world: World) -> None:
+    world.busy(events_per_second=0.0, latency_p99_ms=None)
+    assert world.document.verdict.level is Level.IDLE
+
+
+def test_a_silent_worker_whose_partitions_nobody_holds_is_bad(world: World) -> None:
+    world.board.post(heartbeat("there", partitions={2: 0, 3: 0}), after(0))
+    world.clock.advance(6)
+    world.busy()
+    document = world.document
+    assert document.verdict.level is Level.BAD
+    assert "there is silent" in document.verdict.sentence
+    assert "partition 2, 3" in document.verdict.sentence
+    assert {w.id: w.presence for w in document.workers} == {"here": Presence.LIVE, "there": Presence.LOST}
+
+
+def test_a_silent_worker_whose_partitions_were_taken_over_is_no_alarm(world: World) -> None:
+    world.board.post(heartbeat("there", partitions={0: 0, 1: 0}), after(0))
+    world.clock.advance(6)
+    world.busy()
+    assert world.document.verdict.level is Level.GOOD
+
+
+def test_a_worker_that_said_goodbye_is_not_lost(world: World) -> None:
+    world.board.post(heartbeat("there", phase=Phase.STOPPED, partitions={2: 0}), after(0))
+    world.clock.advance(60)
+    world.busy()
+    document = world.document
+    assert document.verdict.level is Level.GOOD
+    assert document.workers[1].presence is Presence.STOPPED
+    assert document.totals.events_per_second == 5000
+
+
+def test_a_stall_comes_before_everything_else(world: World) -> None:
+    world.board.post(alert(), after(0))
+    world.busy(lag=100)
+    world.liveness.check()
+    world.clock.advance(31)
+    world.busy(lag=100, moved_ago=31)
+    verdict = world.document.verdict
+    assert verdict.level is Level.BAD
+    assert "no position has moved" in verdict.sentence
+
+
+def test_a_backlog_says_how_long_it_will_take(world: World) -> None:
+    world.busy(lag=300_000)
+    verdict = world.document.verdict
+    assert verdict.level is Level.ATTENTION
+    assert verdict.sentence == "Working off a backlog of 300,000 transactions: about 60 s at the present rate."
+
+
+def test_a_few_transactions_in_flight_are_no_backlog(world: World) -> None:
+    world.busy(lag=400)
+    assert world.document.verdict.level is Level.GOOD
+
+
+def test_not_ready_asks_for_attention_with_the_reason(world: World) -> None:
+    world.progress.latest = Snapshot(state="waiting for a model", looped_at=world.clock.seconds)
+    verdict = world.document.verdict
+    assert (verdict.level, verdict.sentence) == (Level.ATTENTION, "Not ready: waiting for a model.")
+
+
+def test_different_models_ask_for_attention(world: World) -> None:
+    world.board.post(heartbeat("there", serving=NEXT_MODEL, partitions={2: 0}), after(0))
+    document = world.document
+    assert document.model.mixed
+    assert document.verdict.level is Level.ATTENTION
+
+
+def test_a_standby_without_partitions_may_still_have_the_old_model(world: World) -> None:
+    world.board.post(heartbeat("standby", serving=NEXT_MODEL), after(0))
+    assert not world.document.model.mixed
+
+
+@pytest.mark.parametrize(
+    ("severity", "minutes", "level"),
+    [
+        (DriftSeverity.WARNING, 1, Level.ATTENTION),
+        (DriftSeverity.CRITICAL, 29, Level.ATTENTION),
+        (DriftSeverity.CRITICAL, 31, Level.GOOD),
+        (DriftSeverity.INFO, 1, Level.GOOD),
+    ],
+)
+def test_drift_is_news_for_half_an_hour_unless_it_changes_nothing(
+    world: World, severity: DriftSeverity, minutes: int, level: Level
+) -> None:
+    world.board.post(alert(severity=severity), after(0))
+    world.clock.advance(minutes * 60)
+    world.busy()
+    assert world.document.verdict.level is level
+
+
+def test_a_long_cause_is_cut_to_its_first_sentence_in_the_headline(world: World) -> None:
+    cause = "Customers spend more. Evidence: amounts moved by 0.6 sd, residuals by 0.1 sd."
+    world.board.post(msgspec.structs.replace(alert(), cause=cause), after(0))
+    assert world.document.verdict.sentence == "The stream has drifted: Customers spend more."
+
+
+def test_this_worker_shows_its_own_figures_without_hearing_itself_on_kafka(world: World) -> None:
+    world.board.post(heartbeat("here", events_per_second=1.0), after(0))
+    (row,) = world.document.workers
+    assert (row.here, row.vitals.events_per_second) == (True, 5000.0)
+
+
+def test_the_document_is_json_that_says_no_more_than_its_type(world: World) -> None:
+    document = world.document
+    again = msgspec.json.decode(msgspec.json.encode(document), type=Document)
+    assert again.verdict == document.verdict
+    assert again.units == {"amount": "EUR"}

@@ -1,0 +1,103 @@
+"""Who may import what: the walls of the house, as one table."""
+
+import ast
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ROOMS = ("schemas", "models", "stream_app")
+MODULES = sorted(path.relative_to(ROOT).as_posix() for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+
+FAUST = ["stream_app/worker.py", "stream_app/read_committed.py", "*_agent.py", "*/agents.py", "*/service.py"]
+BYTES_ENTER_OR_LEAVE = [
+    "stream_app/kafka/*",
+    "stream_app/pipeline/consume.py",
+    "stream_app/pipeline/emit.py",
+    "stream_app/pipeline/commit.py",
+    "stream_app/pipeline/session.py",
+    "stream_app/pipeline/faults.py",
+    "stream_app/rollout/*",
+    "stream_app/ops/feed.py",
+    "stream_app/cli/*",
+    "stream_app/verify.py",
+]
+
+ALLOWED_ONLY_IN = {
+    "schemas": ["*"],
+    "models": ["models/*", "stream_app/*"],
+    "stream_app": ["stream_app/*"],
+    "torch": ["models/*"],
+    "river": ["stream_app/drift/*"],
+    "faust": FAUST,
+    "mode": FAUST,
+    "confluent_kafka": BYTES_ENTER_OR_LEAVE,
+    "os.environ": ["stream_app/settings.py", "stream_app/cli/demo/cast.py"],  # the demo hands it on to its processes
+    "os.getenv": ["stream_app/settings.py"],
+    "pickle": [],
+}
+STAGES = ("consume", "decode", "score", "explain", "summarise", "emit", "commit")
+KNOW_THE_STAGES = {"stream_app/pipeline/loop.py", "stream_app/pipeline/session.py"}
+
+
+def imports(source: str) -> set[str]:
+    """Dotted names that the source imports, and the attributes of `os` that it uses."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Import(names=aliases):
+                names |= {alias.name for alias in aliases}
+            case ast.ImportFrom(module=str(module), names=aliases, level=0):
+                names |= {f"{module}.{alias.name}" for alias in aliases}
+            case ast.ImportFrom():
+                names.add("a relative import")
+            case ast.Attribute(value=ast.Name(id="os"), attr=attribute):
+                names.add(f"os.{attribute}")
+    return names
+
+
+def uses(names: set[str], target: str) -> bool:
+    return any(name == target or name.startswith(f"{target}.") for name in names)
+
+
+IMPORTS = {module: imports((ROOT / module).read_text(encoding="utf-8")) for module in MODULES}
+
+
+def users_of(target: str) -> list[str]:
+    return [module for module in MODULES if uses(IMPORTS[module], target)]
+
+
+@pytest.mark.parametrize("target", ALLOWED_ONLY_IN)
+def test_only_the_modules_in_the_table_import_it(target: str):
+    allowed = ALLOWED_ONLY_IN[target]
+    assert [user for user in users_of(target) if not any(fnmatch(user, pattern) for pattern in allowed)] == []
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_is_known_to_the_loop_and_its_session_alone(stage: str):
+    assert set(users_of(f"stream_app.pipeline.{stage}")) <= KNOW_THE_STAGES
+
+
+def test_every_import_is_absolute():
+    assert users_of("a relative import") == []
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("import torch.nn as nn", "torch"),
+        ("from torch import nn", "torch"),
+        ("def late():\n    from torch.jit import load", "torch"),
+        ("import os\nos.environ['HOME']", "os.environ"),
+        ("from os import environ", "os.environ"),
+        ("from stream_app.pipeline import score", "stream_app.pipeline.score"),
+        ("from stream_app.pipeline.score import Scorer", "stream_app.pipeline.score"),
+    ],
+)
+def test_the_rules_see_every_way_to_import(source: str, target: str):
+    assert uses(imports(source), target)
+
+
+def test_a_package_of_a_similar_name_is_another_package():
+    assert not uses(imports("import torchmetrics, modeler"), "torch")
