@@ -1,0 +1,107 @@
+"""What the tests share: one real broker for the session, settings that no other test has, and waiting with a bound.
+
+`KAFKA_BOOTSTRAP_SERVERS` in the environment points every test at that cluster instead of the embedded broker.
+"""
+
+import os
+import socket
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models import artefact
+from models.data.frame import read
+from models.features import load_spec
+from models.training import TrainingConfig, train
+from stream_app.kafka.broker import EmbeddedBroker
+from stream_app.settings import ENVIRONMENT_PREFIX, Settings
+
+POLL_S = 0.02
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[str]:
+    """Bootstrap servers of a real Kafka."""
+    given = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
+    if given:
+        yield given
+        return
+    with EmbeddedBroker(say=print) as embedded:
+        yield embedded.bootstrap_servers
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings of whoever runs the tests are not the settings of the tests."""
+    for variable in list(os.environ):
+        if variable.startswith(ENVIRONMENT_PREFIX):
+            monkeypatch.delenv(variable)
+
+
+@pytest.fixture
+def fresh_settings(tmp_path: Path) -> Callable[..., Settings]:
+    """`fresh_settings(bootstrap_servers, **overrides)`: settings that share nothing with another call's."""
+
+    def fresh(bootstrap_servers: str, **overrides: Any) -> Settings:
+        mark = uuid.uuid4().hex[:8]
+        own: dict[str, Any] = {
+            "bootstrap_servers": bootstrap_servers,
+            "topic_prefix": f"t{mark}-",
+            "app_id": f"app-{mark}",
+            "model_cache": tmp_path / "model-cache",
+            "web_port": free_port(),
+            "input_partitions": 2,
+        }
+        return Settings(**{**own, **overrides})
+
+    return fresh
+
+
+@pytest.fixture
+def settings(broker: str, fresh_settings: Callable[..., Settings]) -> Settings:
+    """Settings with topics, a group, a model cache and a web port of their own."""
+    return fresh_settings(broker)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def benchmark_file() -> Path:
+    """The Fraud Detection Handbook's transactions."""
+    path = Path(__file__).parents[2] / "shared/data/handbook_2018-07-11_2018-08-14.parquet"
+    if not path.is_file():
+        pytest.fail(f"the benchmark's transactions are not at {path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def champion(benchmark_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model of the benchmark's protocol: trained on its first week, with the defaults."""
+    week = read(benchmark_file, date(2018, 7, 11), date(2018, 7, 17))
+    path = tmp_path_factory.mktemp("champion") / "card-fraud-1.pt"
+    artefact.save(path, *train(week, load_spec(), TrainingConfig(), "card-fraud", "1"))
+    return path
+
+
+@pytest.fixture
+def wait_until() -> Callable[..., None]:
+    """`wait_until(condition, timeout_s=30)`: returns once the condition holds, fails when it does not in time."""
+
+    def wait(condition: Callable[[], object], timeout_s: float = 30.0) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            if time.monotonic() > deadline:
+                pytest.fail(f"not within {timeout_s} s: {getattr(condition, '__qualname__', condition)}")
+            time.sleep(POLL_S)
+
+    return wait

@@ -1,0 +1,215 @@
+"""Two workers on real Kafka deploy, refuse and roll back together; a third that joins late serves the same.
+
+The workers are the real followers and controllers; a thread plays the heartbeat and what the pipeline does at a batch
+boundary (score with `.serving`, say `applied`).
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+from prometheus_client import CollectorRegistry
+
+from schemas.rollout import AuditRecord, ModelStatus, Phase
+from schemas.topics import AUDIT, MODEL_STATUS, MODEL_SWAP
+from stream_app.kafka import clients, topics
+from stream_app.kafka.log import read_to_end
+from stream_app.ops.metrics import Metrics
+from stream_app.rollout import controller, follower
+from stream_app.rollout.commands import deploy, models, rollback
+from stream_app.rollout.publish import Publisher
+from stream_app.settings import Settings
+from tests.tiny_model import tiny_model
+
+pytestmark = pytest.mark.kafka
+Wait = Callable[..., None]
+
+
+class Worker:
+    """A worker without its pipeline. Every one believes that it owns the log: two controllers must be harmless."""
+
+    def __init__(self, settings: Settings, name: str, stages: bool = True) -> None:
+        own = settings.model_copy(update={"worker_id": name, "model_cache": settings.model_cache / name})
+        self.name = name
+        self.publisher = Publisher(own)
+        self.follower = follower.connect(own, self.publisher, Metrics(CollectorRegistry()))
+        self.controller = controller.connect(own, self.follower, self.publisher, owner=lambda: True)
+        self._gone = threading.Event()
+        self._thread = threading.Thread(target=self._live, daemon=True)
+        if stages:
+            self.follower.start()
+            self.controller.start()
+        self._thread.start()
+
+    @property
+    def serves(self) -> str | None:
+        serving = self.follower.serving
+        return serving.model.version if serving else None
+
+    def leave(self) -> None:
+        self._gone.set()
+        self._thread.join()
+        self.controller.stop()
+        self.follower.stop()
+        self.publisher.close()
+
+    def _live(self) -> None:
+        applied, turn = "", 0
+        while not self._gone.wait(0.01):
+            serving = self.follower.serving
+            if serving is not None and serving.command_id != applied:
+                applied = serving.command_id
+                self._say(Phase.APPLIED, applied)
+            if turn % 50 == 0:
+                self._say(Phase.HEARTBEAT)
+            turn += 1
+
+    def _say(self, phase: Phase, command_id: str = "") -> None:
+        status = ModelStatus(worker=self.name, phase=phase, at=datetime.now(UTC), command_id=command_id)
+        self.publisher.status(status)
+
+
+@pytest.fixture
+def cluster(settings: Settings, wait_until: Wait) -> Settings:
+    topics.ensure(settings)
+    wait_until(lambda: _readable(settings))
+    return settings.model_copy(update={"stage_timeout_s": 20.0, "worker_lost_after_s": 3.0})
+
+
+def _readable(settings: Settings) -> bool:
+    """A broker may say for a moment that it does not lead a topic that it has just created."""
+    try:
+        return all(not list(read_to_end(settings, topic)) for topic in (MODEL_SWAP, MODEL_STATUS, AUDIT))
+    except clients.BrokerError:
+        return False
+
+
+Join = Callable[..., Worker]
+
+
+@pytest.fixture
+def join(cluster: Settings) -> Iterator[Join]:
+    workers: list[Worker] = []
+
+    def start(name: str, stages: bool = True) -> Worker:
+        workers.append(Worker(cluster, name, stages))
+        return workers[-1]
+
+    yield start
+    for worker in workers:
+        worker.leave()
+
+
+def audit(settings: Settings) -> list[AuditRecord]:
+    return [msgspec.json.decode(m.value() or b"", type=AuditRecord) for m in read_to_end(settings, AUDIT)]
+
+
+def test_a_model_goes_through_its_life_on_every_worker(
+    cluster: Settings, join: Join, tmp_path: Path, wait_until: Wait
+) -> None:
+    paths = {v: tmp_path / f"{v}.pt" for v in "123"}
+    refs = {v: tiny_model(path, v, centre=float(v)) for v, path in paths.items()}
+    first, second = join("w1"), join("w2")
+    wait_until(lambda: first.follower.caught_up and second.follower.caught_up)
+
+    said: list[str] = []
+    outcome = deploy(cluster, paths["1"], "ann", "first", on_progress=said.append)
+    assert outcome.ok, outcome.sentence
+    assert set(outcome.workers) == {"w1", "w2"}
+    assert (first.serves, second.serves, outcome.model) == ("1", "1", refs["1"])
+    assert said[0].startswith("staging tiny 1")
+
+    outcome = deploy(cluster, paths["2"], "ann", "better")
+    assert outcome.ok, outcome.sentence
+    assert (outcome.model, outcome.previous) == (refs["2"], refs["1"])
+
+    damaged = tmp_path / "damaged.pt"
+    data = bytearray(paths["3"].read_bytes())
+    data[-1] ^= 1
+    damaged.write_bytes(data)
+    refused = deploy(cluster, damaged, "mallory", sha256=refs["3"].sha256)
+    assert not refused.ok
+    assert "damaged or not the one meant" in refused.sentence
+    assert (first.serves, second.serves, refused.model) == ("2", "2", refs["2"])
+
+    again = deploy(cluster, paths["2"], "ann")
+    assert again.ok
+    assert again.command_id == ""
+
+    back = rollback(cluster, "bob", "false positives")
+    assert back.ok, back.sentence
+    assert (first.serves, second.serves) == ("1", "1")
+    assert set(back.workers) == {"w1", "w2"}
+    assert back.previous == refs["2"]
+
+    late = join("w3")
+    wait_until(lambda: late.follower.caught_up)
+    assert late.serves == "1"
+    forth = rollback(cluster, "bob", "it was not the model")
+    assert forth.ok, forth.sentence
+    assert {worker.serves for worker in (first, second, late)} == {"2"}
+    assert set(forth.workers) == {"w1", "w2", "w3"}
+
+    listing = models(cluster)
+    assert listing.rollout.serving is not None
+    assert listing.rollout.serving.model == refs["2"]
+    assert listing.rollout == late.follower.rollout == first.follower.rollout
+
+    records = audit(cluster)
+    assert {(r.actor, r.action, r.command_id) for r in records} >= {
+        ("ann", "stage", outcome.command_id),
+        ("ann", "deploy", outcome.command_id),
+        ("mallory", "stage", refused.command_id),
+        ("w1", "reject", refused.command_id),
+        ("w2", "reject", refused.command_id),
+        ("bob", "rollback", back.command_id),
+    }
+    assert {"activate", "abort"} <= {r.action for r in records if r.actor.startswith("controller@")}
+
+
+def test_without_a_worker_a_stage_waits_and_the_first_worker_serves_it(
+    cluster: Settings, join: Join, tmp_path: Path, wait_until: Wait
+) -> None:
+    tiny_model(tmp_path / "1.pt", "1")
+    outcome = deploy(cluster, tmp_path / "1.pt", "ann")
+    assert not outcome.ok
+    assert outcome.waiting
+    assert "no worker is running" in outcome.sentence
+    worker = join("w1")
+    wait_until(lambda: worker.serves == "1")
+
+
+def test_a_worker_that_never_answers_ends_the_deploy_everywhere(
+    cluster: Settings, join: Join, tmp_path: Path, wait_until: Wait
+) -> None:
+    impatient = cluster.model_copy(update={"stage_timeout_s": 2.0})
+    tiny_model(tmp_path / "1.pt", "1")
+    worker = Worker(impatient, "w1")
+    join("mute", stages=False)
+    wait_until(lambda: worker.follower.caught_up)
+    outcome = deploy(impatient, tmp_path / "1.pt", "ann")
+    worker.leave()
+    assert not outcome.ok
+    assert "no answer within 2 s from mute" in outcome.sentence
+    assert (worker.serves, models(cluster).rollout.pending) == (None, None)
+
+
+def test_noise_on_the_log_stops_nobody_and_goes_on_record(
+    cluster: Settings, join: Join, tmp_path: Path, wait_until: Wait
+) -> None:
+    worker = join("w1")
+    wait_until(lambda: worker.follower.caught_up)
+    producer = clients.producer(cluster)
+    for value in (b"\x80\x04noise", None, b"{}"):
+        producer.produce(topics.name(cluster, MODEL_SWAP), value=value)
+    producer.flush(10)
+    tiny_model(tmp_path / "1.pt", "1")
+    outcome = deploy(cluster, tmp_path / "1.pt", "ann")
+    assert outcome.ok, outcome.sentence
+    wait_until(lambda: [r.action for r in audit(cluster)].count("refuse") >= 3)
+    nothing = rollback(cluster, "bob")
+    assert not nothing.ok
+    assert "no previous model" in nothing.sentence

@@ -1,0 +1,44 @@
+"""Records in and out of a real Kafka, as producers and consumers of the product would see them."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from confluent_kafka import TopicPartition
+
+from schemas.topics import TRANSACTIONS, Topic
+from stream_app.kafka import clients, topics
+from stream_app.kafka.log import read_to_end
+from stream_app.settings import Settings
+
+
+def publish(settings: Settings, records: Iterable[tuple[bytes | None, bytes | None]]) -> int:
+    """Keys and values onto the input topic. Returns how many."""
+    producer, topic, count = clients.producer(settings), topics.name(settings, TRANSACTIONS), 0
+    for key, value in records:
+        while True:
+            try:
+                producer.produce(topic, value, key)
+                break
+            except BufferError:
+                producer.poll(0.1)
+        count += 1
+        producer.poll(0)
+    assert producer.flush(30) == 0
+    return count
+
+
+def committed_records(settings: Settings, topic: Topic) -> list[Any]:
+    """Every record of an output topic that a read-committed consumer sees, decoded."""
+    decode = msgspec.json.Decoder(topic.record).decode
+    return [decode(message.value()) for message in read_to_end(settings, topic)]
+
+
+def committed_offsets(settings: Settings) -> int:
+    """Input offsets that the group has committed, over all partitions."""
+    group = clients.consumer(settings, settings.app_id)
+    topic = topics.name(settings, TRANSACTIONS)
+    places = [TopicPartition(topic, p) for p in group.list_topics(topic, timeout=10).topics[topic].partitions]
+    found = group.committed(places, timeout=10)
+    group.close()
+    return sum(max(place.offset, 0) for place in found)
