@@ -1,0 +1,96 @@
+"""What everybody is measured on: real transactions on a topic, and one model of them.
+
+Where the Fraud Detection Handbook's file is not beside the checkout, the project's simulator stands in, and the report
+says so.
+"""
+
+import sys
+from collections.abc import Iterable
+from datetime import timedelta
+from itertools import cycle, islice
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from models import artefact
+from models.data.events import encode
+from models.data.frame import read, write
+from models.data.simulator import Simulation, simulate
+from models.features import load_spec
+from models.training import TrainingConfig, matrix, train
+from schemas.topics import TRANSACTIONS
+from stream_app.kafka import clients, topics
+from stream_app.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "build" / "bench"
+HANDBOOK = ROOT.parent / "shared" / "data" / "handbook_2018-07-11_2018-08-14.parquet"
+TRAINING_DAYS = 7
+# Scores of different batch sizes agree that far (relative): a row this close to the threshold may fall either way
+EDGE = 1e-4
+Event = tuple[bytes, bytes, int]
+
+
+def transactions() -> tuple[pl.DataFrame, str]:
+    """Five weeks of transactions, and what they are."""
+    if HANDBOOK.is_file():
+        return read(HANDBOOK), "the Fraud Detection Handbook's transactions, 2018-07-11 to 2018-08-14"
+    simulated = FOLDER / "simulated.parquet"
+    if not simulated.is_file():
+        say("simulating five weeks of transactions")
+        write(simulate(Simulation(days=35)), simulated)
+    return read(simulated), "simulated transactions (the Handbook's file is not beside this checkout)"
+
+
+def model(frame: pl.DataFrame, source: str) -> Path:
+    """The artefact, trained once on the first week and kept."""
+    kind = "handbook" if source.startswith("the ") else "simulated"
+    path = FOLDER / f"{kind}.pt"
+    if not path.is_file():
+        say("training the model")
+        week = frame.filter(pl.col("event_time") < frame["event_time"][0] + timedelta(days=TRAINING_DAYS))
+        artefact.save(path, *train(week, load_spec(), TrainingConfig(), "bench", "1"))
+    return path
+
+
+def repeated(frame: pl.DataFrame, passes: int) -> pl.DataFrame:
+    """The transactions so many times over, each with an id of its own."""
+    identity = pl.col("transaction_id")
+    return pl.concat([frame.with_columns(identity + f".{number}") for number in range(passes)])
+
+
+def publish(settings: Settings, events: Iterable[Event]) -> None:
+    """Events onto the input topic, as fast as it goes."""
+    producer, topic = clients.producer(settings), topics.name(settings, TRANSACTIONS)
+    for key, value, _ in events:
+        while True:
+            try:
+                producer.produce(topic, value, key)
+                break
+            except BufferError:
+                producer.poll(0.1)
+    left = producer.flush(60)
+    if left:
+        raise RuntimeError(f"{left} transactions were not acknowledged")
+
+
+def endless(frame: pl.DataFrame, count: int) -> list[Event]:
+    """So many events, from the beginning again where the frame ends."""
+    return list(islice(cycle(encode(frame.head(count))), count))
+
+
+def anomalous_ids(frame: pl.DataFrame, model: Path) -> tuple[set[str], set[str]]:
+    """What the model says of the frame without any stream: ids over the threshold, and ids too close to it to tell."""
+    runtime = artefact.load(model)
+    scores = runtime.score(matrix(frame, runtime.manifest.inputs)).score
+    threshold = runtime.manifest.calibration.threshold
+    edge = np.abs(scores - threshold) <= EDGE * abs(threshold)
+    ids = frame["transaction_id"]
+    return set(ids.filter(pl.Series(scores >= threshold))), set(ids.filter(pl.Series(edge)))
+
+
+def say(line: str) -> None:
+    """A line for whoever waits; figures go to stdout, this does not."""
+    sys.stderr.write(f"bench: {line}\n")
+    sys.stderr.flush()

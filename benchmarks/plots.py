@@ -1,0 +1,101 @@
+"""Figures for the README and the docs, as SVG that reads on a light and on a dark page."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("svg")
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+INK, FAINT, OURS, PEER, BARE = "#1f2329", "#8b949f", "#1a7f5a", "#6e7f96", "#b8860b"
+STYLE = {
+    "font.family": "sans-serif",
+    "font.size": 11,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "bench",
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": FAINT,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": FAINT,
+    "grid.alpha": 0.3,
+}
+# The page decides: the ink is a variable that follows the reader's colour scheme.
+ADAPTIVE = (
+    "<style>svg{--ink:#1f2329}@media(prefers-color-scheme:dark){svg{--ink:#e6edf3}}"
+    "text{font-family:system-ui,sans-serif!important}</style>"
+)
+
+
+def throughput(rows: Sequence[tuple[str, dict[str, float], str]], path: Path) -> None:
+    """Bars of events/s with their spread.
+
+    Args:
+        rows: Title, `median`, `min` and `max`, colour; the first is on top.
+        path: Where to.
+    """
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(8.4, 0.46 * len(rows) + 0.9))
+        places = range(len(rows))[::-1]
+        middles = [rate["median"] for _, rate, _ in rows]
+        low = [rate["median"] - rate["min"] for _, rate, _ in rows]
+        high = [rate["max"] - rate["median"] for _, rate, _ in rows]
+        axes.barh(places, middles, color=[colour for *_, colour in rows], height=0.62)
+        axes.errorbar(middles, places, xerr=(low, high), fmt="none", ecolor=INK, elinewidth=1, capsize=3)
+        for place, (_, rate, _) in zip(places, rows, strict=True):
+            axes.annotate(
+                f"{rate['median']:,.0f}", (rate["max"], place), (8, 0), textcoords="offset points", va="center"
+            )
+        axes.set_yticks(places, [title for title, *_ in rows])
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlabel("events per second: median, least and most of the rounds")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        axes.margins(x=0.12)
+        _save(figure, path)
+
+
+def latency(report: dict[str, Any], path: Path) -> None:
+    """Percentile curves: one panel for each rate, one curve for each way to commit."""
+    rates = list(report["rates"])
+    with plt.rc_context(STYLE):
+        figure, panels = plt.subplots(1, len(rates), figsize=(3.1 * len(rates), 3.4), sharey=True, squeeze=False)
+        for axes, rate in zip(panels[0], rates, strict=True):
+            _curves(axes, rate, [cell for cell in report["cells"] if cell["rate"] == rate])
+        panels[0][0].set_ylabel("milliseconds, send to read committed")
+        handles, labels = panels[0][0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="upper center", ncols=len(labels), frameon=False)
+        figure.subplots_adjust(top=0.78, wspace=0.08)
+        _save(figure, path)
+
+
+def _curves(axes: Axes, rate: int, cells: Sequence[dict[str, Any]]) -> None:
+    points = ("p50", "p95", "p99", "p999")
+    for cell, colour in zip(cells, (OURS, "#3a8fd0", "#b8860b", "#c0559a"), strict=False):
+        axes.plot(range(len(points)), [cell[point] for point in points], marker="o", color=colour, label=cell["title"])
+    axes.set_title(f"{rate:,}/s", fontsize=11)
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.set_xticks(range(len(points)), ["P50", "P95", "P99", "P99.9"])
+    axes.grid(axis="y", which="both")
+
+
+def _save(figure: Figure, path: Path) -> None:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None})
+    plt.close(figure)
+    head, tag, body = buffer.getvalue().partition("<defs>")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        (head + ADAPTIVE + tag + body)
+        .replace(INK, "var(--ink)")
+        .replace("svg{--ink:var(--ink)}", f"svg{{--ink:{INK}}}"),
+        encoding="utf-8",
+    )
