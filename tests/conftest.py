@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from models import artefact
 from models.data.frame import read
@@ -22,6 +24,10 @@ from stream_app.kafka.broker import EmbeddedBroker
 from stream_app.settings import ENVIRONMENT_PREFIX, Settings
 
 POLL_S = 0.02
+
+# How fast the machine is decides nothing here.
+hypothesis_settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

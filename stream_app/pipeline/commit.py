@@ -8,19 +8,21 @@ worker that the group has already replaced. The protocol, in order:
     1. begin                 before the first output of the interval
     2. produce               the stages
     3. send the offsets      the broker checks the group generation: a zombie is refused here
-    4. commit                flushes, then writes the markers; retried while the broker says that it may be
+    4. commit                flushes, then writes the markers
 """
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from stream_app.pipeline.faults import SessionLost, error_of, raise_for
 
 INIT_TIMEOUT_S = 30.0
-COMMIT_TIMEOUT_S = 10.0  # below the transaction's own timeout, so the broker never aborts what we still retry
+COMMIT_TIMEOUT_S = 10.0  # below the transaction's own timeout, so the broker never aborts what the client still retries
 ABORT_TIMEOUT_S = 5.0
+PURGED = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)
 
 
 class Committer(Protocol):
@@ -65,33 +67,34 @@ class ExactlyOnce:
         self._consumer = consumer
         self._topic = topic
         self._failures = failures
-        _retry(lambda: producer.init_transactions(INIT_TIMEOUT_S), "opening transactions")
+        with _doing("opening transactions"):
+            producer.init_transactions(INIT_TIMEOUT_S)
 
     def begin(self) -> None:
         """Open a transaction. No round trip."""
-        _retry(self._producer.begin_transaction, "beginning a transaction")
+        with _doing("beginning a transaction"):
+            self._producer.begin_transaction()
 
     def commit(self, offsets: Mapping[int, int]) -> None:
         """Steps 3 and 4."""
         if offsets:
             places = _places(self._topic, offsets)
             group = self._consumer.consumer_group_metadata()
-            _retry(
-                lambda: self._producer.send_offsets_to_transaction(places, group, COMMIT_TIMEOUT_S),
-                "adding the offsets to the transaction",
-            )
-        _retry(lambda: self._producer.commit_transaction(COMMIT_TIMEOUT_S), "committing")
+            with _doing("adding the offsets to the transaction"):
+                self._producer.send_offsets_to_transaction(places, group, COMMIT_TIMEOUT_S)
+        with _doing("committing"):
+            self._producer.commit_transaction(COMMIT_TIMEOUT_S)
 
     def abandon(self) -> KafkaError | None:
         """Abort; where that fails too, the next session's initialisation does it."""
-        self._producer.poll(0)
-        cause = self._failures.first  # looked at before the abort, which fails what is still queued
         try:
             self._producer.abort_transaction(ABORT_TIMEOUT_S)
         except KafkaException as exception:
             error = error_of(exception)
-            return error if error.fatal() else cause
-        return cause
+            if error.fatal():
+                return error
+        self._producer.poll(0)
+        return self._failures.first
 
 
 class AtLeastOnce:
@@ -114,24 +117,25 @@ class AtLeastOnce:
             raise_for(self._failures.first, "writing outputs")
         if offsets:
             places = _places(self._topic, offsets)
-            _retry(lambda: self._consumer.commit(offsets=places, asynchronous=False), "committing the offsets")
+            with _doing("committing the offsets"):
+                self._consumer.commit(offsets=places, asynchronous=False)
 
     def abandon(self) -> KafkaError | None:
         """Outputs that are on their way cannot be called back; the offsets stay where they are."""
-        cause = self._failures.first
         self._producer.purge()
-        return cause
+        self._producer.poll(0)
+        return self._failures.first
 
 
 class DeliveryFailures:
-    """The delivery callback of a producer: remembers the first failure."""
+    """The delivery callback of a producer: remembers the first failure, but for records that we gave up ourselves."""
 
     def __init__(self) -> None:
         self.first: KafkaError | None = None
 
     def __call__(self, error: KafkaError | None, _message: Message) -> None:
         """Called by the client for each record that could not be delivered."""
-        if error is not None and self.first is None:
+        if error is not None and self.first is None and error.code() not in PURGED:
             self.first = error
 
 
@@ -139,14 +143,10 @@ def _places(topic: str, offsets: Mapping[int, int]) -> list[TopicPartition]:
     return [TopicPartition(topic, partition, offset) for partition, offset in offsets.items()]
 
 
-def _retry(step: Any, doing: str, attempts: int = 3) -> None:
-    """Repeat a step while the client says that it may be repeated; each attempt has a bound of its own."""
-    for attempt in range(1, attempts + 1):
-        try:
-            step()
-        except KafkaException as exception:
-            error = error_of(exception)
-            if not error.retriable() or attempt == attempts:
-                raise_for(error, doing)
-        else:
-            return
+@contextmanager
+def _doing(what: str) -> Iterator[None]:
+    """Errors of the client become what follows from them. It has retried within its bound: nothing is retried here."""
+    try:
+        yield
+    except KafkaException as exception:
+        raise_for(error_of(exception), what)

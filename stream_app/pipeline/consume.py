@@ -69,14 +69,6 @@ class Consumption:
             for partition, position in sorted(self.positions.items())
         )
 
-    def metadata(self) -> Any:
-        """The group metadata that fences a zombie's transaction."""
-        return self._consumer.consumer_group_metadata()
-
-    def close(self) -> None:
-        """Leave the group."""
-        self._consumer.close()
-
     def _raw(self, messages: Sequence[Any]) -> Raw | None:
         records = [message for message in messages if message.error() is None]
         ends = self._ends(messages) if len(records) < len(messages) else {}

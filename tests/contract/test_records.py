@@ -16,7 +16,7 @@ from schemas.transactions import Transaction
 from tests.contract.records import records
 
 TOPICS = pytest.mark.parametrize("topic", topics.ALL, ids=lambda topic: topic.name)
-PROPERTY = settings(max_examples=30, deadline=None)
+PROPERTY = settings(max_examples=30)
 
 
 ANYTHING_ON = {topic.name: st.one_of(*map(records, structs(topic))) for topic in topics.ALL}

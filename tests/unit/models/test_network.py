@@ -27,7 +27,7 @@ def any_rows(**elements: object) -> st.SearchStrategy:
 
 
 @given(rows=any_rows(allow_infinity=True))
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_no_row_whatever_gets_an_output_that_is_not_finite(runtime: Runtime, rows: np.ndarray):
     scored = runtime.score(rows)
     for name in type(scored).__slots__:
@@ -35,7 +35,7 @@ def test_no_row_whatever_gets_an_output_that_is_not_finite(runtime: Runtime, row
 
 
 @given(rows=any_rows(allow_infinity=False))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_contributions_are_not_negative_and_sum_to_the_score(runtime: Runtime, rows: np.ndarray):
     scored = runtime.score(rows)
     assert (scored.contributions >= 0).all()

@@ -39,7 +39,7 @@ def test_the_benchmarks_own_columns_are_recomputed_where_its_days_reach_back_far
 
 
 @given(transactions)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_windows_hold_what_a_count_by_hand_holds(rows: list[tuple[int, str, str, int, bool]]) -> None:
     frame = add_features(_bare(rows))
     for row in frame.to_dicts():
