@@ -38,9 +38,7 @@ from stream_app.rollout.publish import Publisher
 from stream_app.settings import Settings, load
 
 PIPELINE_STOP_S = 3.0
-EXIT_BOUND_S = (
-    4.5  # Faust has been seen to hang on SIGTERM; what is not committed by then is done again by the next owner
-)
+EXIT_BOUND_S = 4.5  # Faust has been seen to hang on SIGTERM; the next owner does what is not committed by then
 WATCH_S = 0.2
 
 log = logging.getLogger(__name__)
