@@ -105,10 +105,12 @@ class Race:
             done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
         except subprocess.TimeoutExpired as error:
             raise WrongWork(f"{name} was not done after {PATIENCE_S} s") from error
-        if done.returncode or not done.stdout.strip():
+        # Faust's spinner writes control characters before it, and some libraries log to stdout
+        lines = [line[line.index("{") :] for line in done.stdout.splitlines() if '{"events"' in line]
+        if done.returncode or not lines:
             last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
             raise WrongWork(f"{name} ended with code {done.returncode}: {last}")
-        figures: dict[str, Any] = orjson.loads(done.stdout.strip().splitlines()[-1])
+        figures: dict[str, Any] = orjson.loads(lines[-1])
         if contestant.module != "ceiling":
             found = [orjson.loads(message.value())["transaction_id"] for message in read_to_end(self._settings, output)]
             self._check_peer(name, found, contestant, figures["events"])

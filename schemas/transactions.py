@@ -90,7 +90,9 @@ class Anomaly(Struct, frozen=True):
         float, Meta(ge=0, le=1, description="share of legitimate calibration transactions that score at least as high")
     ]
     severity: Severity
-    explanation: list[Reason]
+    explanation: Annotated[
+        list[Reason], Meta(description="the inputs with the largest parts of the score, strongest first, at least one")
+    ]
     model: ModelRef
     source: Source
 

@@ -117,15 +117,22 @@ class Stopwatch:
     def finish(self) -> None:
         """Everything that came is committed: print the line."""
         wall, cpu = self._started or (time.perf_counter(), time.process_time())
-        unit = 1 if sys.platform == "darwin" else 1024
         figures = {
             "events": self.events,
             "seconds": time.perf_counter() - wall,
             "cpu_seconds": time.process_time() - cpu,
-            "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
+            "peak_rss_bytes": _peak_rss_bytes(),
         }
         sys.stdout.write(orjson.dumps(figures).decode() + "\n")
         sys.stdout.flush()
+
+
+def _peak_rss_bytes() -> int:
+    """Linux hands `ru_maxrss` of the parent down to its children, so it is asked for the high-water mark instead."""
+    if sys.platform == "darwin":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
 
 
 def _reader(paths: list[str]) -> tuple[Callable[[dict[str, Any]], tuple[float, ...]], list[int]]:

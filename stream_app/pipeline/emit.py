@@ -22,6 +22,7 @@ from stream_app.pipeline.faults import error_of, raise_for
 from stream_app.rollout.serving import Serving
 
 QUEUE_FULL_WAIT_S = 0.05
+LEAST_SHARE = 0.01  # an input with less of the score is no reason for it
 DEAD_LETTER_VALUE_MAX = 11 * 1024 * 1024  # in base64 and with its frame still below the topic's max.message.bytes
 DEAD_LETTER_MAX = RECORD_BYTES - 256 * 1024  # record key included; the rest is for the frames of Kafka and lz4
 
@@ -168,8 +169,10 @@ def _produced_at(record: Record) -> datetime | None:
 
 def _reasons(i: int, row: int, decoded: Decoded, scored: Scored, reasoned: Reasoned, serving: Serving) -> list[Reason]:
     inputs = serving.runtime.manifest.inputs
-    reasons = []
+    reasons: list[Reason] = []
     for column, share in zip(reasoned.top[i].tolist(), reasoned.shares[i].tolist(), strict=True):
+        if reasons and share < LEAST_SHARE:
+            break
         value = float(decoded.inputs[row, column])
         reasons.append(
             Reason(

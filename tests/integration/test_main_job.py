@@ -14,6 +14,7 @@ from models.features import matrix
 from schemas import topics as declared
 from schemas.topics import ANOMALIES, SCORES
 from stream_app.kafka import topics
+from stream_app.pipeline.emit import LEAST_SHARE
 from stream_app.rollout import commands
 from stream_app.verify import verify
 from tests.traffic import committed_offsets, committed_records, publish
@@ -113,6 +114,7 @@ def test_every_anomaly_says_why_in_the_units_of_its_inputs(stream, champion, tes
         assert anomaly.threshold == reference.calibration.threshold <= anomaly.score
         assert 0 < anomaly.p_value <= 1.5 * reference.calibration.budget
         shares = [reason.share for reason in anomaly.explanation]
+        assert all(share >= LEAST_SHARE for share in shares[1:])
         assert shares == sorted(shares, reverse=True)
         assert 0 < sum(shares) <= 1 + SAME_SCORE
         for reason in anomaly.explanation:

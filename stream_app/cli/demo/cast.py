@@ -70,13 +70,15 @@ class WorkerProcess:
         Raises:
             StoryError: it did not, or the worker has ended.
         """
-        deadline = time.monotonic() + timeout_s
-        while not self._answers(probe):
-            if self._process is None or self._process.poll() is not None:
-                raise StoryError(f"the worker ended: {self._last_line()}")
-            if time.monotonic() > deadline:
-                raise StoryError(f"the worker does not answer {probe} after {timeout_s:.0f} s: see {self._log}")
-            time.sleep(CHECK_S)
+        self._await(lambda: self._answers(probe), f"does not answer {probe}", timeout_s)
+
+    def wait_for_partitions(self, timeout_s: float) -> None:
+        """Return once the group has given it partitions.
+
+        Raises:
+            StoryError: it has none in time, or has ended.
+        """
+        self._await(lambda: bool(self.partitions()), "has no partitions", timeout_s)
 
     def stop(self) -> int | None:
         """SIGTERM, and its exit code; None where it was not running."""
@@ -102,6 +104,15 @@ class WorkerProcess:
         """The sha256 of the model that it serves."""
         serving = self._here()["serving"]
         return str(serving["sha256"]) if serving else None
+
+    def _await(self, done: Callable[[], bool], otherwise: str, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not done():
+            if self._process is None or self._process.poll() is not None:
+                raise StoryError(f"the worker ended: {self._last_line()}")
+            if time.monotonic() > deadline:
+                raise StoryError(f"the worker {otherwise} after {timeout_s:.0f} s: see {self._log}")
+            time.sleep(CHECK_S)
 
     def _here(self) -> dict[str, Any]:
         with urllib.request.urlopen(f"{self.url}api/state", timeout=ANSWER_S) as answer:  # noqa: S310 - our own address

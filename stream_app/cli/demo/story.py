@@ -136,6 +136,7 @@ class Story:
             self.telling.line(f"page: {self.worker.url}")
             self._must(commands.deploy(self.settings, self.models[0], OPERATOR, "first model"))
             self.worker.wait_for("health/ready", READY_S)
+            self.worker.wait_for_partitions(READY_S)
 
     def transactions_stream(self) -> None:
         """As usual; some bad records among them; anomalies with their reasons."""
