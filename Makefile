@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench format lock clean
+.PHONY: help install demo test faults check bench format lock clean
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -32,6 +32,9 @@ check: $(INSTALLED)  ## Format, lint, types, import rules, generated documents: 
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -q tests/unit/test_imports.py tests/unit/deploy tests/unit/docs tests/contract/test_documents.py
+
+faults: $(INSTALLED)  ## Break everything that can break, for half an hour; a short part of it is in `make test`
+	@$(BIN)/python -m pytest tests/faults -m "faults or not faults"
 
 bench: $(INSTALLED)  ## Throughput on this machine, into build/bench/report.json
 	@$(BIN)/python benchmarks/run.py

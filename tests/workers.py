@@ -3,8 +3,11 @@
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+import psutil
 
 from stream_app.cli.demo.cast import WorkerProcess
 from stream_app.settings import Settings
@@ -14,7 +17,7 @@ STARTED_S = 90.0
 
 
 class Worker(WorkerProcess):
-    """A worker that a test may kill."""
+    """A worker that a test may kill, or stop and let go on."""
 
     @property
     def process(self) -> "subprocess.Popen[bytes]":
@@ -25,6 +28,19 @@ class Worker(WorkerProcess):
         """As the out-of-memory killer would."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
+
+    def freeze(self) -> None:
+        """As a long pause of its machine would."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self.process.send_signal(signal.SIGCONT)
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether it stands still, also by its own hand."""
+        return psutil.Process(self.process.pid).status() == psutil.STATUS_STOPPED
 
     def await_ready(self) -> None:
         """It scores."""
@@ -37,12 +53,23 @@ class Worker(WorkerProcess):
 
 
 @contextmanager
-def running(settings: Settings, folder: Path, **overrides: object) -> Iterator[Worker]:
-    """A live worker on a port of its own, not necessarily ready."""
+def running(settings: Settings, folder: Path, program: str | None = None, **overrides: object) -> Iterator[Worker]:
+    """A live worker on a port of its own, not necessarily ready; `program` is Python that runs it in another way."""
     own = settings.model_copy(update={"web_port": free_port(), **overrides})
     worker = Worker(own, folder / f"worker-{own.web_port}.log")
+    worker.program = program or worker.program
     worker.start()
     try:
         yield worker
     finally:
         worker.stop()
+
+
+def start_together(stack: ExitStack, settings: Settings, folder: Path, **overrides: object) -> list[Worker]:
+    """Two workers, ready; started at once, because most of a start is waiting for imports."""
+    with ThreadPoolExecutor() as pool:
+        starts = [pool.submit(stack.enter_context, running(settings, folder, **overrides)) for _ in range(2)]
+        workers = [start.result() for start in starts]
+    for worker in workers:
+        worker.await_ready()
+    return workers

@@ -1,6 +1,5 @@
 """How workers start, stop and fail: what they wait for, what they survive, what they die of, and what they say."""
 
-import json
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -17,59 +16,21 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
-from schemas import topics as declared
 from schemas.topics import ANOMALIES, MODEL_SWAP
 from stream_app.cli.demo.telling import StoryError
 from stream_app.kafka import clients, topics
 from stream_app.kafka.broker import EmbeddedBroker
 from stream_app.rollout import commands
 from stream_app.settings import Guarantee, Settings
-from stream_app.verify import Verdict, verify
 from tests.conftest import free_port
+from tests.known_stream import SMALL, Trickle, Wait, anomalies, anomalous, conclude, prepared, proved, transactions
 from tests.tiny_model import tiny_model
-from tests.traffic import committed_offsets, committed_records, publish
-from tests.workers import Worker, running
+from tests.traffic import committed_offsets, publish
+from tests.workers import Worker, running, start_together
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(150)]
 
-Wait = Callable[..., None]
 EVENTS = 20_000
-SMALL = 32
-"""A micro-batch so small that whatever happens, happens in the middle of the work."""
-
-
-def transactions(count: int, first: int = 0) -> Iterator[tuple[bytes, bytes]]:
-    """Every fifth of them is an anomaly for the tiny model."""
-    for number in range(first, first + count):
-        customer = f"c{number % 97}"
-        event = {"transaction_id": str(number), "event_time": "2018-07-25T00:00:31Z", "customer_id": customer}
-        yield customer.encode(), json.dumps({**event, "amount": number % 5}).encode()
-
-
-class Trickle:
-    """Twenty more transactions with each call."""
-
-    def __init__(self, settings: Settings, first: int = 0) -> None:
-        self._settings = settings
-        self.sent = first
-
-    def __call__(self) -> bool:
-        self.sent += publish(self._settings, transactions(20, first=self.sent))
-        return True
-
-
-def anomalous(count: int) -> list[str]:
-    return sorted(str(number) for number in range(count) if number % 5 == 4)
-
-
-def anomalies(settings: Settings) -> list[str]:
-    return sorted(anomaly.transaction_id for anomaly in committed_records(settings, ANOMALIES))
-
-
-def proved(settings: Settings) -> Verdict:
-    verdict = verify(settings)
-    assert verdict.ok, verdict.breaks
-    return verdict
 
 
 def members(settings: Settings) -> int:
@@ -91,14 +52,6 @@ def readiness(worker: Worker) -> tuple[int, str]:
         return refusal.code, refusal.read().decode()
 
 
-def prepared(settings: Settings, folder: Path) -> Settings:
-    """The same, with topics and a model that waits for its first worker."""
-    topics.ensure(settings, declared.ALL)
-    tiny_model(folder / "1.pt", "1")
-    commands.deploy(settings, folder / "1.pt", "test", timeout_s=0)
-    return settings
-
-
 @pytest.fixture
 def stream(settings: Settings, tmp_path: Path) -> Settings:
     return prepared(settings, tmp_path)
@@ -110,16 +63,6 @@ def own_broker(tmp_path: Path) -> Iterator[EmbeddedBroker]:
     broker = EmbeddedBroker(tmp_path / "kafka", free_port())
     yield broker
     broker.stop()
-
-
-def start_together(stack: ExitStack, settings: Settings, folder: Path, **overrides: object) -> list[Worker]:
-    """Two workers, ready; started at once, because most of a start is waiting for imports."""
-    with ThreadPoolExecutor() as pool:
-        starts = [pool.submit(stack.enter_context, running(settings, folder, **overrides)) for _ in range(2)]
-        workers = [start.result() for start in starts]
-    for worker in workers:
-        worker.await_ready()
-    return workers
 
 
 def test_sigterm_under_load_leaves_nothing_half_done_and_the_partitions_to_the_others(
@@ -136,8 +79,7 @@ def test_sigterm_under_load_leaves_nothing_half_done_and_the_partitions_to_the_o
         wait_until(lambda: committed_offsets(stream) == sent, 60)
         assert len(heir.partitions()) == 2
         assert heir.stop() == 0
-    assert proved(stream).committed == sent
-    assert anomalies(stream) == anomalous(sent)
+    conclude(stream, sent, wait_until)
 
 
 def test_a_worker_waits_for_broker_and_model_and_survives_a_killed_broker(
@@ -167,8 +109,7 @@ def test_a_worker_waits_for_broker_and_model_and_survives_a_killed_broker(
         wait_until(lambda: committed_offsets(settings) == EVENTS, 60)
         worker.await_ready()
         assert worker.stop() == 0, worker.said
-    assert proved(settings).committed == EVENTS
-    assert anomalies(settings) == anomalous(EVENTS)
+    conclude(settings, EVENTS, wait_until)
 
 
 def refused(settings: Settings, folder: Path) -> tuple[int, str]:
@@ -243,5 +184,4 @@ def test_of_two_workers_with_one_name_one_yields_and_nothing_is_done_twice(
             "another worker runs under the name twin: give each a worker_id of its own"
         )
         wait_until(lambda: committed_offsets(stream) == busy.sent, 60)
-    assert proved(stream).committed == busy.sent
-    assert anomalies(stream) == anomalous(busy.sent)
+    conclude(stream, busy.sent, wait_until)

@@ -41,7 +41,12 @@ class WorkerProcess:
     Args:
         settings: Handed over through the environment.
         log: Takes its stderr.
+
+    Attributes:
+        program: The Python that is run, with the argument `worker`.
     """
+
+    program = "from stream_app.cli import main; main()"
 
     def __init__(self, settings: Settings, log: Path) -> None:
         self._settings = settings
@@ -59,7 +64,7 @@ class WorkerProcess:
         Raises:
             StoryError: it is not, in time.
         """
-        command = [sys.executable, "-c", "from stream_app.cli import main; main()", "worker"]
+        command = [sys.executable, "-c", self.program, "worker"]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=self._environment())  # noqa: S603
         self.wait_for("health/live", START_S)
@@ -70,7 +75,7 @@ class WorkerProcess:
         Raises:
             StoryError: it did not, or the worker has ended.
         """
-        self._await(lambda: self._answers(probe), f"does not answer {probe}", timeout_s)
+        self._await(lambda: self.answers(probe), f"does not answer {probe}", timeout_s)
 
     def wait_for_partitions(self, timeout_s: float) -> None:
         """Return once the group has given it partitions.
@@ -93,17 +98,32 @@ class WorkerProcess:
 
     def committed(self) -> int:
         """Input records that this worker has scored or refused, and committed."""
-        vitals = self._here()["vitals"]
+        vitals = self.here()["vitals"]
         return int(vitals["scored"] + vitals["dead_lettered"])
 
     def partitions(self) -> list[int]:
         """Input partitions that this worker has."""
-        return [entry["partition"] for entry in self._here()["vitals"]["partitions"]]
+        return [entry["partition"] for entry in self.here()["vitals"]["partitions"]]
 
     def model(self) -> str | None:
         """The sha256 of the model that it serves."""
-        serving = self._here()["serving"]
+        serving = self.here()["serving"]
         return str(serving["sha256"]) if serving else None
+
+    def here(self) -> dict[str, Any]:
+        """What it says of itself on the page."""
+        with urllib.request.urlopen(f"{self.url}api/state", timeout=ANSWER_S) as answer:  # noqa: S310 - our own address
+            workers = orjson.loads(answer.read())["workers"]
+        own: dict[str, Any] = next(worker for worker in workers if worker["here"])
+        return own
+
+    def answers(self, probe: str) -> bool:
+        """Whether a probe answers 200."""
+        try:
+            with urllib.request.urlopen(self.url + probe, timeout=ANSWER_S) as answer:  # noqa: S310 - our own address
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
 
     def _await(self, done: Callable[[], bool], otherwise: str, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
@@ -113,19 +133,6 @@ class WorkerProcess:
             if time.monotonic() > deadline:
                 raise StoryError(f"the worker {otherwise} after {timeout_s:.0f} s: see {self._log}")
             time.sleep(CHECK_S)
-
-    def _here(self) -> dict[str, Any]:
-        with urllib.request.urlopen(f"{self.url}api/state", timeout=ANSWER_S) as answer:  # noqa: S310 - our own address
-            workers = orjson.loads(answer.read())["workers"]
-        own: dict[str, Any] = next(worker for worker in workers if worker["here"])
-        return own
-
-    def _answers(self, probe: str) -> bool:
-        try:
-            with urllib.request.urlopen(self.url + probe, timeout=ANSWER_S) as answer:  # noqa: S310 - our own address
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
 
     def _environment(self) -> dict[str, str]:
         given = self._settings.model_dump(mode="json", exclude_defaults=True, exclude={"kafka"})

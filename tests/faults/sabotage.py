@@ -1,0 +1,49 @@
+"""Workers that something happens to at exactly one place: run with `running(..., program=program(...))`."""
+
+import os
+import signal
+import threading
+from typing import Any
+
+from confluent_kafka import Producer
+
+from stream_app.cli import main
+from stream_app.kafka import clients
+from stream_app.pipeline.consume import Consumption
+
+
+def program(name: str, *arguments: object) -> str:
+    """The Python that runs a worker with one of the faults below."""
+    return f"from tests.faults import sabotage; sabotage.{name}({', '.join(map(repr, arguments))})"
+
+
+def stop_before_commit(number: int) -> None:
+    """It stops itself (SIGSTOP) between sending the offsets and committing its so many-th transaction."""
+
+    class Stopping(Producer):
+        commits = 0
+
+        def commit_transaction(self, *arguments: Any) -> None:
+            Stopping.commits += 1
+            if Stopping.commits == number:
+                os.kill(os.getpid(), signal.SIGSTOP)
+            super().commit_transaction(*arguments)
+
+    clients.Producer = Stopping  # type: ignore[misc]
+    main()
+
+
+def stall_after(batches: int) -> None:
+    """From its so many-th batch on, its pipeline stands still and says nothing."""
+    real, calls = Consumption.poll, 0
+
+    def poll(self: Consumption, *arguments: Any) -> Any:
+        nonlocal calls
+        raw = real(self, *arguments)
+        calls += raw is not None
+        if calls >= batches:
+            threading.Event().wait()
+        return raw
+
+    Consumption.poll = poll  # type: ignore[method-assign]
+    main()
