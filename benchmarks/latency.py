@@ -12,6 +12,7 @@ import multiprocessing
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -121,17 +122,17 @@ def latencies(settings: Settings, frame: pl.DataFrame, rate: int) -> np.ndarray:
     return delay[sent_at >= sent_at[0] + WARM_UP_S] * 1000
 
 
-def measure() -> dict[str, Any]:
+def measure(rates: Sequence[int]) -> dict[str, Any]:
     """The whole report, from an embedded broker of its own."""
     frame, source = transactions()
     artefact = model(frame, source)
     cells = []
     with EmbeddedBroker(say=say) as broker:
         for way in WAYS:
-            for rate in RATES:
+            for rate in rates:
                 cells.append({"title": way.title, "rate": rate, **_cell(broker, artefact, frame, way, rate)})
                 say(f"{way.title}, {rate:,}/s: " + ", ".join(f"{p} {cells[-1][p]:.1f} ms" for p in POINTS))
-    return {"rates": RATES, "cells": cells, "source": source, "machine": report.machine()}
+    return {"rates": rates, "cells": cells, "source": source, "machine": report.machine()}
 
 
 def _cell(broker: EmbeddedBroker, artefact: Path, frame: pl.DataFrame, way: Way, rate: int) -> dict[str, float]:
@@ -169,13 +170,15 @@ def table(found: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rate", type=int, action="append", choices=RATES, help="measure this rate alone")
     parser.add_argument("--docs", action="store_true", help="measure nothing: write the last report into the docs")
-    if parser.parse_args().docs:
+    options = parser.parse_args()
+    if options.docs:
         report.into_page("latency", table(report.load("latency")))
         shutil.copy(FOLDER / "latency.svg", report.PAGE.parent / "latency.svg")
         return
     FOLDER.mkdir(parents=True, exist_ok=True)
-    found = measure()
+    found = measure(options.rate or RATES)
     report.save(found, "latency")
     plots.latency(found, FOLDER / "latency.svg")
     sys.stdout.write(table(found))

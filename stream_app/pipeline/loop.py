@@ -156,8 +156,9 @@ class Loop:
 
     @property
     def _wait_s(self) -> float:
-        """How long a micro-batch may wait to fill."""
-        return self._settings.batch_wait_ms / 1000
+        """How long a micro-batch may wait to fill: not beyond the end of the commit interval."""
+        left_s = max(self._settings.commit_interval_ms / 1000 - self._tally.age_s, 0.0)
+        return min(self._settings.batch_wait_ms / 1000, left_s)
 
     def _timed(self, stage: str, step: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         with self._metrics.stages[stage].time():
