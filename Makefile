@@ -47,7 +47,7 @@ format: $(INSTALLED)  ## Format the code, fix what the linter can, write the gen
 
 lock: $(INSTALLED)  ## Newest versions that pyproject.toml allows, into requirements*.txt
 	@echo "Resolving requirements-dev.txt and requirements.txt"
-	@$(COMPILE) --upgrade --extra embedded --extra dev --output-file requirements-dev.txt
+	@$(COMPILE) --upgrade --extra embedded --extra registry --extra report --extra dev --output-file requirements-dev.txt
 	@$(COMPILE) --upgrade --constraint requirements-dev.txt --output-file requirements.txt
 
 clean:  ## Remove what was built and measured; .venv stays
