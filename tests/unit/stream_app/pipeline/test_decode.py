@@ -127,3 +127,30 @@ def test_what_producers_write_is_what_the_model_reads(amount, risk, customer, wh
     assert decoded.customer_ids == [customer]
     assert decoded.inputs[0, 0] == np.float32(amount)
     assert (np.isnan(decoded.inputs[0, 2]) and risk is None) or decoded.inputs[0, 2] == np.float32(risk)
+
+
+GOOD = [encoded(transaction_id=str(number)) for number in range(3)]
+PRETTY = msgspec.json.format(GOOD[0])
+PIECES = [
+    *GOOD,
+    PRETTY,
+    GOOD[0] + b"\n" + GOOD[1],
+    PRETTY[:40],
+    PRETTY[40:],
+    GOOD[0][:30],
+    GOOD[0][30:],
+    b"\n",
+    b"",
+    None,
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=6))
+def test_a_record_means_the_same_whatever_stands_beside_it(values):
+    """Also where records hold line ends, two events, or halves that would be one event together."""
+    together, alone = decode(raw(*values)), [decode(raw(value)) for value in values]
+    accepted = [identity for one in alone for identity in one.transaction_ids]
+    assert together.transaction_ids == accepted
+    assert together.rows.tolist() == [row for row, one in enumerate(alone) if len(one.rows)]
+    refused = [(row, one.refused[0].code) for row, one in enumerate(alone) if one.refused]
+    assert [(refusal.row, refusal.code) for refusal in together.refused] == refused
