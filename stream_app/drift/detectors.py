@@ -8,7 +8,6 @@ drift as well as its beginning: the gate asks how far from the reference the las
 from collections import deque
 
 import numpy as np
-from river.drift import ADWIN
 
 CLIP = 4.0
 RECENT_BLOCKS = 4
@@ -28,6 +27,8 @@ class Detectors:
     """
 
     def __init__(self, statistics: int, block_events: int, delta: float, effect: float) -> None:
+        from river.drift import ADWIN  # seconds of imports, which would stand before a worker's first score
+
         self._windows = [
             ADWIN(  # type: ignore[no-untyped-call]
                 delta=delta / statistics, clock=1, min_window_length=1, grace_period=RECENT_BLOCKS
