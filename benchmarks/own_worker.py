@@ -7,7 +7,7 @@ accounts for, and its timestamp says when. CPU and memory are sampled from the o
 import bisect
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,7 +29,13 @@ ONE_COMMIT_S = 0.01  # the summaries of one commit are produced within this
 
 
 class Process(WorkerProcess):
-    """The worker, whose process id is known from the moment that it exists."""
+    """The worker, whose process id is known from the moment that it exists.
+
+    River's imports keep a new worker busy for its first three seconds, beside the stream. A run of a few seconds is to
+    show what comes after that, so they are done before it begins.
+    """
+
+    program = "import river.drift; " + WorkerProcess.program
 
     @property
     def pid(self) -> int | None:
@@ -46,11 +52,20 @@ class Samples:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._times: list[float] = []
         self._cpu: list[float] = []
-        self.peak_rss_bytes = 0
+        self._rss: list[int] = []
+
+    @property
+    def peak_rss_bytes(self) -> int:
+        """The most memory that it held."""
+        return max(self._rss)
 
     def cpu_at(self, moment: float) -> float:
         """CPU seconds that it had used at a moment, as near as the samples know."""
         return self._cpu[min(bisect.bisect(self._times, moment), len(self._cpu) - 1)]
+
+    def rss_at(self, moment: float) -> int:
+        """Resident bytes at a moment, likewise."""
+        return self._rss[min(bisect.bisect(self._times, moment), len(self._rss) - 1)]
 
     def __enter__(self) -> "Samples":
         self._thread.start()
@@ -71,15 +86,16 @@ class Samples:
                 return
             self._times.append(time.time())
             self._cpu.append(times.user + times.system)
-            self.peak_rss_bytes = max(self.peak_rss_bytes, memory)
+            self._rss.append(memory)
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """What became permanent at a moment (seconds since the epoch)."""
+    """What became permanent at a moment (seconds since the epoch), and who made it so."""
 
     at: float
     events: int
+    worker: str
 
 
 @contextmanager
@@ -104,7 +120,7 @@ def work_off(settings: Settings, name: str, total: int, **overrides: object) -> 
         started = datetime.now(UTC)
         launching = threading.Thread(target=worker.start, daemon=True)
         launching.start()
-        commits = await_commits(settings, started, name, total)
+        commits = await_commits(settings, started, {name}, total)
         launching.join()
     first, last = commits[0].at, commits[-1].at
     return {
@@ -116,11 +132,11 @@ def work_off(settings: Settings, name: str, total: int, **overrides: object) -> 
     }
 
 
-def await_commits(settings: Settings, since: datetime, worker: str, total: int) -> list[Commit]:
-    """What a worker commits, in the order of time, once it has committed so many records.
+def await_commits(settings: Settings, since: datetime, workers: Collection[str], total: int) -> list[Commit]:
+    """What these workers commit, in the order of time, once they have committed so many records.
 
     Raises:
-        RuntimeError: it did not, in time.
+        RuntimeError: they did not, in time.
     """
     decode = msgspec.json.Decoder(DriftSummary).decode
     commits: list[Commit] = []
@@ -128,10 +144,11 @@ def await_commits(settings: Settings, since: datetime, worker: str, total: int) 
     with Tail(settings, [DRIFT_SUMMARIES], since) as summaries:
         while counted < total:
             if time.monotonic() > deadline:
-                raise RuntimeError(f"{worker} committed {counted:,} of {total:,} within {PATIENCE_S:.0f} s")
+                raise RuntimeError(f"{', '.join(workers)} committed {counted:,} of {total:,} within {PATIENCE_S:.0f} s")
             for message in summaries.poll(0.1):
                 summary = decode(message.value())
-                if summary.worker == worker:
-                    commits.append(Commit(message.timestamp()[1] / 1000, summary.scored + summary.dead_lettered))
+                if summary.worker in workers:
+                    events = summary.scored + summary.dead_lettered
+                    commits.append(Commit(message.timestamp()[1] / 1000, events, summary.worker))
                     counted += commits[-1].events
     return sorted(commits, key=lambda commit: commit.at)

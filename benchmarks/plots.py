@@ -87,6 +87,49 @@ def _curves(axes: Axes, rate: int, cells: Sequence[dict[str, Any]]) -> None:
     axes.grid(axis="y", which="both")
 
 
+def cost(axes: dict[str, list[dict[str, Any]]], path: Path) -> None:
+    """One panel for each axis that was measured: events/s against what was varied."""
+    varied = {name: rows for name, rows in axes.items() if name not in {"startup", "backlog"}}
+    panels_needed = len(varied) + ("backlog" in axes)
+    with plt.rc_context(STYLE):
+        figure, panels = plt.subplots(2, -(-panels_needed // 2), figsize=(9.4, 5.6), squeeze=False)
+        places = iter(panels.flat)
+        for rows in varied.values():
+            _varied(next(places), rows)
+        if "backlog" in axes:
+            _backlog(next(places), [row for row in axes["backlog"] if row["axis"] == "backlog"])
+        for unused in places:
+            unused.set_axis_off()
+        figure.tight_layout()
+        _save(figure, path)
+
+
+def _varied(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
+    rates = [row["events_per_second"] for row in rows]
+    middles = [rate["median"] for rate in rates]
+    spread = ([r["median"] - r["min"] for r in rates], [r["max"] - r["median"] for r in rates])
+    axes.errorbar(range(len(rows)), middles, yerr=spread, marker="o", color=OURS, capsize=3)
+    axes.set_xticks(range(len(rows)), [f"{row['value']:,}" for row in rows])
+    axes.set_title(f"events/s by {rows[0]['axis']}", fontsize=11)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value / 1000:,.0f}k")
+    axes.set_ylim(bottom=0)
+    axes.grid(axis="y")
+
+
+def _backlog(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
+    millions = [row["value"] / 1e6 for row in rows]
+    axes.plot(millions, [row["rate"] for row in rows], marker="o", color=OURS)
+    axes.set_title("a backlog: events/s, and MB resident (dashed)", fontsize=11)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value / 1000:,.0f}k")
+    axes.set_xlabel("million events done")
+    axes.set_ylim(bottom=0)
+    axes.grid(axis="y")
+    memory = axes.twinx()
+    memory.plot(millions, [row["mb"] for row in rows], linestyle="--", color=PEER)
+    memory.set_ylim(bottom=0)
+    memory.spines["right"].set_visible(True)
+
+
 def _save(figure: Figure, path: Path) -> None:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None})

@@ -60,7 +60,7 @@ class Race:
             outcome = commands.deploy(self._settings, self._model, "benchmark", "to be measured")
             if not outcome.ok:
                 raise WrongWork(outcome.sentence)
-            own_worker.await_commits(self._settings, since, "bench-warm-up", self._total)
+            own_worker.await_commits(self._settings, since, {"bench-warm-up"}, self._total)
         self._places = {
             found.transaction_id: (found.source.partition, found.source.offset) for found in self._own(since)
         }

@@ -1,0 +1,77 @@
+"""Topics full of transactions and a model that waits for its first worker: what a single measurement starts from."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import orjson
+import polars as pl
+
+from benchmarks.material import FOLDER, Event, publish
+from models import artefact
+from models.data.events import encode
+from models.data.frame import FEATURES
+from models.features import Feature, FeatureSpec
+from models.training import TrainingConfig, train
+from schemas.topics import ALL
+from stream_app.kafka import topics
+from stream_app.kafka.broker import EmbeddedBroker
+from stream_app.rollout import commands
+from stream_app.settings import Settings
+
+TRAINING_ROWS = 20_000
+AMOUNT = Feature("amount", "amount", "EUR", "reject")
+
+
+def full(
+    broker: EmbeddedBroker, name: str, artefact_path: Path, passes: int, events: Iterable[Event], partitions: int = 4
+) -> tuple[Settings, int]:
+    """Topics under a prefix of their own, the input holding the events so many times.
+
+    Returns:
+        Settings of a worker for them, and how many records the input holds.
+    """
+    settings = Settings(
+        bootstrap_servers=broker.bootstrap_servers,
+        topic_prefix=f"{name}-",
+        input_partitions=partitions,
+        model_cache=FOLDER / "model-cache",
+    )
+    topics.ensure(settings, ALL)
+    kept = list(events)
+    for _ in range(passes):
+        publish(settings, kept)
+    commands.deploy(settings, artefact_path, "benchmark", "to be measured", timeout_s=0)
+    return settings, passes * len(kept)
+
+
+def model_of(frame: pl.DataFrame, name: str, inputs: int = 1 + len(FEATURES), **config: int) -> Path:
+    """A model with so many inputs, of the quality that one epoch gives: what it finds is not what is measured."""
+    path = FOLDER / f"cost-{name}.pt"
+    if not path.is_file():
+        rows = widened(frame.head(TRAINING_ROWS), inputs)
+        spec = FeatureSpec((AMOUNT, *(Feature(n, f"features.{n}", "1", "impute") for n in names(inputs))))
+        artefact.save(path, *train(rows, spec, TrainingConfig(epochs=1, **config), name, "1"))
+    return path
+
+
+def names(inputs: int) -> list[str]:
+    """The features of a model with so many inputs: the real ones, and copies of them."""
+    copies = (f"{FEATURES[i % len(FEATURES)]}_{i // len(FEATURES)}" for i in range(len(FEATURES), inputs - 1))
+    return [*FEATURES[: inputs - 1], *copies]
+
+
+def widened(frame: pl.DataFrame, inputs: int) -> pl.DataFrame:
+    """The frame with a column for each of these features."""
+    return frame.with_columns(
+        pl.col(FEATURES[i % len(FEATURES)]).alias(name) for i, name in enumerate(names(inputs)) if name not in FEATURES
+    )
+
+
+def wide_events(frame: pl.DataFrame, inputs: int) -> Iterable[Event]:
+    """The frame's events with as many features as the model reads."""
+    wanted = names(inputs)
+    for key, value, moment in encode(frame):
+        event = orjson.loads(value)
+        values = list(event["features"].values())
+        event["features"] = {name: values[i % len(values)] for i, name in enumerate(wanted)}
+        yield key, orjson.dumps(event), moment
