@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo test faults check bench format lock clean
+.PHONY: help install demo test faults check bench bench-all format lock clean
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -16,7 +16,7 @@ COMPILE := $(UV) pip compile pyproject.toml --quiet --universal --python-version
 	--no-header --no-emit-index-url $(NOT_PINNED)
 
 help:  ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED)  ## Everything into .venv, stream-app among it (the other targets do this by themselves)
 	@echo "Installed: $(BIN)/stream-app --help"
@@ -36,8 +36,13 @@ check: $(INSTALLED)  ## Format, lint, types, import rules, generated documents: 
 faults: $(INSTALLED)  ## Break everything that can break, for half an hour; a short part of it is in `make test`
 	@$(BIN)/python -m pytest tests/faults -m "faults or not faults"
 
-bench: $(INSTALLED)  ## Throughput on this machine, into build/bench/report.json
-	@$(BIN)/python benchmarks/run.py
+bench: $(INSTALLED)  ## Throughput beside peers and the bare client, into build/bench/report.json
+	@$(BIN)/python -m benchmarks.run
+
+bench-all: bench  ## That, then latency, cost along every axis, and a flame graph: three quarters of an hour
+	@$(BIN)/python -m benchmarks.latency
+	@$(BIN)/python -m benchmarks.cost
+	@$(BIN)/python -m benchmarks.flame
 
 format: $(INSTALLED)  ## Format the code, fix what the linter can, write the generated documents anew
 	@$(BIN)/ruff format .

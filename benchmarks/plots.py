@@ -1,7 +1,8 @@
 """Figures for the README and the docs, as SVG that reads on a light and on a dark page."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 INK, FAINT, OURS, PEER, BARE = "#1f2329", "#8b949f", "#1a7f5a", "#6e7f96", "#b8860b"
+FLAMES = ("#f2a65a", "#eebb4d", "#e58f65", "#f0c987", "#dba159", "#e9a178")
+NARROWEST = 0.003  # of the whole
+CHARACTERS, SHORTEST = 112, 4  # of a label across the whole width; of one that still says something
 STYLE = {
     "font.family": "sans-serif",
     "font.size": 11,
@@ -102,6 +106,42 @@ def cost(axes: dict[str, list[dict[str, Any]]], path: Path) -> None:
             unused.set_axis_off()
         figure.tight_layout()
         _save(figure, path)
+
+
+def flame(stacks: Mapping[tuple[str, ...], int], path: Path) -> None:
+    """A flame graph: width is time, what is called stands on what calls it; narrow frames are left out."""
+    total, highest = sum(stacks.values()), 10
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(10, 3.6))
+        spans: list[tuple[int, float, float, str]] = []
+        _spans(sorted(stacks.items()), 0, 0.0, total, spans)
+        for depth, left, width, frame in spans:
+            name, _, place = frame.partition(" (")
+            module = place.partition(".py")[0].rpartition("/")[2]
+            shade = FLAMES[sum(map(ord, module)) % len(FLAMES)]
+            axes.barh(depth, width, left=left, height=0.94, color=shade, edgecolor="white", linewidth=0.4)
+            fits = int(width * CHARACTERS)
+            label = f"{module}: {name}" if len(module) + len(name) + 2 <= fits else name
+            if fits >= SHORTEST:
+                text = label if len(label) <= fits else f"{label[: fits - 1]}…"
+                axes.text(left + width / 2, depth, text, ha="center", va="center", fontsize=8, color="#1f2328")
+        axes.set_xlim(0, 1)
+        axes.set_ylim(-0.6, min(max(depth for depth, *_ in spans), highest) + 0.6)
+        axes.set_axis_off()
+        _save(figure, path)
+
+
+def _spans(
+    stacks: Sequence[tuple[tuple[str, ...], int]], depth: int, left: float, total: int, spans: list[Any]
+) -> None:
+    """Adds depth, left end, width and frame of each frame at this depth, and of those above it."""
+    for frame, group in groupby((entry for entry in stacks if len(entry[0]) > depth), key=lambda e: e[0][depth]):
+        members = list(group)
+        width = sum(count for _, count in members) / total
+        if width >= NARROWEST:
+            spans.append((depth, left, width, frame))
+            _spans(members, depth + 1, left, total, spans)
+        left += width
 
 
 def _varied(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
