@@ -98,14 +98,33 @@ class ModelStatus(Struct, frozen=True, omit_defaults=True, kw_only=True):
     vitals: WorkerVitals | None = None
 
 
+class Seal(Struct, frozen=True):
+    """What the audit log held when it was sealed: the records since the seal before, that one among them."""
+
+    records: Annotated[dict[str, str], Meta(description="offset to sha256 of the record's value, in the log's order")]
+
+
 class AuditRecord(Struct, frozen=True, omit_defaults=True):
-    """Who did what, when, why, with what effect."""
+    """Who did what, when, why, with what effect.
+
+    Records are chained by writer: `sequence` counts from 1, `previous` is the sha256 of the value of the writer's
+    record before. Records from before the chain have neither.
+    """
 
     audit_id: NonEmpty
     at: Moment
     actor: NonEmpty
-    action: Annotated[NonEmpty, Meta(description="stage, activate, abort, rollback, refuse, train, ...")]
+    action: Annotated[
+        NonEmpty, Meta(description="stage, activate, abort, rollback, refuse, train, configure, seal, ...")
+    ]
     subject: Annotated[str, Meta(description="what it was done to: a model, a topic, a setting")]
     reason: str = ""
     effect: str = ""
     command_id: str = ""
+    writer: Annotated[str, Meta(description="a writer's session: one process, from start to end")] = ""
+    sequence: Annotated[int, Meta(ge=0)] = 0
+    previous: str = ""
+    seal: Seal | None = None
+    settings: Annotated[
+        dict[str, str] | None, Meta(description="of a worker that starts: what is not default, without secrets")
+    ] = None

@@ -1,8 +1,10 @@
 """Statuses, commands and audit records out to Kafka, outside the batches' transactions: in order, none twice."""
 
 import logging
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 from uuid import uuid4
 
 import msgspec
@@ -10,6 +12,7 @@ from confluent_kafka import KafkaError, Message, Producer
 
 from schemas.rollout import AuditRecord, Command, ModelStatus
 from schemas.topics import AUDIT, MODEL_STATUS, MODEL_SWAP, Topic
+from stream_app.audit.chain import Chain
 from stream_app.kafka import clients, topics
 from stream_app.settings import Settings
 
@@ -26,14 +29,19 @@ class Publisher:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._producer: Producer = clients.producer(settings, **{"linger.ms": 0})
+        self._chain = Chain()
+        self._audit_order = threading.Lock()
 
     def status(self, status: ModelStatus) -> None:
         """What this worker says of a command; does not wait, the client retries for minutes."""
         self._produce(MODEL_STATUS, status.worker, status)
 
     def audit(self, record: AuditRecord) -> None:
-        """Who did what; does not wait."""
-        self._produce(AUDIT, record.actor, record)
+        """Who did what, as the next link of this process's chain; does not wait."""
+        with self._audit_order:  # the order of the chain is the order on the topic
+            value, chain = self._chain.link(record)
+            self._produce(AUDIT, record.actor, value)
+            self._chain = chain
 
     def command(self, command: Command, timeout_s: float = 10.0) -> int:
         """Write a command and wait until the broker has it.
@@ -68,19 +76,19 @@ class Publisher:
         self,
         topic: Topic,
         key: str,
-        record: msgspec.Struct,
+        record: msgspec.Struct | bytes,
         on_delivery: Callable[[KafkaError | None, Message], None] | None = None,
     ) -> None:
         self._producer.produce(
             topics.name(self._settings, topic),
             key=key.encode(),
-            value=msgspec.json.encode(record),
+            value=record if isinstance(record, bytes) else msgspec.json.encode(record),
             on_delivery=on_delivery or _log_failure,
         )
         self._producer.poll(0)
 
 
-def audit_record(actor: str, action: str, subject: str, **details: str) -> AuditRecord:
+def audit_record(actor: str, action: str, subject: str, **details: Any) -> AuditRecord:
     """An audit record of now; `details` are its other fields (`audit_id` where a repetition must be recognisable)."""
     details.setdefault("audit_id", uuid4().hex)
     return AuditRecord(at=datetime.now(UTC), actor=actor, action=action, subject=subject, **details)

@@ -12,6 +12,7 @@ from faust.types import TP
 from mode import Service
 
 from schemas.topics import MODEL_SWAP
+from stream_app.audit import service as audit_service
 from stream_app.kafka import topics
 from stream_app.rollout import controller
 from stream_app.rollout.follower import Follower
@@ -55,6 +56,7 @@ def install(app: faust.App, settings: Settings, follower: Follower, publisher: P
     owner = Ownership(name)
     app.on_partitions_assigned.connect(owner.assigned)
     app.on_partitions_revoked.connect(owner.revoked)
+    audit_service.install(app, settings, publisher, owner)
 
     @app.agent(app.topic(name, value_type=bytes, value_serializer="raw"), name="model-swap-owner")
     async def claim(stream: Any) -> None:

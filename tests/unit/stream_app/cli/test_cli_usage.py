@@ -16,6 +16,8 @@ NEED_KAFKA = [
     ("models",),
     ("status",),
     ("verify",),
+    ("audit",),
+    ("audit", "verify"),
 ]
 
 
@@ -72,6 +74,8 @@ def test_no_command_shows_the_help_and_counts_as_called_wrongly():
         (["consume", "anomalys"], "choose one of transactions, anomalies"),
         (["status", "--no-such-option"], "--no-such-option"),
         (["worker", "--web-port", "99999"], "--web-port"),
+        (["audit", "verify", "--head", "what?"], "OFFSET:SHA256"),
+        (["audit", "erase"], "erase"),
     ],
 )
 def test_a_wrong_call_is_one_line_and_exit_code_2(arguments, says):

@@ -1,0 +1,133 @@
+"""The audit trail on real Kafka: workers seal it, a tampered copy of it is told exactly, settings go on record."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from schemas.rollout import AuditRecord
+from schemas.topics import AUDIT
+from stream_app.audit import configuration
+from stream_app.audit.proof import How, Verdict, prove
+from stream_app.audit.sealer import Sealer
+from stream_app.kafka import clients, topics
+from stream_app.kafka.log import read_to_end
+from stream_app.rollout.publish import Publisher, audit_record
+from stream_app.settings import Settings
+from tests.known_stream import Wait, prepared
+from tests.traffic import committed_records
+from tests.unit.stream_app.cli.cli_runner import stream_app
+from tests.workers import running
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
+
+WRITERS = 3
+EACH = 20
+
+
+def values(settings: Settings) -> list[bytes]:
+    return [message.value() or b"" for message in read_to_end(settings, AUDIT)]
+
+
+def proved(settings: Settings) -> Verdict:
+    return prove([(message.offset() or 0, message.value() or b"") for message in read_to_end(settings, AUDIT)])
+
+
+def actions(settings: Settings) -> list[str]:
+    return [record.action for record in committed_records(settings, AUDIT)]
+
+
+def rewritten(settings: Settings, records: list[bytes]) -> Settings:
+    """The same trail under another prefix, as somebody who can write to Kafka would leave it."""
+    forged = settings.model_copy(update={"topic_prefix": f"{settings.topic_prefix}forged-"})
+    topics.ensure(forged, [AUDIT])
+    producer = clients.producer(forged)
+    for value in records:
+        producer.produce(topics.name(forged, AUDIT), value)
+    assert producer.flush(10) == 0
+    return forged
+
+
+@pytest.fixture
+def busy(settings: Settings) -> Settings:
+    """A trail that several processes wrote at once, while it was sealed."""
+    topics.ensure(settings, [AUDIT])
+    publishers = [Publisher(settings) for _ in range(WRITERS)]
+    sealer = Sealer(settings, publishers[0].audit, lambda: True)
+    at_once = threading.Barrier(WRITERS + 1)
+
+    def write(number: int) -> None:
+        at_once.wait()
+        for i in range(EACH):
+            publishers[number].audit(audit_record(f"actor-{number}", "stage", f"model {i}", reason="because"))
+            publishers[number].close(10)
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        done = [pool.submit(write, number) for number in range(WRITERS)]
+        at_once.wait()
+        while not all(d.done() for d in done):
+            sealer.step()
+        [d.result() for d in done]
+    sealer.step()
+    publishers[0].close(10)
+    sealer.stop()
+    return settings
+
+
+def test_a_trail_of_many_writers_holds_and_is_sealed_to_its_last_record(busy: Settings) -> None:
+    verdict = proved(busy)
+    assert verdict.ok, verdict.breaks
+    assert actions(busy).count("stage") == WRITERS * EACH
+    assert verdict.sealed >= verdict.records - 1
+
+
+def test_tampering_is_told_by_offset_and_kind(busy: Settings) -> None:
+    whole, row = values(busy), 17
+    changed = whole[row].replace(b"because", b"beCause").replace(b"sealed", b"seAled") + b" "
+    for forged, how in (
+        (whole[:row] + whole[row + 1 :], How.REMOVED),
+        ([*whole[:row], changed, *whole[row + 1 :]], How.CHANGED),
+    ):
+        tampered = rewritten(busy.model_copy(update={"topic_prefix": f"{busy.topic_prefix}{how}-"}), forged)
+        assert [(b.offset, b.how) for b in proved(tampered).breaks] == [(row, how)]
+        options = ("--bootstrap-servers", tampered.bootstrap_servers, "--topic-prefix", tampered.topic_prefix)
+        told = stream_app("audit", "verify", *options)
+        assert (told.exit_code, f"offset {row}, {how}" in told.stdout) == (1, True)
+
+
+def test_the_command_line_proves_and_shows_the_trail(busy: Settings) -> None:
+    options = ("--bootstrap-servers", busy.bootstrap_servers, "--topic-prefix", busy.topic_prefix)
+    told = stream_app("audit", "verify", *options)
+    assert (told.exit_code, "the audit trail holds" in told.stdout) == (0, True)
+    head = next(line.split()[1].rstrip(":") for line in told.stdout.splitlines() if line.startswith("head "))
+    assert stream_app("audit", "verify", "--head", head, *options).exit_code == 0
+    assert stream_app("audit", "verify", "--head", f"{head[:-1]}x", *options).exit_code == 1
+    shown = stream_app("audit", "--actor", "actor-1", *options).stdout.splitlines()
+    assert len(shown) == EACH + 1
+    assert "nothing is on record that fits" in stream_app("audit", "--since", "2100-01-01", *options).stdout
+
+
+def test_settings_go_on_record_once_and_then_when_they_change(settings: Settings) -> None:
+    topics.ensure(settings, [AUDIT])
+    own = settings.model_copy(update={"worker_id": "w1"})
+    for changed in ({}, {}, {"explain_top": 5, "kafka": {"sasl.password": "hunter2"}}, {"worker_id": "w2"}):
+        publisher = Publisher(settings)
+        configuration.put_on_record(own.model_copy(update=changed), publisher.audit)
+        publisher.close(10)
+    found: list[AuditRecord] = committed_records(settings, AUDIT)
+    assert [(record.actor, record.effect) for record in found] == [
+        ("w1", "first start under this name"),
+        ("w1", "explain_top: default -> 5; kafka: default -> sasl.password"),
+        ("w2", "first start under this name"),
+    ]
+    assert b"hunter2" not in b"".join(values(settings))
+
+
+def test_a_worker_puts_its_settings_on_record_and_seals_the_trail(
+    settings: Settings, tmp_path: Path, wait_until: Wait
+) -> None:
+    with running(prepared(settings, tmp_path), tmp_path):
+        wait_until(lambda: {"configure", "activate", "seal"} <= set(actions(settings)), 60)
+        wait_until(lambda: proved(settings).sealed >= actions(settings).index("activate"))
+    assert proved(settings).ok
