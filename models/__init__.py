@@ -5,8 +5,10 @@ features      which inputs a model reads, declared in `features.toml`
 network       the denoising autoencoder with all its preprocessing inside
 training      data frame in, artefact out
 calibration   an alert budget becomes a threshold, a score becomes a p-value
+distances     a histogram against the reference: PSI, KL, Jensen-Shannon
 reference     the distribution of every signal over the training rows, and the golden rows
 evaluation    the figures of a model beside the trivial baselines
+gates/        whether a candidate may take the place of the model that serves, or why not
 manifest      what an artefact says of itself
 artefact      one file: written, read, checked; the sha256 is its identity
 runtime       a loaded artefact that scores batches: the same code for evaluation and for the stream

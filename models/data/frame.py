@@ -5,6 +5,7 @@ nothing is null.
 """
 
 import hashlib
+from collections.abc import Collection
 from datetime import date
 from pathlib import Path
 
@@ -27,6 +28,7 @@ LAYOUT: dict[str, pl.DataType] = {
     "fraud": pl.Boolean(),
     "fraud_scenario": pl.Int8(),
 }
+LABELS = frozenset({"fraud", "fraud_scenario"})
 HANDBOOK: dict[str, str] = {
     "transaction_id": "TRANSACTION_ID",
     "event_time": "TX_DATETIME",
@@ -50,13 +52,16 @@ class DataError(Exception):
     """The data cannot be used; the message is one line that says why, and what to do."""
 
 
-def read(path: Path, since: date | None = None, until: date | None = None) -> pl.DataFrame:
+def read(
+    path: Path, since: date | None = None, until: date | None = None, *, labels_needed: bool = True
+) -> pl.DataFrame:
     """The transactions of a parquet file, in the project's own columns or in the Handbook's.
 
     Args:
         path: The file. Times without a zone are UTC; further columns are ignored.
         since: First day (UTC) to keep. None: from the first that the file holds.
         until: Last day (UTC) to keep, itself included. None: to the last.
+        labels_needed: Refuse a file without `LABELS`; otherwise the frame does without those too.
 
     Returns:
         A frame of `LAYOUT`, at least one row.
@@ -66,8 +71,8 @@ def read(path: Path, since: date | None = None, until: date | None = None) -> pl
             in these days.
     """
     lazy, columns = _scan(path)
-    names = _source_names(path, columns)
-    typed = lazy.select(pl.col(source).alias(name) for name, source in names.items()).select(_typed())
+    names = _source_names(path, columns, frozenset() if labels_needed else LABELS)
+    typed = lazy.select(pl.col(source).alias(name) for name, source in names.items()).select(_typed(names))
     day = pl.col("event_time").dt.date()
     try:
         held = typed.select(day.min().alias("first"), day.max().alias("last")).collect().row(0)
@@ -122,19 +127,19 @@ def _scan(path: Path) -> tuple[pl.LazyFrame, set[str]]:
         raise DataError(f"{path} is not a readable parquet file: {_first_line(error)}") from error
 
 
-def _source_names(path: Path, columns: set[str]) -> dict[str, str]:
+def _source_names(path: Path, columns: set[str], optional: frozenset[str]) -> dict[str, str]:
     """Which column of the file each column of the layout is: all from the layout that has fewer gaps."""
     own = {name: name for name in LAYOUT}
     names = min((own, HANDBOOK), key=lambda candidate: len(set(candidate.values()) - columns))
-    missing = [source for source in names.values() if source not in columns]
-    if missing:
-        raise DataError(f"{path} lacks the columns {', '.join(missing)}")
-    return names
+    missing = {name: source for name, source in names.items() if source not in columns}
+    if missing.keys() - optional:
+        raise DataError(f"{path} lacks the columns {', '.join(missing.values())}")
+    return {name: source for name, source in names.items() if name not in missing}
 
 
-def _typed() -> list[pl.Expr]:
-    """Every column of the layout in its type; what is missing becomes NaN in a feature, and null elsewhere."""
-    columns = {name: pl.col(name).cast(dtype) for name, dtype in LAYOUT.items()}
+def _typed(names: Collection[str]) -> list[pl.Expr]:
+    """Each of these columns in its type; what is missing becomes NaN in a feature, and null elsewhere."""
+    columns = {name: pl.col(name).cast(LAYOUT[name]) for name in LAYOUT if name in names}
     columns |= {name: columns[name].fill_null(float("nan")) for name in FEATURES}
     columns["amount"] = columns["amount"].fill_nan(None)
     return list(columns.values())

@@ -6,7 +6,6 @@ standardise   a block to statistics in units of the model's reference
 detectors     statistics to findings: ADWIN, a gate on effect size
 incident      findings to incidents: one for a cause, with a beginning and an end
 cause         the signals of an incident to a likely cause and what to do
-distances     a sliding window against the reference: PSI, KL, Jensen-Shannon
 watch         one model's summaries through all of these, in this order
 aggregator    a pure fold of the summaries' log to alerts, one watch for each model
 agent         the Faust agent that runs the fold, rebuilt from the log wherever it goes

@@ -8,9 +8,9 @@ both are watched, each on the partitions that it still has or has already.
 import logging
 from collections.abc import Callable, Mapping
 
+from models.distances import Distances
 from models.manifest import Manifest
 from schemas.drift import DriftAlert, DriftSummary
-from stream_app.drift.distances import Distances
 from stream_app.drift.watch import Watch
 from stream_app.settings import Settings
 

@@ -11,11 +11,11 @@ from importlib import import_module
 
 import msgspec
 
+from models.distances import Distances
 from models.manifest import Manifest
 from schemas.drift import DriftAlert, DriftSummary
 from schemas.topics import DRIFT_ALERTS, DRIFT_SUMMARIES
 from stream_app.drift.aggregator import Aggregator
-from stream_app.drift.distances import Distances
 from stream_app.kafka import clients, topics
 from stream_app.kafka.log import read_to_end
 from stream_app.settings import Settings

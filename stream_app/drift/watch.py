@@ -7,13 +7,13 @@ from operator import add
 
 import numpy as np
 
+from models.distances import Distances, distances
 from models.manifest import Manifest
 from schemas.drift import DriftAlert, DriftSeverity, DriftSummary, SignalShift
 from schemas.transactions import ModelRef
 from stream_app.drift.blocks import Block, Blocks
 from stream_app.drift.cause import likely_cause
 from stream_app.drift.detectors import RECENT_BLOCKS, Detectors, change_point
-from stream_app.drift.distances import Distances, distances
 from stream_app.drift.incident import Incident, Incidents
 from stream_app.drift.merge import Sums
 from stream_app.drift.standardise import Standard

@@ -5,8 +5,8 @@ from typer.testing import CliRunner, Result
 from stream_app.cli.app import app
 
 COMMANDS = (
-    "demo", "broker", "worker", "simulate", "produce", "consume", "train", "evaluate", "deploy", "rollback", "models",
-    "status", "verify", "doctor", "audit",
+    "demo", "broker", "worker", "simulate", "produce", "consume", "train", "evaluate", "gate", "deploy", "rollback",
+    "models", "status", "verify", "doctor", "audit",
 )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.drift.distances import distances
+from models.distances import distances
 
 SHARES = np.array([0.25, 0.25, 0.25, 0.25])
 

@@ -1,0 +1,28 @@
+"""How far the two sets of alerts are the same: their Jaccard index (Jaccard 1912)."""
+
+import numpy as np
+
+from models.gates.comparison import Comparison
+from models.gates.limits import Limits
+from models.gates.report import Gate, Measure, judged
+
+NAME = "agreement of alerts"
+WHY = "the same number of other alerts is another detector: what analysts and rules have learnt no longer holds"
+
+
+def gate(comparison: Comparison, limits: Limits) -> Gate:
+    """The overlap must reach the limit."""
+    ours, theirs = comparison.candidate.alerts, comparison.champion.alerts
+    overlap = Measure("Jaccard index", jaccard(ours, theirs), least=limits.agreement.jaccard_least)
+    return judged(NAME, WHY, [overlap], f"{int((ours & ~theirs).sum()):,} gained, {int((theirs & ~ours).sum()):,} lost")
+
+
+def jaccard(a: np.ndarray, b: np.ndarray) -> float:
+    """What both hold of what either holds, 0 to 1; two empty sets are the same.
+
+    Args:
+        a: bool [n].
+        b: bool [n].
+    """
+    either = int((a | b).sum())
+    return int((a & b).sum()) / either if either else 1.0

@@ -1,0 +1,126 @@
+"""Two models and the same transactions in; scores, latents and decisions of both, row by row, out."""
+
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+
+from models.evaluation import BATCH, DAY, EvaluationError, protocol_rows
+from models.features import matrix
+from models.gates.limits import Limits
+from models.runtime import Runtime, one_thread
+
+
+@dataclass(frozen=True)
+class Side:
+    """One model on the rows.
+
+    Attributes:
+        runtime: The model.
+        inputs: float32 [rows, its inputs], raw, NaN where missing.
+        score: float32 [rows].
+        latent: float64 [rows, its latents].
+    """
+
+    runtime: Runtime
+    inputs: np.ndarray
+    score: np.ndarray
+    latent: np.ndarray
+
+    @property
+    def threshold(self) -> float:
+        """Its own, calibrated to its own budget."""
+        return self.runtime.manifest.calibration.threshold
+
+    @cached_property
+    def alerts(self) -> np.ndarray:
+        """Which rows alert, bool [rows]."""
+        return np.asarray(self.score >= self.threshold)
+
+    @cached_property
+    def p_values(self) -> np.ndarray:
+        """float64 [rows], by its own calibration: what makes the scores of two models comparable."""
+        return self.runtime.manifest.calibration.p_values(self.score)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Both models on the same rows.
+
+    Attributes:
+        candidate: Who wants to serve.
+        champion: Who serves.
+        frame: The rows, sorted by time.
+        fraud: bool [rows]; None without labels: a column that is not there, or no fraud in it.
+        measured: bool [rows], those that accuracy is measured on (`models.evaluation.protocol_rows`).
+    """
+
+    candidate: Side
+    champion: Side
+    frame: pl.DataFrame
+    fraud: np.ndarray | None
+    measured: np.ndarray
+
+    @cached_property
+    def legitimate(self) -> np.ndarray:
+        """Row numbers of legitimate transactions; without labels, of those that the champion lets pass."""
+        return np.flatnonzero(~(self.champion.alerts if self.fraud is None else self.fraud))
+
+
+def compare(
+    candidate: Runtime,
+    champion: Runtime,
+    frame: pl.DataFrame,
+    limits: Limits,
+    since: date | None = None,
+    until: date | None = None,
+) -> Comparison:
+    """Score the same rows with both.
+
+    Args:
+        candidate: Who wants to serve.
+        champion: Who serves.
+        frame: Transactions of `models.data.frame.LAYOUT`, with or without labels; before `since`, history that makes
+            compromised customers known.
+        limits: How many rows are looked at: the newest whole days up to that.
+        since: First day to compare. None: the first of the frame.
+        until: Last day. None: the last of the frame.
+
+    Raises:
+        EvaluationError: no rows in these days.
+        SpecError: the frame lacks an input of a model.
+    """
+    rows = newest_days(_within(frame, since, until), limits.sample.rows)
+    measured = np.ones(rows.height, dtype=bool)
+    fraud = rows["fraud"].to_numpy() if "fraud" in rows.columns else None
+    if fraud is None or not fraud.any() or fraud.all():
+        fraud = None
+    else:
+        kept = protocol_rows(frame, rows["event_time"][0].date(), rows["event_time"][-1].date())
+        measured = rows["transaction_id"].is_in(kept["transaction_id"].implode()).to_numpy()
+    return Comparison(_side(candidate, rows), _side(champion, rows), rows, fraud, measured)
+
+
+def newest_days(frame: pl.DataFrame, most: int) -> pl.DataFrame:
+    """The newest whole days that together have at most so many rows, and the newest day in any case."""
+    per_day = frame.group_by(DAY.alias("day")).len().sort("day", descending=True)
+    fits = (per_day["len"].cum_sum() <= most).sum()
+    first = per_day["day"][max(int(fits), 1) - 1]
+    return frame.filter(first <= DAY)
+
+
+def _within(frame: pl.DataFrame, since: date | None, until: date | None) -> pl.DataFrame:
+    kept = frame.filter(DAY.is_between(since or date.min, until or date.max))
+    if kept.is_empty():
+        raise EvaluationError("no transactions to compare on in these days: ask for days that the data holds")
+    return kept
+
+
+def _side(runtime: Runtime, rows: pl.DataFrame) -> Side:
+    inputs = matrix(rows, runtime.manifest.inputs)
+    with one_thread():
+        scored = [runtime.score(inputs[i : i + BATCH]) for i in range(0, len(inputs), BATCH)]
+    latent = np.concatenate([batch.latent for batch in scored]).astype(np.float64)
+    return Side(runtime, inputs, np.concatenate([batch.score for batch in scored]), latent)
