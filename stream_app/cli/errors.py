@@ -23,6 +23,7 @@ FOR_USERS = {
     "models.features.SpecError": FAILED,
     "models.training.TrainingError": FAILED,
     "models.evaluation.EvaluationError": FAILED,
+    "stream_app.report.alerts.ReportError": FAILED,
 }
 
 

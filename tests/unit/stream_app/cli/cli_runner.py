@@ -6,7 +6,7 @@ from stream_app.cli.app import app
 
 COMMANDS = (
     "demo", "broker", "worker", "simulate", "produce", "consume", "train", "evaluate", "deploy", "rollback", "models",
-    "status", "verify", "doctor",
+    "status", "verify", "drift", "doctor",
 )  # fmt: skip
 
 
