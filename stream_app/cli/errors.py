@@ -24,6 +24,7 @@ FOR_USERS = {
     "models.training.TrainingError": FAILED,
     "models.evaluation.EvaluationError": FAILED,
     "models.gates.limits.LimitsError": CALLED_WRONGLY,
+    "stream_app.report.alerts.ReportError": FAILED,
 }
 
 

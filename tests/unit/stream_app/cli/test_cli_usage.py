@@ -18,6 +18,8 @@ NEED_KAFKA = [
     ("verify",),
     ("audit",),
     ("audit", "verify"),
+    ("drift", "list"),
+    ("drift", "explain"),
 ]
 
 
@@ -32,7 +34,8 @@ def test_help_lists_every_command():
     result = stream_app("--help")
     assert result.exit_code == 0
     assert all(f"\n  {command} " in result.stdout for command in COMMANDS)
-    assert {command.name or command.callback.__name__ for command in app.registered_commands} == set(COMMANDS)
+    commands = {command.name or command.callback.__name__ for command in app.registered_commands}
+    assert commands | {group.typer_instance.info.name for group in app.registered_groups} == set(COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -85,7 +88,7 @@ def test_a_wrong_call_is_one_line_and_exit_code_2(arguments, says):
     assert says in one_line(result.stderr)
 
 
-@pytest.mark.parametrize("command", NEED_KAFKA, ids=lambda command: command[0])
+@pytest.mark.parametrize("command", NEED_KAFKA, ids=" ".join)
 def test_a_dead_broker_is_one_line_that_says_what_to_do(command, free_address):
     result = stream_app(*command, "--bootstrap-servers", free_address)
     assert result.exit_code == 1
@@ -93,6 +96,12 @@ def test_a_dead_broker_is_one_line_that_says_what_to_do(command, free_address):
     line = one_line(result.stderr)
     assert free_address in line
     assert "stream-app broker" in line
+
+
+def test_a_group_without_a_command_shows_its_help_and_counts_as_called_wrongly():
+    result = stream_app("drift")
+    assert result.exit_code == 2
+    assert "explain" in result.stdout
 
 
 def test_a_wrong_setting_is_one_line_and_exit_code_2():
