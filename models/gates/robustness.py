@@ -98,4 +98,5 @@ def _unnoticed_measure(runtime: Runtime, ordinary: np.ndarray, largest: np.ndarr
 
 def _largest(inputs: np.ndarray) -> np.ndarray:
     """The largest magnitude of each input, at least 1, float32 [inputs]."""
-    return np.maximum(np.nan_to_num(np.abs(inputs)).max(axis=0), 1.0).astype(np.float32)
+    largest: np.ndarray = np.nan_to_num(np.abs(inputs)).max(axis=0).clip(min=1.0).astype(np.float32)
+    return largest
