@@ -18,6 +18,7 @@ FOR_USERS = {
     "stream_app.kafka.clients.BrokerError": FAILED,
     "stream_app.rollout.publish.NotPublished": FAILED,
     "stream_app.rollout.cache.FetchError": FAILED,
+    "stream_app.replay.receipt.ReplayError": FAILED,
     "models.artefact.ArtefactError": FAILED,
     "models.data.frame.DataError": FAILED,
     "models.features.SpecError": FAILED,

@@ -90,7 +90,7 @@ class Emitter:
                 threshold=threshold,
                 p_value=float(reasoned.p_values[i]),
                 severity=reasoned.severities[i],
-                explanation=_reasons(i, row, decoded, scored, reasoned, serving),
+                explanation=reasons(i, row, decoded, scored, reasoned, serving),
                 model=serving.model,
                 source=source,
             )
@@ -167,7 +167,8 @@ def _produced_at(record: Record) -> datetime | None:
         return None
 
 
-def _reasons(i: int, row: int, decoded: Decoded, scored: Scored, reasoned: Reasoned, serving: Serving) -> list[Reason]:
+def reasons(i: int, row: int, decoded: Decoded, scored: Scored, reasoned: Reasoned, serving: Serving) -> list[Reason]:
+    """Why the i-th anomaly of a batch, a row of it, is one: as it is published."""
     inputs = serving.runtime.manifest.inputs
     reasons: list[Reason] = []
     for column, share in zip(reasoned.top[i].tolist(), reasoned.shares[i].tolist(), strict=True):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from schemas.rollout import Abort, Activate, Command, Rollback, Stage
 from schemas.topics import MODEL_STATUS, MODEL_SWAP
 from schemas.transactions import ModelRef
+from stream_app.audit.training import training_record
 from stream_app.kafka.clients import BrokerUnavailable
 from stream_app.kafka.log import Tail
 from stream_app.rollout.follower import describe
@@ -97,10 +98,13 @@ class Watch:
         self._statuses.close()
 
     def issue(self, command: Command, subject: str) -> None:
-        """Write the command, and that it was given."""
+        """Write the command, and that it was given; of a model, also how it was trained."""
         self._command = command
         self._written_at = time.monotonic()
         self._publisher.command(command)
+        trained = training_record(command, subject) if isinstance(command, Stage) else None
+        if trained is not None:
+            self._publisher.audit(trained)
         action = type(command).__name__.lower()
         self._publisher.audit(
             audit_record(

@@ -20,6 +20,8 @@ NEED_KAFKA = [
     ("audit", "verify"),
     ("drift", "list"),
     ("drift", "explain"),
+    ("replay",),
+    ("replay", "--anomaly", "transactions:0:0"),
 ]
 
 
@@ -79,6 +81,10 @@ def test_no_command_shows_the_help_and_counts_as_called_wrongly():
         (["worker", "--web-port", "99999"], "--web-port"),
         (["audit", "verify", "--head", "what?"], "OFFSET:SHA256"),
         (["audit", "erase"], "erase"),
+        (["replay", "--from", "yesterday"], "--from"),
+        (["replay", "--threshold", "1", "--budget", "0.1"], "give one"),
+        (["replay", "--anomaly", "transactions:0:0", "--until", "5"], "one record"),
+        (["replay", "--plot", "what-if.txt"], ".svg"),
     ],
 )
 def test_a_wrong_call_is_one_line_and_exit_code_2(arguments, says):

@@ -1,0 +1,195 @@
+"""`stream-app replay`: the receipt of one anomaly, or what another model or threshold would have decided of a range."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stream_app.cli.errors import Failure
+from stream_app.cli.invocation import connected_settings
+from stream_app.cli.terminal import console, out, out_json, progress, waiting
+
+if TYPE_CHECKING:
+    from models.runtime import Runtime
+    from stream_app.kafka.ranges import Point, Spans
+    from stream_app.replay.receipt import Receipt
+    from stream_app.replay.what_if import Alert, WhatIf
+    from stream_app.settings import Settings
+
+SHOWN = 10
+PICTURES = (".png", ".svg", ".pdf")
+
+
+def replay(  # noqa: PLR0913 - one parameter for each option is typer's way
+    *,
+    anomaly: Annotated[
+        str | None, typer.Option(metavar="ID", help="The receipt of this one: TOPIC:PARTITION:OFFSET.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--from", metavar="TIME|OFFSET", help="UTC, 2026-07-01T09:00. Default: the oldest.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME|OFFSET", help="Excluded. Default: what the workers have committed.")
+    ] = None,
+    partition: Annotated[int | None, typer.Option(min=0, help="Only this partition of the input.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Default: what serves; for a receipt, what decided.")
+    ] = None,
+    threshold: Annotated[float | None, typer.Option(help="Another one than the model was calibrated to.")] = None,
+    budget: Annotated[
+        float | None, typer.Option(min=1e-6, max=1, help="The same as a share of transactions that may alert.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="OUT", help="Draw it too: .png, .svg or .pdf.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Score what was scored again, through the pipeline's own stages.
+
+    With --anomaly: the same score, threshold and reasons; exit code 1 and what differs where it does. Without: alerts
+    gained and lost in a range with this model and threshold, and frauds caught, by the labels there are.
+    """
+    _refuse_contradictions(anomaly, [since, until, partition, threshold, budget, plot], threshold, budget)
+    if plot is not None and plot.suffix not in PICTURES:
+        raise typer.BadParameter(f"--plot writes {', '.join(PICTURES)}")
+    first, last = _point(since, "--from"), _point(until, "--until")
+    settings = connected_settings()
+    if anomaly is not None:
+        _receipt(settings, anomaly, model, as_json)
+        return
+    from schemas.topics import TRANSACTIONS
+    from stream_app.kafka import ranges
+    from stream_app.replay import rescore
+
+    spans = ranges.resolve(settings, TRANSACTIONS, first, last, partition)
+    if not spans:
+        raise Failure("nothing in this range was scored and is still there: look at `stream-app status`")
+    runtime = _model(settings, model, None)
+    if budget is not None:
+        threshold = rescore.threshold_of(runtime.manifest.calibration, budget)
+    _what_if(settings, spans, runtime, threshold, plot, as_json)
+
+
+def _refuse_contradictions(
+    anomaly: str | None, ranged: list[object], threshold: float | None, budget: float | None
+) -> None:
+    if anomaly is not None and any(option is not None for option in ranged):
+        raise typer.BadParameter("--anomaly is about one record: give no range, threshold or plot with it")
+    if threshold is not None and budget is not None:
+        raise typer.BadParameter("--threshold and --budget say the same in two ways: give one")
+
+
+def _point(text: str | None, option: str) -> "Point | None":
+    if text is None or text.isdecimal():
+        return None if text is None else int(text)
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{option} is an offset, or a time as 2026-07-01T09:00 (UTC)") from None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _model(settings: "Settings", file: Path | None, sha256: str | None) -> "Runtime":
+    """The file; else the model with this digest, from the cache or where it was staged from; else what serves."""
+    from models import artefact
+    from stream_app.rollout.cache import ModelCache
+    from stream_app.rollout.commands import models
+
+    if file is not None:
+        return artefact.load(file)
+    known = models(settings)
+    if sha256 is None:
+        if known.rollout.serving is None:
+            raise Failure("no model serves: give one with --model FILE")
+        sha256 = known.rollout.serving.model.sha256
+    uris = [r.uri for entry in known.history for r in entry.after.kept if r.model.sha256 == sha256]
+    if not uris:
+        raise Failure(f"the swap log knows no model {sha256[:12]}: give it with --model FILE")
+    return artefact.load(ModelCache(settings.model_cache).fetch(uris[-1], sha256), sha256)
+
+
+def _receipt(settings: "Settings", anomaly_id: str, file: Path | None, as_json: bool) -> None:
+    from stream_app.replay import receipt
+
+    with waiting("looking for the anomaly") as tell:
+        anomaly = receipt.published(settings, anomaly_id)
+        tell("loading its model")
+        runtime = _model(settings, file, anomaly.model.sha256)
+        tell("scoring its record")
+        found = receipt.receipt(settings, anomaly, runtime)
+    if as_json:
+        out_json(found)
+    else:
+        _tell_receipt(found)
+    if found.differences:
+        raise typer.Exit(1)
+
+
+def _tell_receipt(found: "Receipt") -> None:
+    from stream_app.cli import readable
+
+    out(readable.clean(readable.anomaly(found.anomaly)))
+    if found.score is not None:
+        why = "; ".join(map(readable.reason, found.reasons))
+        out(readable.clean(f"now: score {found.score:.4g} over {found.threshold:.4g}, because {why}"))
+    for difference in found.differences:
+        out(readable.clean(f"  differs: {difference}"))
+    if not found.differences:
+        out("the same: score, threshold and reasons follow from the record and the model")
+
+
+def _what_if(
+    settings: "Settings", spans: "Spans", runtime: "Runtime", threshold: float | None, plot: Path | None, as_json: bool
+) -> None:
+    from stream_app.replay.what_if import what_if
+
+    with progress("replaying", sum(end - first for first, end in spans.values())) as advance:
+        found = what_if(settings, spans, runtime, threshold, advance)
+    if plot is not None and found.scores.size:
+        from stream_app.replay.plot import draw
+
+        draw(found, plot)
+    if as_json:
+        hidden = ("scores", "fraud")
+        places = {str(partition): span for partition, span in spans.items()}
+        out_json({"spans": places, **{f: getattr(found, f) for f in type(found).__slots__ if f not in hidden}})
+    else:
+        _tell_what_if(found, spans)
+
+
+def _tell_what_if(found: "WhatIf", spans: "Spans") -> None:
+    from rich.table import Table
+
+    model = found.model
+    where = ", ".join(f"{partition}: {first} to {end - 1}" for partition, (first, end) in spans.items())
+    out(f"{model.name} {model.version} ({model.sha256[:12]}), threshold {found.threshold:.4g}, offsets {where}")
+    out(f"{found.events:,} records, {found.refused:,} of them refused; labels for {found.labelled:,}")
+    table = Table(box=None, pad_edge=False)
+    for heading, side in (("", "left"), ("as decided", "right"), ("replayed", "right"), ("change", "right")):
+        table.add_column(heading, justify=side)  # type: ignore[arg-type]
+    for label, then, now in (
+        ("alerts", found.alerts_then, found.alerts_now),
+        (f"frauds caught, of {found.frauds:,} known", found.caught_then, found.caught_now),
+        ("false alarms known", found.false_then, found.false_now),
+    ):
+        table.add_row(label, f"{then:,}", f"{now:,}", f"{now - then:+,}")
+    console().print(table)
+    _tell_alerts("gained", found.gained)
+    _tell_alerts("lost", found.lost)
+
+
+def _tell_alerts(what: str, alerts: "list[Alert]") -> None:
+    from stream_app.cli.readable import clean
+
+    verdicts = {True: "fraud", False: "legitimate", None: "no label"}
+    out(f"{len(alerts):,} {what}" + (f", the {SHOWN} of the highest score:" if len(alerts) > SHOWN else ""))
+    for a in sorted(alerts, key=lambda alert: -alert.score)[:SHOWN]:
+        place = f"partition {a.partition}, offset {a.offset}"
+        out(clean(f"  score {a.score:<10.4g} transaction {a.transaction_id}  {verdicts[a.fraud]}  [{place}]"))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    app.command(
+        epilog="Example: stream-app replay --anomaly transactions:3:118204; "
+        "stream-app replay --from 2026-07-01 --model models/8.pt --plot build/what-if.png"
+    )(replay)

@@ -1,0 +1,111 @@
+"""One anomaly in, its receipt out: its record and its model give the same score and reasons again, or what differs."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from models.runtime import Runtime
+from schemas.topics import ANOMALIES
+from schemas.transactions import Anomaly, Reason
+from stream_app.kafka import ranges
+from stream_app.kafka.log import read_to_end
+from stream_app.kafka.topics import name
+from stream_app.replay.rescore import Rescorer
+from stream_app.settings import Settings
+
+TOLERANCE = 1e-5  # relative, of scores: what "same log, same decisions" promises
+SHARE_TOLERANCE = 1e-4  # of parts and reconstructions: differences of nearly equal numbers
+
+
+class ReplayError(Exception):
+    """It cannot be replayed; the message says why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """An anomaly beside what its record and model give now.
+
+    Attributes:
+        anomaly: As it was published.
+        score: Now; None where the record is refused.
+        threshold: Of the model.
+        reasons: Now.
+        differences: A sentence for each thing that is not the same; empty when all is.
+    """
+
+    anomaly: Anomaly
+    score: float | None
+    threshold: float
+    reasons: list[Reason]
+    differences: list[str]
+
+
+def receipt(settings: Settings, anomaly: Anomaly, runtime: Runtime) -> Receipt:
+    """Derive an anomaly again.
+
+    Args:
+        settings: Where the input is.
+        anomaly: As it was published.
+        runtime: The model to score with.
+
+    Raises:
+        ReplayError: the input no longer holds the record.
+        BrokerError: it cannot be read.
+    """
+    place = anomaly.source
+    spans = {place.partition: (place.offset, place.offset + 1)}
+    found = [m for batch in ranges.read(settings, place.topic, spans, limit=1) for m in batch]
+    if [m.offset() for m in found] != [place.offset]:
+        raise ReplayError(f"{place.topic} no longer holds offset {place.offset} of partition {place.partition}")
+    rescore = Rescorer(settings, runtime, top=max(len(anomaly.explanation), 1))
+    decoded, scored, reasoned = rescore(found)
+    threshold = runtime.manifest.calibration.threshold
+    differences = []
+    if runtime.sha256 != anomaly.model.sha256:
+        differences.append(f"another model: {runtime.sha256[:12]} and not {anomaly.model.sha256[:12]}")
+    if not len(decoded.rows):
+        differences.append(f"the record is refused: {decoded.refused[0].sentence}")
+        return Receipt(anomaly, None, threshold, [], differences)
+    now = float(scored.score[0])
+    given = rescore.reasons(0, decoded, scored, reasoned) if len(reasoned.rows) else []
+    differences += _differences(anomaly, now, threshold, given)
+    return Receipt(anomaly, now, threshold, given, differences)
+
+
+def _differences(anomaly: Anomaly, now: float, threshold: float, given: list[Reason]) -> Iterator[str]:
+    if not np.isclose(now, anomaly.score, rtol=TOLERANCE, atol=0):
+        yield f"score {now:.6g} and not {anomaly.score:.6g}"
+    if not np.isclose(threshold, anomaly.threshold, rtol=TOLERANCE, atol=0):
+        yield f"threshold {threshold:.6g} and not {anomaly.threshold:.6g}"
+    if [r.feature for r in given] != [r.feature for r in anomaly.explanation]:
+        names = ", ".join(r.feature for r in given) or "none"
+        yield f"reasons {names} and not {', '.join(r.feature for r in anomaly.explanation)}"
+        return
+    for then, r in zip(anomaly.explanation, given, strict=True):
+        for what, old, new in (("value", then.value, r.value), ("expected", then.expected, r.expected)):
+            if (old is None) is not (new is None) or not np.isclose(new or 0, old or 0, rtol=SHARE_TOLERANCE):
+                yield f"{what} of {r.feature} {new} and not {old}"
+        if not np.isclose(r.share, then.share, rtol=SHARE_TOLERANCE, atol=SHARE_TOLERANCE):
+            yield f"share of {r.feature} {r.share:.4f} and not {then.share:.4f}"
+
+
+def published(settings: Settings, anomaly_id: str) -> Anomaly:
+    """The anomaly with this id.
+
+    Raises:
+        ReplayError: there is none.
+        BrokerError: they cannot be read.
+    """
+    wanted = msgspec.json.encode(anomaly_id)
+    for message in read_to_end(settings, ANOMALIES):
+        value = message.value() or b""
+        if wanted in value:
+            anomaly = msgspec.json.decode(value, type=Anomaly)
+            if anomaly.anomaly_id == anomaly_id:
+                return anomaly
+    raise ReplayError(
+        f"{name(settings, ANOMALIES)} holds no anomaly {anomaly_id}: ids are TOPIC:PARTITION:OFFSET, "
+        "see `stream-app consume anomalies`"
+    )

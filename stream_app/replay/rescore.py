@@ -1,0 +1,67 @@
+"""Records of the input in; rows, scores and reasons out, by the very stages of the pipeline."""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from models.manifest import Calibration
+from models.runtime import Runtime, Scored
+from schemas.transactions import ModelRef, Reason
+from stream_app.pipeline import emit
+from stream_app.pipeline.batch import Decoded, Raw, Reasoned
+from stream_app.pipeline.decode import Decoder
+from stream_app.pipeline.explain import explain
+from stream_app.pipeline.score import score
+from stream_app.rollout.serving import Serving
+from stream_app.settings import Settings
+
+
+class Rescorer:
+    """The stages between consume and emit, with one model.
+
+    Args:
+        settings: How the pipeline decodes and explains.
+        runtime: The model.
+        threshold: The score from which on it alerts; None: as the model was calibrated.
+        top: Reasons for each anomaly; None: as the settings say.
+    """
+
+    def __init__(
+        self, settings: Settings, runtime: Runtime, threshold: float | None = None, top: int | None = None
+    ) -> None:
+        manifest = runtime.manifest
+        self.calibration: Calibration = manifest.calibration
+        if threshold is not None:
+            self.calibration = msgspec.structs.replace(manifest.calibration, threshold=threshold)
+        self._serving = Serving(runtime, ModelRef(manifest.name, manifest.version, runtime.sha256), None, "")
+        self._decode = Decoder(manifest.inputs, settings.record_max_bytes)
+        self._top = top or settings.explain_top
+
+    def __call__(self, messages: list[Any]) -> tuple[Decoded, Scored, Reasoned]:
+        """One batch of records of one partition through decode, score and explain."""
+        offsets = [message.offset() for message in messages]
+        partition = messages[0].partition()
+        raw = Raw(
+            values=[message.value() for message in messages],
+            partitions=[partition] * len(messages),
+            offsets=offsets,
+            records=messages,
+            spans={partition: (offsets[0], offsets[-1] + 1)},
+        )
+        decoded, scored = score(self._serving.runtime, self._decode(raw))
+        return decoded, scored, explain(scored, self.calibration, self._top)
+
+    @property
+    def model(self) -> ModelRef:
+        """What scores."""
+        return self._serving.model
+
+    def reasons(self, i: int, decoded: Decoded, scored: Scored, reasoned: Reasoned) -> list[Reason]:
+        """Why the i-th anomaly of a batch is one, as it would be published."""
+        return emit.reasons(i, int(reasoned.rows[i]), decoded, scored, reasoned, self._serving)
+
+
+def threshold_of(calibration: Calibration, budget: float) -> float:
+    """The score that an alert budget buys, by interpolation of the exceedances as in `models.calibration`."""
+    return float(np.interp(-budget, -np.asarray(calibration.exceedance), calibration.scores))
