@@ -15,7 +15,6 @@ import msgspec
 from schemas.rollout import AuditRecord, Seal
 from schemas.topics import AUDIT
 from stream_app.audit.chain import digest
-from stream_app.kafka.clients import BrokerError
 from stream_app.kafka.log import Tail
 from stream_app.settings import Settings
 
@@ -109,7 +108,7 @@ class Sealer:
         while not self._stopping.wait(SEAL_EVERY_S):
             try:
                 self.step()
-            except BrokerError as error:  # the trail is longer without a seal, and nothing else suffers
+            except Exception as error:  # the trail waits longer for its seal, and nothing else suffers
                 logger.warning("the audit trail was not sealed, trying again: %s", error)
                 self._let_go()
         self._let_go()

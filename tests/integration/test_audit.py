@@ -128,6 +128,6 @@ def test_a_worker_puts_its_settings_on_record_and_seals_the_trail(
     settings: Settings, tmp_path: Path, wait_until: Wait
 ) -> None:
     with running(prepared(settings, tmp_path), tmp_path):
-        wait_until(lambda: {"configure", "activate", "seal"} <= set(actions(settings)), 60)
+        wait_until(lambda: {"train", "configure", "activate", "seal"} <= set(actions(settings)), 60)
         wait_until(lambda: proved(settings).sealed >= actions(settings).index("activate"))
     assert proved(settings).ok
