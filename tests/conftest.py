@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,20 +53,21 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def fresh_settings(tmp_path: Path) -> Callable[..., Settings]:
     """`fresh_settings(bootstrap_servers, **overrides)`: settings that share nothing with another call's."""
+    return partial(own_settings, tmp_path)
 
-    def fresh(bootstrap_servers: str, **overrides: Any) -> Settings:
-        mark = uuid.uuid4().hex[:8]
-        own: dict[str, Any] = {
-            "bootstrap_servers": bootstrap_servers,
-            "topic_prefix": f"t{mark}-",
-            "app_id": f"app-{mark}",
-            "model_cache": tmp_path / "model-cache",
-            "web_port": free_port(),
-            "input_partitions": 2,
-        }
-        return Settings(**{**own, **overrides})
 
-    return fresh
+def own_settings(folder: Path, bootstrap_servers: str, **overrides: Any) -> Settings:
+    """Settings with topics, a group, a web port, and a model cache in that folder, of their own."""
+    mark = uuid.uuid4().hex[:8]
+    own: dict[str, Any] = {
+        "bootstrap_servers": bootstrap_servers,
+        "topic_prefix": f"t{mark}-",
+        "app_id": f"app-{mark}",
+        "model_cache": folder / "model-cache",
+        "web_port": free_port(),
+        "input_partitions": 2,
+    }
+    return Settings(**{**own, **overrides})
 
 
 @pytest.fixture
@@ -99,7 +101,7 @@ def champion(benchmark_file: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return path
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def wait_until() -> Callable[..., None]:
     """`wait_until(condition, timeout_s=30)`: returns once the condition holds, fails when it does not in time."""
 

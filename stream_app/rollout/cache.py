@@ -4,6 +4,7 @@ A file gets its final name only when it is whole and its digest holds, and the d
 use: a damaged entry is fetched anew. (The loader checks the very bytes it loads, since a file can change in between.)
 """
 
+import errno
 import os
 import shutil
 import tempfile
@@ -11,6 +12,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from models.artefact import ArtefactError, digest
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # said of a write, and without the name of a file
 
 
 class FetchError(Exception):
@@ -40,7 +43,8 @@ class ModelCache:
         try:
             partial = self._copy(source)
         except OSError as error:
-            where = source if error.filename in (str(source), None) else self._folder
+            of_source = error.errno not in _NO_ROOM and error.filename in (str(source), None)
+            where = source if of_source else self._folder
             raise FetchError(f"cannot fetch {uri}: {error.strerror or error} ({where})") from error
         try:
             got = digest(partial)

@@ -71,7 +71,8 @@ def decide(
     if pending is None:
         return None
     if pending.expires_at is not None and now > pending.expires_at:
-        return _abort(pending, f"it expired at {pending.expires_at.isoformat()}", issuer, now)
+        by = f"by the clock of {issuer}, which says {now.isoformat()}"
+        return _abort(pending, f"it expired at {pending.expires_at.isoformat()} {by}", issuer, now)
     if reasons := [f"{name}: {w.reason}" for name, w in alive.items() if w.rejected == pending.stage_id]:
         return _abort(pending, "; ".join(reasons), issuer, now)
     missing = [name for name, worker in alive.items() if worker.staged != pending.stage_id]

@@ -1,18 +1,21 @@
 """`verify` on clusters that somebody has tampered with: it says what is wrong, and where."""
 
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import contextmanager
+from typing import Any
 
 import msgspec
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Message, TopicPartition
 
 from schemas.drift import DriftSummary
 from schemas.topics import ANOMALIES, DEAD_LETTERS, DRIFT_SUMMARIES, TRANSACTIONS, Topic
 from stream_app.kafka import clients, topics
 from stream_app.kafka.log import read_to_end
+from stream_app.ledger import Break
 from stream_app.settings import Settings
-from stream_app.verify import Verdict, verify
+from stream_app.verify import verify
+from tests.conftest import own_settings
 from tests.known_stream import Wait, prepared, proved, transactions
 from tests.traffic import committed_offsets, publish
 from tests.workers import running
@@ -22,54 +25,111 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
 EVENTS = 2000
 
 
-@pytest.fixture
-def done(settings: Settings, tmp_path: Path, wait_until: Wait) -> Settings:
-    """A cluster on which all is well: some thousand transactions, a few of them refused, several commits."""
-    stream = prepared(settings, tmp_path)
-    with running(stream, tmp_path, commit_interval_ms=5, batch_max_events=64):
+@pytest.fixture(scope="module")
+def done(broker: str, tmp_path_factory: pytest.TempPathFactory, wait_until: Wait) -> Settings:
+    """A cluster on which all is well: some thousand transactions, a few of them refused, several commits.
+
+    Each test adds a wrong of its own to those of the tests before, and asks what has come to the verdict.
+    """
+    folder = tmp_path_factory.mktemp("verify")
+    stream = prepared(own_settings(folder, broker), folder)
+    with running(stream, folder, commit_interval_ms=5, batch_max_events=64):
         publish(stream, [*transactions(EVENTS), *[(b"bad", b"not JSON")] * 3])
         wait_until(lambda: committed_offsets(stream) == EVENTS + 3, 60)
     proved(stream)
     return stream
 
 
-def forge(settings: Settings, topic: Topic, values: list[bytes]) -> None:
-    """Put records where only the worker should."""
+def forge(settings: Settings, topic: Topic, records: list[Message], value: bytes | None = None) -> None:
+    """Put copies of these records, or others in their place, where only the worker should."""
     producer = clients.producer(settings)
-    for value in values:
-        producer.produce(topics.name(settings, topic), value)
+    for record in records:
+        producer.produce(topics.name(settings, topic), value or record.value(), record.key(), record.partition())
     assert producer.flush(10) == 0
 
 
-def values(settings: Settings, topic: Topic) -> list[bytes]:
-    return [message.value() or b"" for message in read_to_end(settings, topic)]
+def records(settings: Settings, topic: Topic) -> list[Message]:
+    return list(read_to_end(settings, topic))
 
 
 def summaries(settings: Settings) -> Iterator[DriftSummary]:
-    return (msgspec.json.decode(value, type=DriftSummary) for value in values(settings, DRIFT_SUMMARIES))
+    return map(summary, records(settings, DRIFT_SUMMARIES))
 
 
-def condemned(settings: Settings, partition: int, offset: int, *words: str) -> Verdict:
-    """It must name this offset of this partition with these words."""
+def summary(record: Message) -> DriftSummary:
+    return msgspec.json.decode(record.value() or b"", type=DriftSummary)
+
+
+def source_of(record: Message) -> dict[str, Any]:
+    return dict(msgspec.json.decode(record.value() or b"")["source"])
+
+
+@contextmanager
+def condemned(settings: Settings, *breaks: Break) -> Iterator[None]:
+    """What is done inside is found out: these breaks and no others are in the verdict that were not before."""
+    before = verify(settings).breaks
+    yield
     verdict = verify(settings)
     assert not verdict.ok
-    found = [str(b) for b in verdict.breaks if b.partition == partition and b.from_offset <= offset < b.to_offset]
-    assert any(all(word in text for word in words) for text in found), verdict.breaks
-    return verdict
+    assert [found for found in verdict.breaks if found not in before] == list(breaks)
+
+
+def without(settings: Settings, topic: Topic, lost: int) -> None:
+    """Kafka deletes only beginnings, so the log is written anew without one of its records."""
+    kept = records(settings, topic)
+    del kept[lost]
+    name = topics.name(settings, topic)
+    admin = clients.admin(settings)
+    admin.delete_topics([name])[name].result()
+    topics.ensure(settings)
+    forge(settings, topic, kept)
+
+
+def span(settings: Settings, source: dict[str, Any]) -> tuple[DriftSummary, int, int]:
+    """The summary that accounts for a record, and from where to where."""
+    partition, offset = source["partition"], source["offset"]
+    found = next(s for s in summaries(settings) if s.partition == partition and s.from_offset <= offset < s.to_offset)
+    return found, found.from_offset, found.to_offset
 
 
 def test_an_anomaly_that_is_there_twice(done: Settings) -> None:
-    copy = values(done, ANOMALIES)[5]
-    forge(done, ANOMALIES, [copy])
-    source = msgspec.json.decode(copy)["source"]
-    condemned(done, source["partition"], source["offset"], "anomal")
+    copy = records(done, ANOMALIES)[5]
+    source = source_of(copy)
+    offset = source["offset"]
+    with condemned(done, Break(source["partition"], offset, offset + 1, "2 records of one anomaly")):
+        forge(done, ANOMALIES, [copy])
+
+
+def test_an_anomaly_that_is_gone(done: Settings) -> None:
+    source = source_of(records(done, ANOMALIES)[50])
+    said, start, end = span(done, source)
+    what = f"{said.anomalies} promised, {said.anomalies - 1} found: anomaly"
+    with condemned(done, Break(source["partition"], start, end, what)):
+        without(done, ANOMALIES, 50)
 
 
 def test_a_dead_letter_for_a_transaction_that_was_scored(done: Settings) -> None:
-    letter = msgspec.json.decode(values(done, DEAD_LETTERS)[0])
+    kept = records(done, DEAD_LETTERS)[0]
+    letter = msgspec.json.decode(kept.value() or b"")
     letter["source"]["offset"] = 0
-    forge(done, DEAD_LETTERS, [msgspec.json.encode(letter)])
-    condemned(done, letter["source"]["partition"], 0, "dead letter")
+    said, start, end = span(done, letter["source"])
+    what = f"{said.dead_lettered} promised, {said.dead_lettered + 1} found: dead letter"
+    with condemned(done, Break(letter["source"]["partition"], start, end, what)):
+        forge(done, DEAD_LETTERS, [kept], msgspec.json.encode(letter))
+
+
+def test_a_summary_that_is_there_twice(done: Settings) -> None:
+    copy = records(done, DRIFT_SUMMARIES)[-1]
+    said = summary(copy)
+    with condemned(done, Break(said.partition, said.from_offset, said.to_offset, "accounted for twice")):
+        forge(done, DRIFT_SUMMARIES, [copy])
+
+
+def test_a_summary_that_is_gone(done: Settings) -> None:
+    said = summary(records(done, DRIFT_SUMMARIES)[0])
+    what = "not accounted for: neither scored nor dead-lettered"
+    with condemned(done, Break(said.partition, said.from_offset, said.to_offset, what)):
+        without(done, DRIFT_SUMMARIES, 0)
 
 
 def test_an_offset_that_was_skipped(done: Settings) -> None:
@@ -77,23 +137,9 @@ def test_an_offset_that_was_skipped(done: Settings) -> None:
     publish(done, transactions(200, first=EVENTS))
     topic = topics.name(done, TRANSACTIONS)
     group: Consumer = clients.consumer(done, done.app_id)
-    for partition in range(done.input_partitions):
-        _, high = group.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
-        before = max(s.to_offset for s in summaries(done) if s.partition == partition)
-        if high > before:
-            group.commit(offsets=[TopicPartition(topic, partition, high)], asynchronous=False)
-            break
-    group.close()
-    condemned(done, partition, before)
-
-
-def test_a_summary_that_is_gone(done: Settings) -> None:
-    """Kafka deletes only beginnings, so the log is written anew without one of its records."""
-    kept = values(done, DRIFT_SUMMARIES)
-    lost = msgspec.json.decode(kept.pop(len(kept) // 2), type=DriftSummary)
-    name = topics.name(done, DRIFT_SUMMARIES)
-    admin = clients.admin(done)
-    admin.delete_topics([name])[name].result()
-    topics.ensure(done)
-    forge(done, DRIFT_SUMMARIES, kept)
-    condemned(done, lost.partition, lost.from_offset)
+    _, high = group.get_watermark_offsets(TopicPartition(topic, 0), timeout=10)
+    reached = max(s.to_offset for s in summaries(done) if s.partition == 0)
+    assert high > reached
+    with condemned(done, Break(0, reached, high, "committed, but neither scored nor dead-lettered")):
+        group.commit(offsets=[TopicPartition(topic, 0, high)], asynchronous=False)
+        group.close()
