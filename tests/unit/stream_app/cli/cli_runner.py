@@ -6,7 +6,7 @@ from stream_app.cli.app import app
 
 COMMANDS = (
     "demo", "broker", "worker", "simulate", "produce", "consume", "train", "evaluate", "gate", "deploy", "rollback",
-    "models", "status", "verify", "doctor", "audit", "drift",
+    "models", "shadow", "canary", "promote", "abort", "freeze", "unfreeze", "status", "verify", "doctor", "audit", "drift",
 )  # fmt: skip
 
 
