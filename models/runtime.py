@@ -35,6 +35,11 @@ class Scored:
     standardised: np.ndarray
     residual: np.ndarray
 
+    def take(self, rows: np.ndarray) -> "Scored":
+        """What is said of some of the rows: int64 [k], or bool [n]."""
+        columns = (self.score, self.contributions, self.reconstruction, self.latent, self.standardised, self.residual)
+        return Scored(*(column[rows] for column in columns))
+
 
 @dataclass(frozen=True, slots=True)
 class Runtime:

@@ -15,6 +15,9 @@ class DriftSummary(Struct, frozen=True):
     = to_offset - from_offset = scored + dead_lettered + offsets that hold no record (transaction markers, aborted
     records).
 
+    The sums are of the model that serves, over all rows, whoever decided; `anomalies` are those published, of the model
+    that serves and of a canary together.
+
     Columns are per signal, in the order of `signals`: `score`, then `input:NAME`, `latent:I`, `residual:NAME`. Values
     are as the model sees them. Missing values count in `missing` alone; `mean` and `m2` (sum of squared deviations from
     the mean) are over the others and merge by Chan, Golub and LeVeque (1983).
@@ -36,6 +39,11 @@ class DriftSummary(Struct, frozen=True):
     m2: list[float]
     tail: Annotated[list[int], Meta(description="values beyond the 99.9 % quantile of the reference")]
     histogram: Annotated[list[list[int]], Meta(description="counts in the manifest's reference bins, outer bins open")]
+    candidate_sha256: Annotated[
+        str, Meta(description="of the canary that decided for some; empty: nobody but the model")
+    ] = ""
+    candidate_decided: Annotated[int, Meta(description="of the scored, those that the canary decided")] = 0
+    candidate_anomalies: Annotated[int, Meta(description="of the anomalies, those that name the canary")] = 0
 
 
 class DriftSeverity(StrEnum):

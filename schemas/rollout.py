@@ -9,7 +9,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from schemas.transactions import ModelRef, Moment, NonEmpty
+from schemas.comparison import GuardReport
+from schemas.transactions import ModelRef, Moment, NonEmpty, Sha256
 
 
 class _Command(Struct, frozen=True, tag_field="type", omit_defaults=True, kw_only=True):
@@ -20,30 +21,84 @@ class _Command(Struct, frozen=True, tag_field="type", omit_defaults=True, kw_onl
     reason: Annotated[str, Meta(description="why, for the audit trail")] = ""
 
 
+class Role(StrEnum):
+    """What a model is staged for: to decide everything, nothing, or for a share of the customers."""
+
+    SERVE = "serve"
+    SHADOW = "shadow"
+    CANARY = "canary"
+
+
+Percent = Annotated[float, Meta(gt=0, le=100, description="share of the customers, by hash of the id")]
+
+
 class Stage(_Command, frozen=True, tag="stage", kw_only=True):
     """Fetch the model, check it and warm it up, beside the serving one. A newer stage replaces a pending one."""
 
     uri: Annotated[NonEmpty, Meta(description="where workers fetch the artefact: a path or URL")]
     model: ModelRef
+    role: Role = Role.SERVE
+    percent: Annotated[Percent | None, Meta(description="of a canary")] = None
 
 
 class Activate(_Command, frozen=True, tag="activate", kw_only=True):
-    """Serve the staged model from the next batch on. Written by the controller when every live worker has staged it."""
+    """From the next batch on the staged model does what it was staged for: it serves, or is the candidate.
+
+    Written by the controller when every live worker has staged it.
+    """
 
     stage_id: NonEmpty
 
 
 class Abort(_Command, frozen=True, tag="abort", kw_only=True):
-    """Drop the pending stage. Written by the controller when a worker rejected it, or by an operator."""
+    """Drop the pending stage, or the candidate that came of it.
+
+    Written by the controller when a worker rejected it, or by an operator.
+    """
 
     stage_id: NonEmpty
 
 
+class Shadow(_Command, frozen=True, tag="shadow", kw_only=True):
+    """The candidate of this stage scores everything and decides nothing."""
+
+    stage_id: NonEmpty
+
+
+class Canary(_Command, frozen=True, tag="canary", kw_only=True):
+    """The candidate of this stage decides for a share of the customers."""
+
+    stage_id: NonEmpty
+    percent: Percent
+
+
+class Promote(_Command, frozen=True, tag="promote", kw_only=True):
+    """The candidate of this stage serves from the next batch on. It is warm everywhere: needs no load."""
+
+    stage_id: NonEmpty
+    automatic: Annotated[bool, Meta(description="by the guard: has no effect while automatic action is frozen")] = False
+
+
 class Rollback(_Command, frozen=True, tag="rollback", kw_only=True):
-    """Serve the previous model again, from warm memory. Needs no load and no controller."""
+    """Drop the candidate or, where there is none, serve the previous model again, from warm memory.
+
+    Needs no load and no controller. `to` says which model shall decide alone after it: it has no effect where that one
+    does so already, or is not warm, so that of two operators at once the second does not undo what the first did.
+    """
+
+    to: Annotated[Sha256 | None, Meta(description="the serving or the previous model")] = None
+    automatic: Annotated[bool, Meta(description="by the guard: has no effect while automatic action is frozen")] = False
 
 
-Command = Stage | Activate | Abort | Rollback
+class Freeze(_Command, frozen=True, tag="freeze", kw_only=True):
+    """No automatic promotion or rollback from here on. What people command has its effect as before."""
+
+
+class Unfreeze(_Command, frozen=True, tag="unfreeze", kw_only=True):
+    """Automatic action is allowed again."""
+
+
+Command = Stage | Activate | Abort | Shadow | Canary | Promote | Rollback | Freeze | Unfreeze
 
 
 class Phase(StrEnum):
@@ -53,6 +108,7 @@ class Phase(StrEnum):
     STAGED = "staged"
     REJECTED = "rejected"
     APPLIED = "applied"
+    GUARD = "guard"
     STOPPED = "stopped"
 
 
@@ -80,7 +136,7 @@ class WorkerVitals(Struct, frozen=True):
 
 
 class ModelStatus(Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """One worker's word: alive, staged, rejected, or applied from these offsets on.
+    """One worker's word: alive, staged, rejected, or applied from these offsets on; or what the guard there finds.
 
     `applied` is written in the transaction that holds the first output of that model: `barriers` maps an input
     partition to the first offset that this worker scored with it. A worker that takes over a partition says so with a
@@ -92,10 +148,13 @@ class ModelStatus(Struct, frozen=True, omit_defaults=True, kw_only=True):
     at: Moment
     serving: ModelRef | None = None
     previous: ModelRef | None = None
+    candidate: ModelRef | None = None
+    percent: Annotated[float, Meta(description="of the customers, for whom the candidate decides; 0: a shadow")] = 0.0
     command_id: Annotated[str, Meta(description="the command this answers, empty for heartbeats")] = ""
     reason: str = ""
     barriers: dict[str, int] = {}
     vitals: WorkerVitals | None = None
+    guard: GuardReport | None = None
 
 
 class Seal(Struct, frozen=True):

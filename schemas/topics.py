@@ -8,6 +8,7 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
 
+from schemas.comparison import Comparison
 from schemas.drift import DriftAlert, DriftSummary
 from schemas.rollout import AuditRecord, Command, ModelStatus
 from schemas.transactions import Anomaly, DeadLetter, Label, Latent, Score, Transaction
@@ -104,12 +105,21 @@ DRIFT_ALERTS = Topic(
     partitions=1,
     retention=timedelta(days=365),
 )
+COMPARISONS = Topic(
+    "comparisons",
+    record=Comparison,
+    key="worker id",
+    written_by="pipeline",
+    description="Two models on the same transactions, one per commit while there is a second model: internal.",
+    partitions=1,
+    retention=timedelta(days=7),
+)
 MODEL_SWAP = Topic(
     "model-swap",
     record=Command,
     key="one order for all",
     written_by="operators, controller",
-    description="Commands that stage, activate and roll back models.",
+    description="Commands that stage, activate, try out and roll back models.",
     partitions=1,
     retention=FOREVER,
     # Whether a command has expired is judged by the brokers' clock, the same for everyone, not by its issuer's.
@@ -153,6 +163,7 @@ ALL = (
     DEAD_LETTERS,
     DRIFT_SUMMARIES,
     DRIFT_ALERTS,
+    COMPARISONS,
     MODEL_SWAP,
     MODEL_STATUS,
     LABELS,

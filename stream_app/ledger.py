@@ -5,6 +5,7 @@ A span is what one commit says of one partition. For each partition:
     1. the spans join: no offset is left out, none is counted twice, and one ends at the committed offset
     2. each span adds up: offsets = scored + dead-lettered + offsets that hold no record
     3. the output topics hold exactly what each span says, each once
+    4. each anomaly names a model that its span says has decided, and as many name a canary as the span says
 """
 
 from bisect import bisect_left
@@ -22,6 +23,9 @@ class Span(Struct, frozen=True):
     scored: int
     dead_lettered: int
     anomalies: int
+    model_sha256: str = ""
+    candidate_sha256: str = ""
+    candidate_anomalies: int = 0
 
     @property
     def empty(self) -> int:
@@ -89,6 +93,34 @@ def outputs(
         here = bisect_left(distinct, span.to_offset) - bisect_left(distinct, span.from_offset)
         if here > expected or (here < expected and complete):
             yield Break(partition, span.from_offset, span.to_offset, f"{expected} promised, {here} found: {what}")
+
+
+def authors(partition: int, spans: Sequence[Span], found: Sequence[tuple[int, str]]) -> Iterator[Break]:
+    """Whether the anomalies name the models that the spans say have decided.
+
+    Args:
+        partition: For the breaks.
+        spans: As written, ascending.
+        found: Source offset and model of each anomaly that the topic holds, in any order.
+    """
+    ordered = sorted(set(found))
+    offsets = [offset for offset, _ in ordered]
+    for span in spans:
+        here = [
+            sha256
+            for _, sha256 in ordered[bisect_left(offsets, span.from_offset) : bisect_left(offsets, span.to_offset)]
+        ]
+        named = Counter(here)
+        by_candidate = named.pop(span.candidate_sha256, 0) if span.candidate_anomalies else 0
+        strangers = len(here) - by_candidate - named.get(span.model_sha256, 0)
+        if strangers:
+            what = f"{strangers} anomalies name a model that did not decide here"
+            yield Break(partition, span.from_offset, span.to_offset, what)
+        if by_candidate > span.candidate_anomalies or (
+            by_candidate < span.candidate_anomalies and len(here) == span.anomalies
+        ):
+            what = f"{span.candidate_anomalies} anomalies of the canary promised, {by_candidate} found"
+            yield Break(partition, span.from_offset, span.to_offset, what)
 
 
 def emptiness(partition: int, spans: Sequence[Span], held: Sequence[int]) -> Iterator[Break]:

@@ -93,6 +93,9 @@ class Settings(BaseSettings):
         default=Path("build/model-cache"), description="where fetched artefacts are kept, by digest"
     )
     stage_timeout_s: float = Field(default=60.0, gt=0, description="how long a deploy waits for every worker to stage")
+    guard_watch_s: float = Field(
+        default=300.0, ge=0, description="how long a new model is compared with the previous one; 0: not at all"
+    )
     heartbeat_interval_s: float = Field(default=1.0, gt=0, description="how often a worker says that it is alive")
     worker_lost_after_s: float = Field(default=5.0, gt=0, description="after this silence a worker no longer counts")
 

@@ -16,7 +16,7 @@ from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException
 from schemas import topics
 from schemas.drift import DriftSummary
 from schemas.topics import Topic
-from schemas.transactions import Source
+from schemas.transactions import ModelRef, Source
 from stream_app import ledger
 from stream_app.kafka import clients
 from stream_app.kafka.log import read_to_end
@@ -55,9 +55,10 @@ class Verdict:
 
 
 class _Placed(msgspec.Struct):
-    """The one field of an output that is needed here."""
+    """The fields of an output that are needed here; only an anomaly has a model."""
 
     source: Source
+    model: ModelRef | None = None
 
 
 def verify(settings: Settings, on_progress: Callable[[str], None] = lambda _: None) -> Verdict:
@@ -133,7 +134,18 @@ def _spans(settings: Settings) -> dict[int, list[Span]]:
     spans = defaultdict(list)
     for message in read_to_end(settings, topics.DRIFT_SUMMARIES):
         s = decode(message.value() or b"")
-        spans[s.partition].append(Span(s.from_offset, s.to_offset, s.scored, s.dead_lettered, s.anomalies))
+        spans[s.partition].append(
+            Span(
+                s.from_offset,
+                s.to_offset,
+                s.scored,
+                s.dead_lettered,
+                s.anomalies,
+                s.model_sha256,
+                s.candidate_sha256,
+                s.candidate_anomalies,
+            )
+        )
     return spans
 
 
@@ -147,13 +159,19 @@ def _outputs(
 ) -> Iterator[Break]:
     decode = msgspec.json.Decoder(_Placed).decode
     found: dict[int, list[int]] = defaultdict(list)
+    named: dict[int, list[tuple[int, str]]] = defaultdict(list)
     for message in read_to_end(settings, topic):
-        source = decode(message.value() or b"").source
+        output = decode(message.value() or b"")
+        source = output.source
         found[source.partition].append(source.offset)
+        if output.model is not None:
+            named[source.partition].append((source.offset, output.model.sha256))
     partitions = reader.list_topics(name(settings, topic), timeout=TIMEOUT_S).topics[name(settings, topic)].partitions
     complete = all(_watermarks(settings, reader, topic, p)[0] == 0 for p in partitions)
     for partition, chain in spans.items():
         yield from ledger.outputs(partition, [(s, promised(s)) for s in chain], found[partition], what, complete)
+        if topic is topics.ANOMALIES:
+            yield from ledger.authors(partition, chain, named[partition])
 
 
 def _held(settings: Settings, reader: Consumer, partition: int, spans: list[Span]) -> list[int]:

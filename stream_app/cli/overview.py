@@ -11,6 +11,7 @@ from msgspec import Struct
 from schemas.drift import DriftAlert
 from schemas.rollout import ModelStatus, Phase
 from stream_app.rollout.state import Rollout
+from stream_app.rollout.trial import Trial
 
 LATEST_ALERTS = 5
 
@@ -60,11 +61,12 @@ class DriftNow(Struct, frozen=True):
 
 
 class Overview(Struct, frozen=True):
-    """The whole system at one moment."""
+    """The whole system at one moment. `trial`: a shadow, a canary or a fresh activation, and what the guard finds."""
 
     at: datetime
     workers: list[WorkerNow]
     model: ModelNow | None
+    trial: Trial | None
     drift: DriftNow
 
 

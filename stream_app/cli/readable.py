@@ -2,12 +2,24 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
+from schemas.comparison import Comparison
 from schemas.drift import DriftAlert, DriftSummary
-from schemas.rollout import Abort, Activate, AuditRecord, ModelStatus, Rollback, Stage
+from schemas.rollout import (
+    Abort,
+    Activate,
+    AuditRecord,
+    Canary,
+    Command,
+    ModelStatus,
+    Promote,
+    Rollback,
+    Shadow,
+    Stage,
+)
 from schemas.topics import Topic
 from schemas.transactions import Anomaly, DeadLetter, Label, Latent, ModelRef, Reason, Score, Transaction
 
@@ -123,16 +135,31 @@ def _status(s: ModelStatus) -> str:
         parts.append(f"command {s.command_id}")
     if s.barriers:
         parts.append("from offsets " + ", ".join(f"{p}:{offset}" for p, offset in s.barriers.items()))
+    if s.candidate is not None:
+        parts.append(f"tries out {model(s.candidate)} for {s.percent:g} %")
+    if s.guard is not None:
+        parts.append(s.guard.sentence)
     if s.vitals is not None:
         lag = sum(p.lag for p in s.vitals.partitions)
         parts.append(f"{s.vitals.events_per_second:.0f} events/s, lag {lag}, {len(s.vitals.partitions)} partitions")
     return "  ".join([*parts, s.reason]).rstrip()
 
 
-def _command(c: Stage | Activate | Abort | Rollback) -> str:
+def _comparison(c: Comparison) -> str:
+    a = c.alerts
+    return (
+        f"{c.rows} transactions by {c.candidate[:12]} and {c.champion[:12]}: {a.both} alerts of both, "
+        f"{a.only_candidate} and {a.only_champion} of one alone, {c.decided} decided, {c.errors} failed, "
+        f"{c.skipped} skipped  [{c.worker}]"
+    )
+
+
+def _command(c: Command) -> str:
     what = c.__struct_config__.tag
-    on = f" {model(c.model)} from {c.uri}" if isinstance(c, Stage) else ""
-    of = f" of {c.stage_id}" if isinstance(c, Activate | Abort) else ""
+    on = f" {model(c.model)} from {c.uri} to {c.role}" if isinstance(c, Stage) else ""
+    of = f" of {c.stage_id}" if isinstance(c, Activate | Abort | Shadow | Canary | Promote) else ""
+    of += f" for {c.percent:g} %" if isinstance(c, Stage | Canary) and c.percent else ""
+    of += f" to {c.to[:12]}" if isinstance(c, Rollback) and c.to else ""
     return f"{moment(c.issued_at)}  {what}{on}{of}  by {c.issuer}  {c.reason}  [{c.command_id}]"
 
 
@@ -154,10 +181,8 @@ SENTENCES: dict[type, Callable[[Any], str]] = {
     DriftSummary: _summary,
     DriftAlert: _drift_alert,
     ModelStatus: _status,
-    Stage: _command,
-    Activate: _command,
-    Abort: _command,
-    Rollback: _command,
+    Comparison: _comparison,
+    **dict.fromkeys(get_args(Command), _command),
     Label: _label,
     AuditRecord: _audit,
 }

@@ -16,6 +16,8 @@ class ModelState(StrEnum):
 
     SERVING = "serving"
     PREVIOUS = "previous"
+    SHADOW = "shadow"
+    CANARY = "canary"
     STAGED = "staged"
     REFUSED = "refused"
     RETIRED = "retired"
@@ -74,6 +76,8 @@ def _state(sha256: str, rollout: Rollout) -> ModelState:
         return ModelState.SERVING
     if is_it(rollout.previous):
         return ModelState.PREVIOUS
+    if rollout.candidate is not None and is_it(rollout.candidate.release):
+        return ModelState.CANARY if rollout.candidate.percent else ModelState.SHADOW
     if is_it(rollout.pending.release if rollout.pending else None):
         return ModelState.STAGED
     return ModelState.RETIRED

@@ -1,4 +1,4 @@
-"""`stream-app deploy`, `rollback` and `models`: commands onto `model-swap`, their outcome, and what the log says."""
+"""`stream-app deploy`, `rollback` and `models`: what serves, by commands onto `model-swap`, and what the log says."""
 
 import getpass
 import socket
@@ -14,16 +14,17 @@ if TYPE_CHECKING:
     from stream_app.rollout.watch import Outcome
 
 Reason = Annotated[str, typer.Option(help="Why, for the audit trail.")]
+Timeout = Annotated[
+    float | None,
+    typer.Option(min=0.1, metavar="SECONDS", help="How long to wait. Default: as long as workers may take."),
+]
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
 def deploy(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model artefact, where the workers can read it.")],
     reason: Reason = "",
-    timeout: Annotated[
-        float | None,
-        typer.Option(min=0.1, metavar="SECONDS", help="How long to wait. Default: as long as workers may take."),
-    ] = None,
+    timeout: Timeout = None,
     as_json: Json = False,
 ) -> None:
     """Have every worker fetch, check and warm up MODEL; serve it when all could, change nothing when one could not."""
@@ -34,23 +35,29 @@ def deploy(
     topics.ensure(settings)
     with waiting("deploying") as tell:
         outcome = commands.deploy(settings, model, issuer(), reason, timeout, tell)
-    _conclude(outcome, as_json)
+    conclude(outcome, as_json)
 
 
 def rollback(
     reason: Reason = "",
-    timeout: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="How long to wait for workers.")] = 10.0,
+    to: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Back to this version or digest. Default: one step back.")
+    ] = None,
+    timeout: Timeout = None,
     as_json: Json = False,
 ) -> None:
-    """Serve the previous model again, from warm memory. A second rollback undoes the first."""
+    """Drop the candidate or, where there is none, serve the previous model again, from warm memory.
+
+    A second rollback undoes the first. A model from further back is staged again first.
+    """
     settings = connected_settings()
     from stream_app.kafka import topics
     from stream_app.rollout import commands
 
     topics.ensure(settings)
     with waiting("rolling back") as tell:
-        outcome = commands.rollback(settings, issuer(), reason, timeout, tell)
-    _conclude(outcome, as_json)
+        outcome = commands.rollback(settings, issuer(), reason, timeout, tell, to)
+    conclude(outcome, as_json)
 
 
 def models(as_json: Json = False) -> None:
@@ -88,7 +95,7 @@ def issuer() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
-def _conclude(outcome: "Outcome", as_json: bool) -> None:
+def conclude(outcome: "Outcome", as_json: bool) -> None:
     """Print the outcome; the exit code says it too."""
     if as_json:
         out_json(outcome)

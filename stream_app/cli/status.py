@@ -45,16 +45,19 @@ def observe(settings: "Settings") -> "Overview":
     from stream_app.cli.overview import Overview, decoded, drift_now, model_now, workers_now
     from stream_app.kafka.log import read_to_end
     from stream_app.rollout.state import Rollout, fold
+    from stream_app.rollout.trial import trial
 
     now = datetime.now(UTC)
     lost_after = timedelta(seconds=settings.worker_lost_after_s)
-    heartbeats = decoded(read_to_end(settings, MODEL_STATUS, start=now - lost_after), ModelStatus)
+    statuses = list(decoded(read_to_end(settings, MODEL_STATUS, start=now - lost_after), ModelStatus))
     commands = fold(read_to_end(settings, MODEL_SWAP))
+    rollout = commands[-1].after if commands else Rollout()
     alerts = decoded(read_to_end(settings, DRIFT_ALERTS), DriftAlert)
     return Overview(
         at=now,
-        workers=workers_now(heartbeats, now, lost_after),
-        model=model_now(commands[-1].after if commands else Rollout()),
+        workers=workers_now(statuses, now, lost_after),
+        model=model_now(rollout),
+        trial=trial(rollout, next((s.guard for s in reversed(statuses) if s.guard is not None), None)),
         drift=drift_now(alerts),
     )
 
@@ -102,6 +105,7 @@ def picture(seen: "Overview") -> "Group":
         )
     lines = [
         Text(_model_line(seen)),
+        *(Text(line) for line in _trial_lines(seen)),
         table if seen.workers else Text("no worker is alive: start one with stream-app worker"),
     ]
     return Group(*lines, *(Text(line) for line in _drift_lines(seen)))
@@ -113,6 +117,21 @@ def _model_line(seen: "Overview") -> str:
     m = seen.model
     before = f", rollback returns to {m.previous_sha256[:12]}" if m.previous_sha256 else ""
     return f"model {m.name} {m.version} ({m.sha256[:12]}){before}"
+
+
+def _trial_lines(seen: "Overview") -> list[str]:
+    """What is tried out, and what the guard finds."""
+    t = seen.trial
+    if t is None:
+        return []
+    what = {
+        "shadow": "shadow",
+        "canary": f"canary for {t.percent:g} % of the customers",
+        "watch": "new in service, watched",
+    }[t.mode]
+    head = f"{what}: {t.model.name} {t.model.version} ({t.model.sha256[:12]})"
+    said = t.guard.sentence if t.guard is not None else "nothing yet"
+    return [head, f"  guard{' (frozen)' if t.frozen else ''}: {said}"]
 
 
 def _drift_lines(seen: "Overview") -> list[str]:

@@ -11,12 +11,14 @@ from typing import Any
 
 from msgspec import Struct
 
+from schemas.comparison import GuardReport
 from schemas.drift import DriftAlert
 from schemas.rollout import Command, ModelStatus, Phase
 from schemas.transactions import Anomaly, Label
 from stream_app.ops.feedback import Feedback
 from stream_app.ops.series import POINTS, STEP_S, Point, Series
 from stream_app.rollout.state import Rollout, apply
+from stream_app.rollout.trial import Trial, trial
 
 ANOMALIES_SHOWN = 20
 ALERTS_SHOWN = 10
@@ -56,6 +58,7 @@ class Reading(Struct, frozen=True):
     alerts: list[RaisedAlert]
     rollout: list[ModelStatus]
     serving_since: datetime | None
+    trial: Trial | None
     precision: float | None
     labelled: int
     frauds: int
@@ -82,6 +85,7 @@ class Board:
         self._events: deque[ModelStatus] = deque(maxlen=EVENTS_SHOWN)
         self._rollout = Rollout()
         self._serving_since: datetime | None = None
+        self._guard: GuardReport | None = None
 
     def post(self, record: ModelStatus | Command | Anomaly | DriftAlert | Label, at: datetime) -> None:
         """Take in one record.
@@ -117,6 +121,7 @@ class Board:
                 alerts=list(reversed(self._alerts.values())),
                 rollout=list(reversed(self._events)),
                 serving_since=self._serving_since,
+                trial=trial(self._rollout, self._guard),
                 precision=self.feedback.precision,
                 labelled=self.feedback.labelled,
                 frauds=self.feedback.frauds,
@@ -130,12 +135,14 @@ class Board:
         self._series.observe(status, at)
         if status.phase in (Phase.HEARTBEAT, Phase.STOPPED):
             self._workers[status.worker] = Heard(status, at)
+        elif status.phase is Phase.GUARD:
+            self._guard = status.guard
         else:
             self._events.append(status)
 
     def _command(self, command: Command, at: datetime) -> None:
         after, _ = apply(self._rollout, command, at)
-        if after.command_id != self._rollout.command_id:
+        if after.serving != self._rollout.serving:
             self._serving_since = at
         self._rollout = after
 

@@ -81,6 +81,8 @@ class Heartbeat:
             at=self._now(),
             serving=snapshot.model,
             previous=snapshot.previous,
+            candidate=snapshot.candidate,
+            percent=snapshot.percent,
             vitals=vitals(self._settings, snapshot, ready, self._started_at),
         )
         try:

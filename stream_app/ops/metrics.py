@@ -27,7 +27,7 @@ from schemas.drift import DriftSeverity
 from schemas.transactions import RefusalCode, Severity
 from stream_app.pipeline.progress import Progress
 
-STAGES = ("consume", "decode", "score", "explain", "summarise", "emit", "commit")
+STAGES = ("consume", "decode", "score", "compare", "explain", "summarise", "emit", "commit")
 
 STAGE_BUCKETS = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 16_384, 65_536)
@@ -169,6 +169,14 @@ class Metrics:
             ["outcome"],
         )
         self.swaps: Mapping[str, Counter] = {o: swaps.labels(o) for o in ("applied", "rejected", "rolled_back")}
+        second = self._counter(
+            "second_model_rows_total",
+            "Transactions of a shadow, canary or fresh activation by outcome (compared with the serving model, failed, "
+            "skipped because too slow, decided): failed and skipped ones are decided by the serving model.",
+            ["outcome"],
+        )
+        outcomes = ("compared", "failed", "skipped", "decided")
+        self.second_model: Mapping[str, Counter] = {o: second.labels(o) for o in outcomes}
         self.model_load = Histogram(
             "stream_app_model_load_seconds",
             "Fetch, check and warm-up of a model: how long a deploy waits for this worker.",
@@ -231,9 +239,10 @@ class ProgressCollector(Collector):
         yield lag
         yield position
         models = InfoMetricFamily(
-            "stream_app_model", "Which model serves, and which a rollback would serve.", labels=["role"]
+            "stream_app_model", "Which model serves, is tried out, and would serve after a rollback.", labels=["role"]
         )
-        for role, model in (("serving", snapshot.model), ("previous", snapshot.previous)):
+        roles = {"serving": snapshot.model, "previous": snapshot.previous, "candidate": snapshot.candidate}
+        for role, model in roles.items():
             if model is not None:
                 models.add_metric([role], {"name": model.name, "version": model.version})
         yield models

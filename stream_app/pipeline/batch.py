@@ -7,7 +7,9 @@ from typing import Protocol
 
 import numpy as np
 
+from models.runtime import Scored
 from schemas.transactions import RefusalCode, Severity
+from stream_app.rollout.serving import Second, Serving
 
 
 class Record(Protocol):
@@ -78,18 +80,37 @@ class Decoded:
     event_times: Sequence[datetime]
     refused: Sequence[Refusal]
 
-    def refuse(self, mask: np.ndarray, code: RefusalCode, sentence: str) -> "Decoded":
-        """The same batch with the rows of `mask` (bool [m]) moved to the refused ones."""
-        keep = np.flatnonzero(~mask).tolist()
+    def keep(self, mask: np.ndarray) -> "Decoded":
+        """The same batch with the rows of `mask` (bool [m]) alone; what was refused stays refused."""
+        kept = np.flatnonzero(mask).tolist()
         return replace(
             self,
-            rows=self.rows[keep],
-            inputs=self.inputs[keep],
-            transaction_ids=[self.transaction_ids[i] for i in keep],
-            customer_ids=[self.customer_ids[i] for i in keep],
-            event_times=[self.event_times[i] for i in keep],
-            refused=[*self.refused, *(Refusal(int(row), code, sentence) for row in self.rows[mask])],
+            rows=self.rows[kept],
+            inputs=self.inputs[kept],
+            transaction_ids=[self.transaction_ids[i] for i in kept],
+            customer_ids=[self.customer_ids[i] for i in kept],
+            event_times=[self.event_times[i] for i in kept],
         )
+
+    def refuse(self, mask: np.ndarray, code: RefusalCode, sentence: str) -> "Decoded":
+        """The same batch with the rows of `mask` (bool [m]) moved to the refused ones."""
+        refused = (Refusal(int(row), code, sentence) for row in self.rows[mask])
+        return replace(self.keep(~mask), refused=[*self.refused, *refused])
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """The rows of a micro-batch that one model decides, and what it says of them.
+
+    Attributes:
+        author: The model that serves, or the canary.
+        decoded: The rows.
+        scored: What it says, row by row.
+    """
+
+    author: Serving | Second
+    decoded: Decoded
+    scored: Scored
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +118,7 @@ class Reasoned:
     """The anomalies of a micro-batch, a rows, and why.
 
     Attributes:
-        rows: int64 [a], rows of the decoded batch, ascending.
+        rows: int64 [a], rows of the batch that the model decides, ascending.
         p_values: float64 [a].
         severities: a of them.
         top: int64 [a, reasons], columns of the inputs that contribute most, strongest first.

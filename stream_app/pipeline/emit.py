@@ -13,13 +13,13 @@ import msgspec
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaException, Producer
 
 from models.runtime import Scored
+from schemas.comparison import Comparison
 from schemas.drift import DriftSummary
 from schemas.rollout import ModelStatus
 from schemas.transactions import Anomaly, DeadLetter, Latent, Reason, Score, Source
 from stream_app.kafka.clients import RECORD_BYTES
-from stream_app.pipeline.batch import Decoded, Raw, Reasoned, Record, Refusal
+from stream_app.pipeline.batch import Decided, Decoded, Raw, Reasoned, Record, Refusal
 from stream_app.pipeline.faults import error_of, raise_for
-from stream_app.rollout.serving import Serving
 
 QUEUE_FULL_WAIT_S = 0.05
 LEAST_SHARE = 0.01  # an input with less of the score is no reason for it
@@ -37,6 +37,7 @@ class Outputs:
     anomalies: str
     dead_letters: str
     drift_summaries: str
+    comparisons: str
     model_status: str
     scores: str | None
     latents: str | None
@@ -56,13 +57,14 @@ class Emitter:
         self._outputs = outputs
         self._now = now
 
-    def outcomes(self, raw: Raw, decoded: Decoded, scored: Scored, reasoned: Reasoned, serving: Serving) -> None:
-        """What became of each record of a batch: anomalies, dead letters, scores and latents where switched on."""
-        self._anomalies(raw, decoded, scored, reasoned, serving)
+    def outcomes(self, raw: Raw, decided: Decided, reasoned: Reasoned) -> None:
+        """What one model made of its records: anomalies, dead letters, scores and latents where switched on."""
+        decoded, scored, sha256 = decided.decoded, decided.scored, decided.author.model.sha256
+        self._anomalies(raw, decided, reasoned)
         if self._outputs.scores is not None:
-            self._scores(self._outputs.scores, raw, decoded, scored, serving.model.sha256)
+            self._scores(self._outputs.scores, raw, decoded, scored, sha256)
         if self._outputs.latents is not None:
-            self._latents(self._outputs.latents, raw, decoded, scored, serving.model.sha256)
+            self._latents(self._outputs.latents, raw, decoded, scored, sha256)
         for refusal in decoded.refused:
             self._send(self._outputs.dead_letters, *_fitted(self._dead_letter(raw, refusal)))
         self._producer.poll(0)
@@ -72,12 +74,17 @@ class Emitter:
         for summary in summaries:
             self._send(self._outputs.drift_summaries, str(summary.partition).encode(), encode(summary))
 
+    def comparison(self, comparison: Comparison) -> None:
+        """What two models made of the rows of a commit."""
+        self._send(self._outputs.comparisons, comparison.worker.encode(), encode(comparison))
+
     def status(self, status: ModelStatus) -> None:
         """What this worker serves from which offsets on."""
         self._send(self._outputs.model_status, status.worker.encode(), encode(status))
 
-    def _anomalies(self, raw: Raw, decoded: Decoded, scored: Scored, reasoned: Reasoned, serving: Serving) -> None:
-        now, threshold = self._now(), serving.runtime.manifest.calibration.threshold
+    def _anomalies(self, raw: Raw, decided: Decided, reasoned: Reasoned) -> None:
+        decoded, scored, author = decided.decoded, decided.scored, decided.author
+        now, threshold = self._now(), author.runtime.manifest.calibration.threshold
         for i, row in enumerate(reasoned.rows.tolist()):
             source = self._source(raw, int(decoded.rows[row]))
             anomaly = Anomaly(
@@ -90,8 +97,8 @@ class Emitter:
                 threshold=threshold,
                 p_value=float(reasoned.p_values[i]),
                 severity=reasoned.severities[i],
-                explanation=reasons(i, row, decoded, scored, reasoned, serving),
-                model=serving.model,
+                explanation=reasons(i, row, decided, reasoned),
+                model=author.model,
                 source=source,
             )
             self._send(self._outputs.anomalies, anomaly.customer_id.encode(), encode(anomaly))
@@ -167,15 +174,15 @@ def _produced_at(record: Record) -> datetime | None:
         return None
 
 
-def reasons(i: int, row: int, decoded: Decoded, scored: Scored, reasoned: Reasoned, serving: Serving) -> list[Reason]:
+def reasons(i: int, row: int, decided: Decided, reasoned: Reasoned) -> list[Reason]:
     """Why the i-th anomaly of a batch, a row of it, is one: as it is published."""
-    inputs = serving.runtime.manifest.inputs
-    reasons: list[Reason] = []
+    decoded, scored, inputs = decided.decoded, decided.scored, decided.author.runtime.manifest.inputs
+    found: list[Reason] = []
     for column, share in zip(reasoned.top[i].tolist(), reasoned.shares[i].tolist(), strict=True):
-        if reasons and share < LEAST_SHARE:
+        if found and share < LEAST_SHARE:
             break
         value = float(decoded.inputs[row, column])
-        reasons.append(
+        found.append(
             Reason(
                 feature=inputs[column].name,
                 value=None if math.isnan(value) else value,
@@ -183,4 +190,4 @@ def reasons(i: int, row: int, decoded: Decoded, scored: Scored, reasoned: Reason
                 share=share,
             )
         )
-    return reasons
+    return found

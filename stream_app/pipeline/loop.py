@@ -7,12 +7,14 @@ first offsets of the new one are published in the transaction that holds its fir
 from collections.abc import Callable
 from datetime import datetime
 from threading import Event
+from time import perf_counter
 from typing import ParamSpec, TypeVar
 
 from schemas.rollout import ModelStatus, Phase
 from stream_app.ops.metrics import Metrics
-from stream_app.pipeline.batch import Raw
+from stream_app.pipeline.batch import Decided, Raw, Reasoned
 from stream_app.pipeline.breaker import Breaker
+from stream_app.pipeline.compare import Trial
 from stream_app.pipeline.consume import Consumption
 from stream_app.pipeline.decode import Decoder
 from stream_app.pipeline.explain import explain
@@ -29,7 +31,7 @@ R = TypeVar("R")
 
 
 class Loop:
-    """Consume, decode, score, explain, summarise, emit, commit.
+    """Consume, decode, score, compare, explain, summarise, emit, commit.
 
     Args:
         settings: Batch sizes and intervals.
@@ -61,6 +63,7 @@ class Loop:
         self._held = False
         self._announced: set[int] = set()
         self._said = False
+        self._trial: Trial | None = None
 
     def run(self, serving: Serving, stop: Event) -> None:
         """Start with this model and work until stopped; the last interval is committed.
@@ -83,14 +86,22 @@ class Loop:
 
     def _process(self, raw: Raw) -> None:
         """One micro-batch through the stages."""
-        serving, calibration = self._serving, self._serving.runtime.manifest.calibration
         decoded = self._timed("decode", self._decode, raw)
-        decoded, scored = self._timed("score", score, serving.runtime, decoded)
-        reasoned = self._timed("explain", explain, scored, calibration, self._settings.explain_top)
-        self._timed("summarise", self._summaries.add, raw, decoded, scored, reasoned)
-        self._timed("emit", self._session.emitter.outcomes, raw, decoded, scored, reasoned, serving)
-        self._tally.count(raw, decoded, reasoned)
+        began = perf_counter()
+        decoded, scored = self._timed("score", score, self._serving.runtime, decoded)
+        decided = [Decided(self._serving, decoded, scored)]
+        if self._trial is not None:
+            took_s = perf_counter() - began
+            decided = self._timed("compare", self._trial.decide, raw, decoded, scored, took_s)
+        outcomes = [(part, self._timed("explain", self._explain, part)) for part in decided]
+        self._timed("summarise", self._summaries.add, raw, decoded, scored, outcomes)
+        for part, reasoned in outcomes:
+            self._timed("emit", self._session.emitter.outcomes, raw, part, reasoned)
+        self._tally.count(raw, decoded, [reasoned for _, reasoned in outcomes])
         self._breaker.count(len(raw.values), len(decoded.refused))
+
+    def _explain(self, part: Decided) -> Reasoned:
+        return explain(part.scored, part.author.runtime.manifest.calibration, self._settings.explain_top)
 
     def _heed_breaker(self, consumption: Consumption) -> None:
         """Hold the input back while the breaker is open; partitions that come meanwhile are held too."""
@@ -114,8 +125,13 @@ class Loop:
             return
         offsets = self._summaries.offsets
         self._session.emitter.summaries(self._summaries.drain())
+        comparison = self._trial.drain() if self._trial is not None else None
+        if comparison is not None:
+            self._session.emitter.comparison(comparison)
         self._timed("commit", self._session.committer.commit, offsets)
         self._tally.committed(self._session.consumption.progress(), self._serving)
+        if comparison is not None:
+            self._tally.compared(comparison)
         self._session.committer.begin()
 
     def _adopt_model(self) -> None:
@@ -123,8 +139,9 @@ class Loop:
         prescribed = self._models()
         if prescribed is not None and prescribed is not self._serving:
             self._commit()
-            back = prescribed.model == self._serving.previous
-            self._metrics.swaps["rolled_back" if back else "applied"].inc()
+            if prescribed.model != self._serving.model:
+                back = prescribed.model == self._serving.previous
+                self._metrics.swaps["rolled_back" if back else "applied"].inc()
             self._serve(prescribed)
         positions = self._session.consumption.positions
         self._announced &= positions.keys()
@@ -136,10 +153,16 @@ class Loop:
             self._tally.open()
 
     def _serve(self, serving: Serving) -> None:
-        manifest = serving.runtime.manifest
+        manifest, second, worker = serving.runtime.manifest, serving.second, self._settings.worker_name
         self._serving = serving
         self._decode = Decoder(manifest.inputs, self._settings.record_max_bytes)
-        self._summaries = Summaries(manifest.signals, serving.model.sha256, self._settings.worker_name)
+        canary = second.model.sha256 if second is not None and second.percent else ""
+        self._summaries = Summaries(manifest.signals, serving.model.sha256, worker, canary)
+        self._trial = None
+        if second is not None:
+            inputs = second.runtime.manifest.inputs
+            decode = None if inputs == manifest.inputs else Decoder(inputs, self._settings.record_max_bytes)
+            self._trial = Trial(serving, second, worker, decode)
         self._announced.clear()
         self._said = False
 
@@ -150,6 +173,8 @@ class Loop:
             at=self._now(),
             serving=self._serving.model,
             previous=self._serving.previous,
+            candidate=self._serving.candidate,
+            percent=self._serving.percent,
             command_id=self._serving.command_id,
             barriers=barriers,
         )

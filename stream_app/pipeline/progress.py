@@ -21,6 +21,8 @@ class Snapshot:
         ready: A model serves and partitions are assigned, or the group has none left for this worker.
         model: What serves here.
         previous: What a rollback would serve.
+        candidate: What is tried out beside it here.
+        percent: Of the customers, for whom the candidate decides.
         scored: Transactions scored and committed since start.
         anomalies: Of these, over the threshold.
         dead_lettered: Records refused and committed since start.
@@ -36,6 +38,8 @@ class Snapshot:
     ready: bool = False
     model: ModelRef | None = None
     previous: ModelRef | None = None
+    candidate: ModelRef | None = None
+    percent: float = 0.0
     scored: int = 0
     anomalies: int = 0
     dead_lettered: int = 0

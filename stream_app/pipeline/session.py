@@ -81,6 +81,7 @@ def _outputs(settings: Settings) -> Outputs:
         anomalies=name(settings, topics.ANOMALIES),
         dead_letters=name(settings, topics.DEAD_LETTERS),
         drift_summaries=name(settings, topics.DRIFT_SUMMARIES),
+        comparisons=name(settings, topics.COMPARISONS),
         model_status=name(settings, topics.MODEL_STATUS),
         scores=full(topics.SCORES, settings.publish_scores),
         latents=full(topics.LATENTS, settings.publish_latents),

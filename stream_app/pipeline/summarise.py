@@ -8,40 +8,55 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import numpy as np
+from msgspec.structs import replace
 
 from models.manifest import SignalReference
 from models.runtime import Scored
 from schemas.drift import DriftSummary
-from stream_app.pipeline.batch import Decoded, Raw, Reasoned
+from stream_app.pipeline.batch import Decided, Decoded, Raw, Reasoned
 
 
 class Summaries:
-    """The summaries of the commit interval that is open, all of one model.
+    """The summaries of the commit interval that is open, all of the model that serves, whoever decided.
 
     Args:
         references: The model's signals, in the order of the columns.
         model_sha256: That model.
         worker: Who counts.
+        candidate_sha256: Of the canary that decides for some; empty where there is none.
     """
 
-    def __init__(self, references: Sequence[SignalReference], model_sha256: str, worker: str) -> None:
+    def __init__(
+        self, references: Sequence[SignalReference], model_sha256: str, worker: str, candidate_sha256: str = ""
+    ) -> None:
         self._bins = Bins(references)
         self._model_sha256 = model_sha256
+        self._candidate_sha256 = candidate_sha256
         self._worker = worker
         self._partitions: dict[int, PartitionSums] = {}
 
-    def add(self, raw: Raw, decoded: Decoded, scored: Scored, reasoned: Reasoned) -> None:
-        """Count a micro-batch in."""
+    def add(self, raw: Raw, decoded: Decoded, scored: Scored, outcomes: Sequence[tuple[Decided, Reasoned]]) -> None:
+        """Count a micro-batch in.
+
+        Args:
+            raw: The batch.
+            decoded: All rows that were scored.
+            scored: What the model that serves says of them.
+            outcomes: Who decided which of them, and what is anomalous: first the model that serves, then a canary.
+        """
         matrix = signal_matrix(decoded.inputs, scored)
         partitions = np.asarray(raw.partitions)
         accepted = partitions[decoded.rows]
         refused = partitions[[refusal.row for refusal in decoded.refused]]
-        anomalous = accepted[reasoned.rows]
+        decided = [partitions[mine.decoded.rows] for mine, _ in outcomes]
+        anomalous = [at[reasoned.rows] for at, (_, reasoned) in zip(decided, outcomes, strict=True)]
         for partition, span in raw.spans.items():
             sums = self._partitions.setdefault(partition, PartitionSums(span[0], len(self._bins)))
             sums.to_offset = span[1]
             sums.dead_lettered += int(np.count_nonzero(refused == partition))
-            sums.anomalies += int(np.count_nonzero(anomalous == partition))
+            sums.anomalies += sum(int(np.count_nonzero(at == partition)) for at in anomalous)
+            sums.candidate_decided += sum(int(np.count_nonzero(at == partition)) for at in decided[1:])
+            sums.candidate_anomalies += sum(int(np.count_nonzero(at == partition)) for at in anomalous[1:])
             rows = np.flatnonzero(accepted == partition).tolist()
             if len(rows):
                 self._bins.add_to(sums, matrix if len(rows) == len(matrix) else matrix[rows])
@@ -51,12 +66,20 @@ class Summaries:
 
     def drain(self) -> list[DriftSummary]:
         """The summaries of the interval, which is empty after that."""
-        drained = [
-            self._bins.summary(partition, sums, self._model_sha256, self._worker)
-            for partition, sums in sorted(self._partitions.items())
-        ]
+        drained = [self._summary(partition, sums) for partition, sums in sorted(self._partitions.items())]
         self._partitions = {}
         return drained
+
+    def _summary(self, partition: int, sums: "PartitionSums") -> DriftSummary:
+        summary = self._bins.summary(partition, sums, self._model_sha256, self._worker)
+        if not sums.candidate_decided:
+            return summary
+        return replace(
+            summary,
+            candidate_sha256=self._candidate_sha256,
+            candidate_decided=sums.candidate_decided,
+            candidate_anomalies=sums.candidate_anomalies,
+        )
 
     @property
     def offsets(self) -> Mapping[int, int]:
@@ -73,6 +96,8 @@ class PartitionSums:
         self.scored = 0
         self.dead_lettered = 0
         self.anomalies = 0
+        self.candidate_decided = 0
+        self.candidate_anomalies = 0
         self.first_event: datetime | None = None
         self.last_event: datetime | None = None
         self.missing = np.zeros(signals, dtype=np.int64)

@@ -4,13 +4,14 @@ Once it is committed, the metrics and the snapshot say so, and not a moment earl
 """
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 
+from schemas.comparison import Comparison
 from schemas.rollout import PartitionProgress
 from schemas.transactions import RefusalCode, Severity
 from stream_app.ops.metrics import Metrics
@@ -72,12 +73,13 @@ class Tally:
         """Seconds since the interval opened; 0 while nothing is in it."""
         return 0.0 if self._opened_at is None else self._monotonic() - self._opened_at
 
-    def count(self, raw: Raw, decoded: Decoded, reasoned: Reasoned) -> None:
+    def count(self, raw: Raw, decoded: Decoded, reasoned: Iterable[Reasoned]) -> None:
         """Count a micro-batch in."""
         self.open()
         self._scored += len(decoded.rows)
         self._refused.update(refusal.code for refusal in decoded.refused)
-        self._anomalies.update(reasoned.severities)
+        for reasons in reasoned:
+            self._anomalies.update(reasons.severities)
         self._timestamps += [record.timestamp()[1] for record in raw.records[::LATENCY_SAMPLE]]
         self._metrics.batch.observe(len(raw.values))
 
@@ -95,6 +97,14 @@ class Tally:
             self._metrics.latency.observe(latencies)
         self._publish(partitions, serving, latencies)
         self.reset()
+
+    def compared(self, comparison: Comparison) -> None:
+        """What two models made of the interval is permanent."""
+        outcomes = self._metrics.second_model
+        outcomes["compared"].inc(comparison.rows)
+        outcomes["failed"].inc(comparison.errors)
+        outcomes["skipped"].inc(comparison.skipped)
+        outcomes["decided"].inc(comparison.decided)
 
     def turned(self, state: str, partitions: Callable[[], tuple[PartitionProgress, ...]]) -> None:
         """The loop has turned, busy or idle: rates fall and lag grows also while nothing is committed."""
@@ -120,6 +130,8 @@ class Tally:
             ready=True,
             model=serving.model,
             previous=serving.previous,
+            candidate=serving.candidate,
+            percent=serving.percent,
             scored=latest.scored + self._scored,
             anomalies=latest.anomalies + self._anomalies.total(),
             dead_lettered=latest.dead_lettered + self._refused.total(),

@@ -9,7 +9,7 @@ from models.manifest import Calibration
 from models.runtime import Runtime, Scored
 from schemas.transactions import ModelRef, Reason
 from stream_app.pipeline import emit
-from stream_app.pipeline.batch import Decoded, Raw, Reasoned
+from stream_app.pipeline.batch import Decided, Decoded, Raw, Reasoned
 from stream_app.pipeline.decode import Decoder
 from stream_app.pipeline.explain import explain
 from stream_app.pipeline.score import score
@@ -59,7 +59,7 @@ class Rescorer:
 
     def reasons(self, i: int, decoded: Decoded, scored: Scored, reasoned: Reasoned) -> list[Reason]:
         """Why the i-th anomaly of a batch is one, as it would be published."""
-        return emit.reasons(i, int(reasoned.rows[i]), decoded, scored, reasoned, self._serving)
+        return emit.reasons(i, int(reasoned.rows[i]), Decided(self._serving, decoded, scored), reasoned)
 
 
 def threshold_of(calibration: Calibration, budget: float) -> float:

@@ -1,4 +1,4 @@
-"""Deploy and rollback for people: a command onto the swap log, then the workers' answers, until there is an outcome.
+"""Commands for people: one onto the swap log, then the workers' answers, until there is an outcome.
 
 Nothing here decides anything: the log does. If the person leaves while waiting, the command stands and is carried out.
 """
@@ -6,21 +6,24 @@ Nothing here decides anything: the log does. If the person leaves while waiting,
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from models import artefact
-from schemas.rollout import Rollback, Stage
+from schemas.rollout import Abort, Canary, Command, Freeze, Promote, Role, Rollback, Shadow, Stage, Unfreeze
 from schemas.topics import MODEL_SWAP
 from schemas.transactions import ModelRef
 from stream_app.kafka.log import read_to_end
 from stream_app.rollout.follower import describe
-from stream_app.rollout.state import Entry, Rollout, fold
-from stream_app.rollout.watch import Outcome, Say, watching
+from stream_app.rollout.state import Entry, Release, Rollout, fold
+from stream_app.rollout.watch import Outcome, Say, Watch, watching
 from stream_app.settings import Settings
 
 GRACE_S = 5.0  # the controller's own time limit ends first, so that its reasons can be told
 STAGE_VALID_FOR = timedelta(hours=1)  # a stage may wait for a first worker, not go live by surprise weeks later
-ROLLBACK_VALID_FOR = timedelta(minutes=5)
+AT_ONCE_VALID_FOR = timedelta(minutes=5)
+EFFECT_S = 10.0
+ROLES = {"shadow": Role.SHADOW, "canary": Role.CANARY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,35 +64,65 @@ def deploy(
         models.artefact.ArtefactError: the file is no model.
         stream_app.rollout.publish.NotPublished: the broker did not take the command.
     """
-    manifest = artefact.read_manifest(model)
-    ref = ModelRef(manifest.name, manifest.version, sha256 or artefact.digest(model))
+    release = _release(model, sha256)
     with watching(settings) as watch:
-        if watch.rollout.serving is not None and watch.rollout.serving.model.sha256 == ref.sha256:
-            return watch.outcome(True, f"{describe(ref)} serves already")
-        now = datetime.now(UTC)
-        stage = Stage(
-            command_id=uuid4().hex,
-            issuer=issuer,
-            issued_at=now,
-            expires_at=now + STAGE_VALID_FOR,
-            reason=reason,
-            uri=model.resolve().as_uri(),
-            model=ref,
-        )
-        watch.issue(stage, describe(ref))
-        on_progress(f"staging {describe(ref)}")
-        limit = settings.stage_timeout_s + GRACE_S if timeout_s is None else timeout_s
-        return watch.conclude(watch.staged(stage, limit, on_progress), "deploy", describe(ref))
+        serving = watch.rollout.serving
+        if serving is not None and serving.model.sha256 == release.model.sha256:
+            return watch.outcome(True, f"{describe(release.model)} serves already")
+        order = Order(settings, issuer, reason, timeout_s, on_progress)
+        return order.stage(watch, release, "deploy")
 
 
-def rollback(
+def try_out(
+    settings: Settings,
+    model: Path | None,
+    percent: float | None,
+    issuer: str,
+    reason: str = "",
+    timeout_s: float | None = None,
+    on_progress: Say = lambda _: None,
+) -> Outcome:
+    """Let a model score beside the one that serves: as a shadow or, for a share of the customers, as a canary.
+
+    A model that is the candidate already changes its share at once; any other is staged first, as by `deploy`.
+
+    Args:
+        settings: Where Kafka is, and the time limits.
+        model: The artefact; None: the candidate that there is.
+        percent: Of the customers, for whom it decides; None: a shadow.
+        issuer: Who asks.
+        reason: Why, for the audit trail.
+        timeout_s: How long to wait.
+        on_progress: Told each time that something has moved.
+
+    Raises:
+        models.artefact.ArtefactError: the file is no model.
+        stream_app.rollout.publish.NotPublished: the broker did not take the command.
+    """
+    release = None if model is None else _release(model)
+    action = "shadow" if percent is None else "canary"
+    with watching(settings) as watch:
+        order = Order(settings, issuer, reason, timeout_s, on_progress)
+        candidate = watch.rollout.candidate
+        if release is not None and (candidate is None or candidate.release.model.sha256 != release.model.sha256):
+            return order.stage(watch, release, action, percent)
+        if candidate is None:
+            return watch.outcome(False, f"there is no candidate: name one with `stream-app {action} MODEL`")
+        if candidate.percent == (percent or 0.0):
+            return watch.outcome(True, f"{describe(candidate.release.model)} does that already")
+        about = {"stage_id": candidate.stage_id, **order.head}
+        command = Shadow(**about) if percent is None else Canary(percent=percent, **about)
+        return order.at_once(watch, command, describe(candidate.release.model))
+
+
+def promote(
     settings: Settings,
     issuer: str,
     reason: str = "",
-    timeout_s: float = 10.0,
+    timeout_s: float | None = None,
     on_progress: Say = lambda _: None,
 ) -> Outcome:
-    """Put the previous model back into service on every live worker, at once. A second rollback undoes the first.
+    """Put the candidate into service on every live worker, from warm memory.
 
     Args:
         settings: Where Kafka is.
@@ -102,15 +135,163 @@ def rollback(
         stream_app.rollout.publish.NotPublished: the broker did not take the command.
     """
     with watching(settings) as watch:
-        if watch.rollout.previous is None:
+        candidate = watch.rollout.candidate
+        if candidate is None:
+            return watch.outcome(False, "there is no candidate to promote: try one out with `stream-app shadow MODEL`")
+        order = Order(settings, issuer, reason, timeout_s, on_progress)
+        command = Promote(stage_id=candidate.stage_id, **order.head)
+        return order.at_once(watch, command, describe(candidate.release.model))
+
+
+def abort(
+    settings: Settings,
+    issuer: str,
+    reason: str = "",
+    timeout_s: float | None = None,
+    on_progress: Say = lambda _: None,
+) -> Outcome:
+    """Drop what is staged or, where nothing is, the candidate. What serves goes on serving.
+
+    Args:
+        settings: Where Kafka is.
+        issuer: Who asks.
+        reason: Why, for the audit trail.
+        timeout_s: How long to wait for the workers.
+        on_progress: Told each time that something has moved.
+
+    Raises:
+        stream_app.rollout.publish.NotPublished: the broker did not take the command.
+    """
+    with watching(settings) as watch:
+        order = Order(settings, issuer, reason, timeout_s, on_progress)
+        pending, candidate = watch.rollout.pending, watch.rollout.candidate
+        if pending is not None:
+            command, name = Abort(stage_id=pending.stage_id, **order.head), describe(pending.release.model)
+            watch.issue(command, name)
+            outcome = watch.taken(command.command_id, order.limit_s, f"{name} is no longer staged")
+            return watch.conclude(outcome, "abort", name)
+        if candidate is None:
+            return watch.outcome(False, "nothing is staged and there is no candidate: there is nothing to abort")
+        command = Abort(stage_id=candidate.stage_id, **order.head)
+        return order.at_once(watch, command, describe(candidate.release.model))
+
+
+def freeze(settings: Settings, frozen: bool, issuer: str, reason: str = "", timeout_s: float = EFFECT_S) -> Outcome:
+    """Forbid automatic promotion and rollback, or allow them again. What people command has its effect as before.
+
+    Args:
+        settings: Where Kafka is.
+        frozen: Whether to forbid.
+        issuer: Who asks.
+        reason: Why, for the audit trail.
+        timeout_s: How long to wait for the log.
+
+    Raises:
+        stream_app.rollout.publish.NotPublished: the broker did not take the command.
+    """
+    said = "automatic action is frozen: the guard only reports" if frozen else "automatic action is allowed again"
+    with watching(settings) as watch:
+        if watch.rollout.frozen is frozen:
+            return watch.outcome(True, said)
+        order = Order(settings, issuer, reason, timeout_s)
+        command = Freeze(**order.head) if frozen else Unfreeze(**order.head)
+        watch.issue(command, "automatic action")
+        outcome = watch.taken(command.command_id, timeout_s, said)
+        return watch.conclude(outcome, type(command).__name__.lower(), "automatic action")
+
+
+def rollback(
+    settings: Settings,
+    issuer: str,
+    reason: str = "",
+    timeout_s: float | None = None,
+    on_progress: Say = lambda _: None,
+    to: str | None = None,
+) -> Outcome:
+    """Drop the candidate or, where there is none, put the previous model back into service, at once.
+
+    A second rollback undoes the first. A model that is neither the serving nor the previous one is not warm: it is
+    staged from where it came before, in two phases.
+
+    Args:
+        settings: Where Kafka is.
+        issuer: Who asks.
+        reason: Why, for the audit trail.
+        timeout_s: How long to wait for the workers.
+        on_progress: Told each time that something has moved.
+        to: Which model shall decide alone: its version, or the start of its digest.
+
+    Raises:
+        stream_app.rollout.publish.NotPublished: the broker did not take the command.
+    """
+    with watching(settings) as watch:
+        rollout = watch.rollout
+        usual = rollout.serving if rollout.candidate is not None else rollout.previous
+        release = usual if to is None else watch.release(to)
+        if release is None and to is not None:
+            return watch.outcome(False, f"no model {to} was ever staged: `stream-app models` lists them")
+        if release is None:
             return watch.outcome(
                 False, "there is no previous model to go back to: deploy one with `stream-app deploy MODEL`"
             )
-        subject = describe(watch.rollout.previous.model)
+        order = Order(settings, issuer, reason, timeout_s, on_progress)
+        warm = [kept.model.sha256 for kept in (rollout.serving, rollout.previous) if kept is not None]
+        if release.model.sha256 not in warm:
+            return order.stage(watch, release, "rollback")
+        if rollout.candidate is None and release == rollout.serving:
+            return watch.outcome(True, f"{describe(release.model)} serves already")
+        command = Rollback(to=release.model.sha256, **order.head)
+        return order.at_once(watch, command, describe(release.model))
+
+
+class Order:
+    """What every command of a person has: who, why, for how long, and whom to tell."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        issuer: str,
+        reason: str,
+        timeout_s: float | None,
+        say: Say = lambda _: None,
+    ) -> None:
+        self._issuer, self._reason, self._say = issuer, reason, say
+        self._stage_s = settings.stage_timeout_s + GRACE_S if timeout_s is None else timeout_s
+        self.limit_s = EFFECT_S if timeout_s is None else timeout_s
+
+    @property
+    def head(self) -> dict[str, Any]:
+        """The fields of a command that has its effect at once."""
+        return self._head(AT_ONCE_VALID_FOR)
+
+    def _head(self, valid_for: timedelta) -> dict[str, Any]:
         now = datetime.now(UTC)
-        command = Rollback(
-            command_id=uuid4().hex, issuer=issuer, issued_at=now, expires_at=now + ROLLBACK_VALID_FOR, reason=reason
-        )
+        return {
+            "command_id": uuid4().hex,
+            "issuer": self._issuer,
+            "issued_at": now,
+            "expires_at": now + valid_for,
+            "reason": self._reason,
+        }
+
+    def stage(self, watch: Watch, release: Release, action: str, percent: float | None = None) -> Outcome:
+        """Two phases: every worker loads the model, then it is put to use."""
+        role = ROLES.get(action, Role.SERVE)
+        head = self._head(STAGE_VALID_FOR)
+        stage = Stage(uri=release.uri, model=release.model, role=role, percent=percent, **head)
+        watch.issue(stage, describe(release.model))
+        self._say(f"staging {describe(release.model)}")
+        return watch.conclude(watch.staged(stage, self._stage_s, self._say), action, describe(release.model))
+
+    def at_once(self, watch: Watch, command: Command, subject: str) -> Outcome:
+        """One phase: everybody has what it takes in memory."""
+        action = type(command).__name__.lower()
         watch.issue(command, subject)
-        on_progress(f"rolling back to {subject}")
-        return watch.conclude(watch.applied(command.command_id, timeout_s, on_progress), "rollback", subject)
+        self._say(f"{action}: {subject}")
+        return watch.conclude(watch.applied(command.command_id, self.limit_s, self._say), action, subject)
+
+
+def _release(model: Path, sha256: str | None = None) -> Release:
+    manifest = artefact.read_manifest(model)
+    ref = ModelRef(manifest.name, manifest.version, sha256 or artefact.digest(model))
+    return Release(ref, model.resolve().as_uri())

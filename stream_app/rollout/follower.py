@@ -3,14 +3,15 @@
 `Follower.serving` is None until the log has been read to its end and the model that it prescribes is loaded; from then
 on it follows the log. A model that fails its checks here leaves the old one serving: as a stage it is rejected on
 `model-status`, with the reason; as the prescribed model (this worker joined late, or its disk was full) it is retried,
-and `problem` says so. The previous and the pending model stay warm; what is none of the three is released.
+and `problem` says so. The previous model, the candidate and the pending one stay warm; what is none of them is
+released. A candidate that is not warm here yet decides nothing here: the model that serves does.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from models import artefact
@@ -23,8 +24,8 @@ from stream_app.kafka.log import Tail
 from stream_app.ops.metrics import Metrics
 from stream_app.rollout.cache import ModelCache
 from stream_app.rollout.publish import Publisher, audit_record
-from stream_app.rollout.serving import Serving
-from stream_app.rollout.state import Entry, Pending, Record, Release, Rollout, read
+from stream_app.rollout.serving import Second, Serving
+from stream_app.rollout.state import Entry, Pending, Record, Release, Rollout, Watch, read
 from stream_app.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -75,8 +76,17 @@ class Follower:
         failure: What killed a thread of the follower: the worker should end with it. None while all is well.
     """
 
-    def __init__(self, worker: str, log: SwapLog, cache: ModelCache, sink: StatusSink, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        worker: str,
+        log: SwapLog,
+        cache: ModelCache,
+        sink: StatusSink,
+        metrics: Metrics,
+        watch_s: float = 0.0,
+    ) -> None:
         self.worker = worker
+        self._watch_for = timedelta(seconds=watch_s)
         self.serving: Serving | None = None
         self.history: list[Entry] = []
         self.failure: Exception | None = None
@@ -165,7 +175,7 @@ class Follower:
             records = self._log.poll(POLL_S, POLL_LIMIT)
             for record in records:
                 self._append(read(self.rollout, record))
-            if records or not self.read_to_end:
+            if records or not self.read_to_end or self._watched_enough():
                 self.read_to_end = self.read_to_end or self._log.caught_up
                 self._settle()
 
@@ -191,10 +201,35 @@ class Follower:
         runtime = self._warm.get(release.model.sha256) if release else None
         if release is None or runtime is None:
             return
-        if self.serving is not None and self.serving.command_id == rollout.command_id:
-            return
-        self.serving = Serving(runtime, release.model, _model(rollout.previous), rollout.command_id)
-        logger.info("serving %s by command %s", describe(release.model), rollout.command_id)
+        second = self._second(rollout)
+        serving = Serving(runtime, release.model, _model(rollout.previous), rollout.command_id, second)
+        if self.serving != serving:
+            self.serving = serving
+            beside = f" beside {describe(second.model)}" if second else ""
+            logger.info("serving %s%s by command %s", describe(release.model), beside, rollout.command_id)
+
+    def _second(self, rollout: Rollout) -> Second | None:
+        """What scores beside the model that serves, if warm: the candidate or, for a while, the previous model."""
+        candidate, previous = rollout.candidate, rollout.previous
+        if candidate is not None:
+            runtime = self._warm.get(candidate.release.model.sha256)
+            if runtime is not None:
+                return Second(candidate.stage_id, runtime, candidate.release.model, candidate.percent, True)
+        elif rollout.watch is not None and previous is not None and datetime.now(UTC) < self._watch_end(rollout.watch):
+            runtime = self._warm.get(previous.model.sha256)
+            if runtime is not None:
+                return Second(rollout.watch.command_id, runtime, previous.model, 0.0, False)
+        return None
+
+    def _watch_end(self, watch: Watch) -> datetime:
+        return watch.since + self._watch_for
+
+    def _watched_enough(self) -> bool:
+        """The comparison with the previous model is over and its time has come."""
+        second, watch = self.serving.second if self.serving else None, self.rollout.watch
+        if second is None or second.is_candidate or watch is None:
+            return False
+        return datetime.now(UTC) >= self._watch_end(watch)
 
     def _load_missing(self) -> None:
         while not self._stopping.is_set():
@@ -205,7 +240,7 @@ class Follower:
             self._answer()
 
     def _most_urgent(self) -> Release | None:
-        """The first of serving, previous and pending that is not warm and has not just failed."""
+        """The first of those to keep that is not warm and has not just failed."""
         if not self.read_to_end:
             return None  # what was prescribed long ago is neither loaded nor served
         with self._lock:
@@ -276,7 +311,8 @@ def connect(settings: Settings, publisher: Publisher, metrics: Metrics) -> Follo
         metrics: Where loads are timed and rejections counted.
     """
     log = Tail(settings, [MODEL_SWAP])
-    return Follower(settings.worker_name, log, ModelCache(settings.model_cache), publisher, metrics)
+    cache = ModelCache(settings.model_cache)
+    return Follower(settings.worker_name, log, cache, publisher, metrics, settings.guard_watch_s)
 
 
 def describe(model: ModelRef) -> str:

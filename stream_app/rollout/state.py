@@ -1,15 +1,22 @@
 """What a log of commands means: a pure fold, so that all who read the same log, from whenever, serve the same model.
 
     Stage      the model becomes pending; a newer stage replaces an older one
-    Activate   the pending model serves, what served becomes the previous one
-    Abort      the pending model is dropped
-    Rollback   serving and previous change places (so a second one undoes the first), and a pending stage is dropped:
-               after a rollback nothing changes again until somebody deploys
+    Activate   the pending model does what it was staged for. It serves, what served becomes the previous one, and a
+               candidate is dropped; or it becomes the candidate, beside what serves
+    Abort      the pending model or the candidate of that stage is dropped
+    Shadow     the candidate decides nothing
+    Canary     the candidate decides for so many percent of the customers
+    Promote    the candidate serves, what served becomes the previous one
+    Rollback   the candidate is dropped; where there is none, serving and previous change places (so a second one undoes
+               the first). A pending stage is dropped: after a rollback nothing changes again until somebody commands it
+    Freeze     automatic promotions and rollbacks change nothing, until Unfreeze
 
-A command that does not fit is ignored, with the reason: known id, expired, about a stage that is not pending, a stage
-of what serves already, a rollback without a previous model. A record that is no command is refused, with the reason.
-Neither stops anybody. Expiry is judged by the record's Kafka timestamp, never by a local clock, or two workers could
-read the same log differently.
+After an activation or a promotion the previous model is compared with what serves for a while (`watch`).
+
+A command that does not fit is ignored, with the reason: known id, expired, about a stage that is neither pending nor
+the candidate, a stage of what serves already, a rollback to what is not warm. A record that is no command is refused,
+with the reason. Neither stops anybody. Expiry is judged by the record's Kafka timestamp, never by a local clock, or two
+workers could read the same log differently.
 """
 
 from collections.abc import Iterable
@@ -19,7 +26,19 @@ from typing import Protocol, assert_never
 
 import msgspec
 
-from schemas.rollout import Abort, Activate, Command, Rollback, Stage
+from schemas.rollout import (
+    Abort,
+    Activate,
+    Canary,
+    Command,
+    Freeze,
+    Promote,
+    Role,
+    Rollback,
+    Shadow,
+    Stage,
+    Unfreeze,
+)
 from schemas.transactions import ModelRef
 
 COMMAND_MAX_BYTES = 64 * 1024
@@ -41,6 +60,31 @@ class Pending:
     stage_id: str
     release: Release
     expires_at: datetime | None = None
+    role: Role = Role.SERVE
+    percent: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A release that is tried out beside the one that serves.
+
+    Attributes:
+        stage_id: The stage that it came of.
+        release: What it is.
+        percent: Of the customers, for whom it decides; 0 for a shadow.
+    """
+
+    stage_id: str
+    release: Release
+    percent: float
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What serves is compared with the previous model since this command put it in service."""
+
+    command_id: str
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +95,30 @@ class Rollout:
         serving: In service; None before the first activation.
         previous: What a rollback would serve.
         pending: Staged, not yet active.
-        command_id: The command that put `serving` in service.
+        candidate: Tried out beside `serving`.
+        watch: Since when the previous model is compared with `serving`; None where that was never new, or there is
+            a candidate to compare.
+        frozen: Automatic action changes nothing.
+        command_id: The command that put in service what decides now: `serving`, and the candidate's share.
         seen: Ids of every command so far, so that a duplicate changes nothing.
     """
 
     serving: Release | None = None
     previous: Release | None = None
     pending: Pending | None = None
+    candidate: Candidate | None = None
+    watch: Watch | None = None
+    frozen: bool = False
     command_id: str = ""
     seen: frozenset[str] = frozenset()
 
     @property
     def kept(self) -> tuple[Release, ...]:
         """The releases that a worker keeps warm, the most urgent first."""
+        candidate = self.candidate.release if self.candidate else None
         pending = self.pending.release if self.pending else None
-        return tuple(release for release in (self.serving, self.previous, pending) if release is not None)
+        kept = (self.serving, self.previous, candidate, pending)
+        return tuple(dict.fromkeys(release for release in kept if release is not None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +207,10 @@ def apply(state: Rollout, command: Command, at: datetime) -> tuple[Rollout, str 
     state = replace(state, seen=state.seen | {command.command_id})
     if command.expires_at is not None and at > command.expires_at:
         return state, f"it expired at {command.expires_at.isoformat()} and was written at {at.isoformat()}"
+    return _effect(state, command, at)
+
+
+def _effect(state: Rollout, command: Command, at: datetime) -> tuple[Rollout, str | None]:  # noqa: PLR0911 - one each
     match command:
         case Stage():
             return _stage(state, command)
@@ -161,18 +218,35 @@ def apply(state: Rollout, command: Command, at: datetime) -> tuple[Rollout, str 
             return _activate(state, command, at)
         case Abort():
             return _abort(state, command)
+        case Shadow() | Canary():
+            return _share(state, command)
+        case Promote():
+            return _promote(state, command, at)
         case Rollback():
             return _rollback(state, command)
+        case Freeze() | Unfreeze():
+            return _freeze(state, isinstance(command, Freeze))
         case _:
             assert_never(command)
 
 
 def _stage(state: Rollout, command: Stage) -> tuple[Rollout, str | None]:
-    if state.serving is not None and state.serving.model.sha256 == command.model.sha256:
+    name = f"{command.model.name} {command.model.version}"
+    if _is(state.serving, command.model.sha256):
         # Activating it would make it its own predecessor, and the way back would be lost.
-        return state, f"{command.model.name} {command.model.version} serves already"
+        return state, f"{name} serves already"
     release = Release(command.model, command.uri)
-    return replace(state, pending=Pending(command.command_id, release, command.expires_at)), None
+    if command.role is Role.SERVE:
+        return replace(state, pending=Pending(command.command_id, release, command.expires_at)), None
+    if state.serving is None:
+        return state, f"nothing serves beside which {name} could be tried out"
+    if state.candidate is not None and _is(state.candidate.release, command.model.sha256):
+        return state, f"{name} is the candidate already"
+    if command.role is Role.CANARY and command.percent is None:
+        return state, "a canary needs the percentage of customers that it decides for"
+    share = command.percent if command.role is Role.CANARY else None
+    pending = Pending(command.command_id, release, command.expires_at, command.role, share or 0.0)
+    return replace(state, pending=pending), None
 
 
 def _activate(state: Rollout, command: Activate, at: datetime) -> tuple[Rollout, str | None]:
@@ -181,22 +255,74 @@ def _activate(state: Rollout, command: Activate, at: datetime) -> tuple[Rollout,
         return state, f"stage {command.stage_id} is not pending"
     if pending.expires_at is not None and at > pending.expires_at:
         return state, f"stage {command.stage_id} expired at {pending.expires_at.isoformat()}"
-    served = replace(
-        state, serving=pending.release, previous=state.serving, pending=None, command_id=command.command_id
-    )
-    return served, None
+    state = replace(state, pending=None)
+    if pending.role is Role.SERVE:
+        return _put_in_service(state, pending.release, command.command_id, at), None
+    candidate = Candidate(pending.stage_id, pending.release, pending.percent)
+    return replace(state, candidate=candidate, watch=None, command_id=command.command_id), None
 
 
 def _abort(state: Rollout, command: Abort) -> tuple[Rollout, str | None]:
-    if state.pending is None or state.pending.stage_id != command.stage_id:
-        return state, f"stage {command.stage_id} is not pending"
-    return replace(state, pending=None), None
+    if state.pending is not None and state.pending.stage_id == command.stage_id:
+        return replace(state, pending=None), None
+    if state.candidate is not None and state.candidate.stage_id == command.stage_id:
+        return replace(state, candidate=None, command_id=command.command_id), None
+    return state, f"stage {command.stage_id} is neither pending nor the candidate"
+
+
+def _share(state: Rollout, command: Shadow | Canary) -> tuple[Rollout, str | None]:
+    candidate = state.candidate
+    if candidate is None or candidate.stage_id != command.stage_id:
+        return state, f"stage {command.stage_id} is not the candidate"
+    percent = command.percent if isinstance(command, Canary) else 0.0
+    if percent == candidate.percent:
+        return state, f"the candidate decides for {percent:g} % of the customers already"
+    return replace(state, candidate=replace(candidate, percent=percent), command_id=command.command_id), None
+
+
+def _promote(state: Rollout, command: Promote, at: datetime) -> tuple[Rollout, str | None]:
+    candidate = state.candidate
+    if command.automatic and state.frozen:
+        return state, "automatic action is frozen"
+    if candidate is None or candidate.stage_id != command.stage_id:
+        return state, f"stage {command.stage_id} is not the candidate"
+    if state.pending is not None and _is(candidate.release, state.pending.release.model.sha256):
+        state = replace(state, pending=None)
+    return _put_in_service(state, candidate.release, command.command_id, at), None
+
+
+def _put_in_service(state: Rollout, release: Release, command_id: str, at: datetime) -> Rollout:
+    watch = Watch(command_id, at) if state.serving is not None else None
+    return replace(state, serving=release, previous=state.serving, candidate=None, watch=watch, command_id=command_id)
 
 
 def _rollback(state: Rollout, command: Rollback) -> tuple[Rollout, str | None]:
-    if state.previous is None:
+    if command.automatic and state.frozen:
+        return state, "automatic action is frozen"
+    back = replace(state, pending=None, candidate=None, watch=None, command_id=command.command_id)
+    target = command.to or _way_back(state)
+    if target is None:
         return state, "there is no previous model to go back to"
-    swapped = replace(
-        state, serving=state.previous, previous=state.serving, pending=None, command_id=command.command_id
-    )
-    return swapped, None
+    if _is(state.serving, target):
+        if state.candidate is None:
+            return state, f"model {target[:12]} decides alone already"
+        return back, None
+    if not _is(state.previous, target):
+        return state, f"model {target[:12]} is not the previous one, nobody has it warm: deploy it"
+    return replace(back, serving=state.previous, previous=state.serving), None
+
+
+def _way_back(state: Rollout) -> str | None:
+    """Which model a rollback without a target goes back to."""
+    release = state.serving if state.candidate is not None else state.previous
+    return release.model.sha256 if release else None
+
+
+def _freeze(state: Rollout, frozen: bool) -> tuple[Rollout, str | None]:
+    if state.frozen is frozen:
+        return state, f"automatic action is {'frozen' if frozen else 'allowed'} already"
+    return replace(state, frozen=frozen), None
+
+
+def _is(release: Release | None, sha256: str) -> bool:
+    return release is not None and release.model.sha256 == sha256

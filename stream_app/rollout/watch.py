@@ -13,7 +13,7 @@ from stream_app.kafka.clients import BrokerUnavailable
 from stream_app.kafka.log import Tail
 from stream_app.rollout.follower import describe
 from stream_app.rollout.publish import Publisher, audit_record
-from stream_app.rollout.state import Entry, Rollout, fold
+from stream_app.rollout.state import Entry, Release, Rollout, fold
 from stream_app.rollout.workers import Worker, Workers, recent
 from stream_app.settings import Settings
 
@@ -34,6 +34,8 @@ class Outcome:
         command_id: Of the stage or the rollback; empty where none was written.
         model: What the log prescribes now; None where nothing serves.
         previous: What a rollback would serve.
+        candidate: What is tried out beside it.
+        percent: Of the customers, for whom the candidate decides.
         elapsed_s: From writing the command to its last effect.
         workers: Seconds from writing the command until each worker said that it scores with the model.
         waiting: The command stands, and takes effect as soon as a worker runs.
@@ -44,6 +46,8 @@ class Outcome:
     command_id: str = ""
     model: ModelRef | None = None
     previous: ModelRef | None = None
+    candidate: ModelRef | None = None
+    percent: float = 0.0
     elapsed_s: float = 0.0
     workers: Mapping[str, float] = field(default_factory=dict)
     waiting: bool = False
@@ -151,6 +155,22 @@ class Watch:
             waiting=True,
         )
 
+    def taken(self, command_id: str, limit_s: float, sentence: str) -> Outcome:
+        """Wait until the log has taken a command that changes nothing that decides."""
+        while self._elapsed() < limit_s:
+            self._turn()
+            entry = self._entry(command_id)
+            if entry is not None:
+                refused = entry.refused
+                return self.outcome(refused is None, sentence if refused is None else f"the log refused it: {refused}")
+        return self.outcome(False, f"the log did not show it within {limit_s:g} s", waiting=True)
+
+    def release(self, sha256: str) -> Release | None:
+        """Where a model was last staged from, by the start of its digest or its version; None where that never was."""
+        staged = [e.command for e in self._entries if e.refused is None and isinstance(e.command, Stage)]
+        found = (s for s in reversed(staged) if s.model.sha256.startswith(sha256) or s.model.version == sha256)
+        return next((Release(s.model, s.uri) for s in found), None)
+
     def applied(self, command_id: str, limit_s: float, say: Say) -> Outcome:
         """Wait until every live worker scores with what the command put in service."""
         took: dict[str, float] = {}
@@ -164,7 +184,7 @@ class Watch:
             done = [name for name, worker in alive.items() if entry is not None and self._since(entry, worker.applied)]
             took.update({name: self._elapsed() for name in done if name not in took})
             missing = [name for name in alive if name not in done]
-            if done and not missing:
+            if entry is not None and done and not missing:
                 return self._in_service(entry, took)
             if self._nobody(alive):
                 return self.outcome(
@@ -181,23 +201,24 @@ class Watch:
         self, ok: bool, sentence: str, workers: Mapping[str, float] | None = None, waiting: bool = False
     ) -> Outcome:
         """What to tell, with what the log prescribes now."""
-        serving, previous = self.rollout.serving, self.rollout.previous
+        serving, previous, candidate = self.rollout.serving, self.rollout.previous, self.rollout.candidate
         return Outcome(
             ok=ok,
             sentence=sentence,
             command_id=self._command.command_id if self._command else "",
             model=serving.model if serving else None,
             previous=previous.model if previous else None,
+            candidate=candidate.release.model if candidate else None,
+            percent=candidate.percent if candidate else 0.0,
             elapsed_s=self._elapsed() if self._command else 0.0,
             workers=workers or {},
             waiting=waiting,
         )
 
-    def _in_service(self, entry: Entry | None, took: Mapping[str, float]) -> Outcome:
-        serving = entry.after.serving if entry else None
-        name = describe(serving.model) if serving else "nothing"
+    def _in_service(self, entry: Entry, took: Mapping[str, float]) -> Outcome:
         count = f"{len(took)} worker" + ("s" if len(took) > 1 else "")
-        return self.outcome(True, f"{name} serves on {count} after {max(took.values()):.2f} s", workers=took)
+        sentence = f"{_in_effect(entry.after)} on {count} after {max(took.values()):.2f} s"
+        return self.outcome(True, sentence, workers=took)
 
     def _turn(self) -> None:
         self._entries += fold(self._swaps.poll(POLL_S, POLL_LIMIT), self.rollout)
@@ -233,15 +254,31 @@ class Watch:
         entry = self._entry(stage.command_id)
         if entry is None or entry.refused is not None:
             return entry.refused if entry else None
-        effective = (e.command for e in self._entries if e.offset > entry.offset and e.refused is None)
-        match next(effective, None):
+        later = (e for e in self._entries if e.offset > entry.offset and e.refused is None)
+        match next((e.command for e in later if not _pending(e.after, stage)), None):
+            case None:
+                return None
             case Activate() as activation:
                 return activation
             case Abort() as abort:
                 return abort.reason or f"aborted by {abort.issuer}"
             case Stage() as newer:
                 return f"{newer.issuer} staged {describe(newer.model)} instead"
-            case Rollback() as rollback:
-                return f"{rollback.issuer} rolled back meanwhile"
-            case None:
-                return None
+            case other:
+                return f"{other.issuer} {'rolled back' if isinstance(other, Rollback) else 'promoted it'} meanwhile"
+
+
+def _pending(rollout: Rollout, stage: Stage) -> bool:
+    return rollout.pending is not None and rollout.pending.stage_id == stage.command_id
+
+
+def _in_effect(rollout: Rollout) -> str:
+    """What decides, as a sentence without an end."""
+    serving, candidate = rollout.serving, rollout.candidate
+    name = describe(serving.model) if serving else "nothing"
+    if candidate is None:
+        return f"{name} serves"
+    other = describe(candidate.release.model)
+    if candidate.percent:
+        return f"{other} decides for {candidate.percent:g} % of the customers, {name} for the others,"
+    return f"{other} is the shadow of {name}"

@@ -90,5 +90,5 @@ def _heard(worker: Worker, status: ModelStatus, seen_at: float) -> Worker:
             return replace(worker, applied=status.command_id)
         case Phase.STOPPED:
             return replace(worker, seen_at=float("-inf"))
-        case Phase.HEARTBEAT:
+        case Phase.HEARTBEAT | Phase.GUARD:
             return worker

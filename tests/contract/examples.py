@@ -2,16 +2,23 @@
 
 from datetime import UTC, datetime
 
+from schemas.comparison import TAIL, Comparison, Evidence, Finding, GuardReport, Pairs
 from schemas.drift import DriftAlert, DriftSeverity, DriftSummary, SignalShift
 from schemas.rollout import (
     Abort,
     Activate,
     AuditRecord,
+    Canary,
+    Freeze,
     ModelStatus,
     PartitionProgress,
     Phase,
+    Promote,
+    Role,
     Rollback,
+    Shadow,
     Stage,
+    Unfreeze,
     WorkerVitals,
 )
 from schemas.transactions import (
@@ -32,6 +39,16 @@ AT = datetime(2018, 7, 25, 0, 0, 31, tzinfo=UTC)
 MODEL = ModelRef("card-fraud", "7", "ab" * 32)
 SOURCE = Source("transactions", 3, 118204)
 COMMAND = {"command_id": "c-1", "issuer": "ada", "issued_at": AT, "expires_at": AT, "reason": "weekly retraining"}
+
+REPORT = GuardReport(
+    trial_id="c-1",
+    champion=MODEL.sha256,
+    candidate="cd" * 32,
+    rows=2000,
+    finding=Finding.ROLL_BACK,
+    sentence="roll back: alerts",
+    evidence=[Evidence("alerts", "26 alerts, 20 of the champion", 1.1, None)],
+)
 
 EXAMPLES = [
     Transaction("4782313", AT, "596", 57.16, "3156", "EUR", {"customer_nb_tx_1d": 2.0, "terminal_risk_7d": 0.0}),
@@ -81,6 +98,9 @@ EXAMPLES = [
         m2=[40.5],
         tail=[1],
         histogram=[[100, 103]],
+        candidate_sha256="cd" * 32,
+        candidate_decided=10,
+        candidate_anomalies=1,
     ),
     DriftAlert(
         alert_id="input:amount:118204",
@@ -100,12 +120,39 @@ EXAMPLES = [
     Stage(uri="models/card-fraud-7.pt", model=MODEL, **COMMAND),
     Activate(stage_id="c-1", **COMMAND),
     Abort(stage_id="c-1", **COMMAND),
+    Stage(uri="models/card-fraud-8.pt", model=MODEL, role=Role.CANARY, percent=5.0, **COMMAND),
+    Shadow(stage_id="c-1", **COMMAND),
+    Canary(stage_id="c-1", percent=12.5, **COMMAND),
+    Promote(stage_id="c-1", automatic=True, **COMMAND),
     Rollback(**COMMAND),
+    Rollback(to=MODEL.sha256, automatic=True, **COMMAND),
+    Freeze(**COMMAND),
+    Unfreeze(**COMMAND),
+    Comparison(
+        trial_id="c-1",
+        worker="host-6066",
+        champion=MODEL.sha256,
+        candidate="cd" * 32,
+        rows=1000,
+        errors=1,
+        skipped=0,
+        decided=50,
+        alerts=Pairs(10, 1, 3),
+        levels=[0.1],
+        exceedances=[Pairs(90, 5, 7)],
+        tail_shift=[0] * len(TAIL),
+        similarities=[0.91],
+        champion_seconds=0.001,
+        candidate_seconds=0.002,
+    ),
+    ModelStatus(worker="host-6066", phase=Phase.GUARD, at=AT, guard=REPORT),
     ModelStatus(
         worker="host-6066",
         phase=Phase.APPLIED,
         at=AT,
         serving=MODEL,
+        candidate=MODEL,
+        percent=5.0,
         command_id="c-1",
         barriers={"3": 118_204},
         vitals=WorkerVitals(

@@ -39,8 +39,11 @@ def _values(kind: inspect.Type) -> st.SearchStrategy[Any]:
             return st.from_regex(re.compile(pattern, re.ASCII), fullmatch=True)
         case inspect.StrType(min_length=length):
             return TEXT.filter(lambda text: len(text) >= (length or 0))
-        case inspect.FloatType(ge=low, le=high):
-            return st.floats(min_value=low, max_value=high, allow_nan=False, allow_infinity=False)
+        case inspect.FloatType(ge=low, gt=above, le=high):
+            numbers = st.floats(
+                min_value=above if low is None else low, max_value=high, allow_nan=False, allow_infinity=False
+            )
+            return numbers if above is None else numbers.filter(lambda number: number > above)
         case inspect.IntType(ge=low):
             return st.integers(-INT_64 if low is None else low, INT_64 - 1)
         case inspect.DateTimeType():

@@ -37,7 +37,7 @@ ALLOWED_ONLY_IN = {
     "os.getenv": ["stream_app/settings.py"],
     "pickle": [],
 }
-STAGES = ("consume", "decode", "score", "explain", "summarise", "emit", "commit")
+STAGES = ("consume", "decode", "score", "compare", "explain", "summarise", "emit", "commit")
 KNOW_THE_STAGES = {
     "stream_app/pipeline/loop.py",
     "stream_app/pipeline/session.py",

@@ -13,6 +13,11 @@ from tests.unit.stream_app.cli.cli_runner import COMMANDS, stream_app
 NEED_KAFKA = [
     ("consume", "anomalies"),
     ("rollback",),
+    ("shadow",),
+    ("canary",),
+    ("promote",),
+    ("abort",),
+    ("freeze",),
     ("models",),
     ("status",),
     ("verify",),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.pipeline.batch import Decoded, Raw, Reasoned
+from stream_app.pipeline.batch import Decided, Decoded, Raw, Reasoned
 from stream_app.pipeline.decode import Decoder
 from stream_app.pipeline.summarise import Summaries, signal_matrix
 from tests.unit.stream_app.pipeline.rows import INPUTS, LATENTS, encoded, raw, references, scored
@@ -19,6 +19,10 @@ SHA = "0" * 64
 def none_anomalous(rows: list[int]) -> Reasoned:
     a = len(rows)
     return Reasoned(np.array(rows, dtype=np.int64), np.zeros(a), [], np.zeros((a, 0)), np.zeros((a, 0)))
+
+
+def outcome(decoded: Decoded, said: object, anomalous: list[int], author: object = None):
+    return Decided(author, decoded, said), none_anomalous(anomalous)
 
 
 def fresh() -> Summaries:
@@ -34,7 +38,7 @@ def batch(values: list[bytes | None], partitions: list[int], seed: int) -> tuple
 def test_outcomes_are_counted_for_each_partition():
     summaries = fresh()
     taken, decoded, said = batch([encoded(), b"bad", encoded(), encoded(), None], [0, 0, 1, 1, 1], 0)
-    summaries.add(taken, decoded, said, none_anomalous([1, 2]))
+    summaries.add(taken, decoded, said, [outcome(decoded, said, [1, 2])])
     assert summaries.offsets == {0: 2, 1: 3}
     first, second = summaries.drain()
     assert (first.partition, first.scored, first.dead_lettered, first.anomalies) == (0, 1, 1, 0)
@@ -45,10 +49,29 @@ def test_outcomes_are_counted_for_each_partition():
 
 def test_a_partition_with_refused_records_alone_is_accounted_for_too():
     summaries = fresh()
-    summaries.add(*batch([b"bad", b"worse"], [0, 0], 0), none_anomalous([]))
+    taken, decoded, said = batch([b"bad", b"worse"], [0, 0], 0)
+    summaries.add(taken, decoded, said, [outcome(decoded, said, [])])
     (summary,) = summaries.drain()
     assert (summary.scored, summary.dead_lettered, summary.to_offset) == (0, 2, 2)
     assert summary.event_time_min is None
+
+
+def test_what_a_canary_decided_is_counted_apart_and_the_sums_are_of_all_rows():
+    taken, decoded, said = batch([encoded()] * 5, [0, 0, 1, 1, 1], 0)
+    theirs = np.array([False, True, False, True, True])
+    outcomes = [
+        outcome(decoded.keep(~theirs), said.take(~theirs), [0]),
+        outcome(decoded.keep(theirs), said.take(theirs), [1, 2]),
+    ]
+    summaries = Summaries(references(), SHA, "worker-1", "1" * 64)
+    summaries.add(taken, decoded, said, outcomes)
+    first, second = summaries.drain()
+    assert [(s.scored, s.anomalies, s.candidate_decided, s.candidate_anomalies) for s in (first, second)] == [
+        (2, 1, 1, 0),
+        (3, 2, 2, 2),
+    ]
+    assert (first.model_sha256, first.candidate_sha256) == (SHA, "1" * 64)
+    assert first.mean[0] == pytest.approx(said.score[:2].mean())
 
 
 @given(st.integers(1, 40), st.lists(st.integers(0, 39), max_size=4), st.integers(0, 1000))
@@ -63,7 +86,7 @@ def test_sums_are_those_of_all_rows_however_they_were_cut_into_batches(rows, cut
     for start, end in pairwise(bounds):
         taken = raw(*values[start:end])
         part = type(said)(*(getattr(said, name)[start:end] for name in said.__slots__))
-        summaries.add(taken, decode(taken), part, none_anomalous([]))
+        summaries.add(taken, decode(taken), part, [outcome(decode(taken), part, [])])
     (summary,) = summaries.drain()
     present = [column[~np.isnan(column)] for column in matrix.T.astype(np.float64)]
     assert summary.scored == rows

@@ -1,0 +1,79 @@
+"""Two models on the same transactions: what a worker counts of them, and what the guard makes of the counts."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from schemas.transactions import NonEmpty, Sha256
+
+
+class Pairs(Struct, frozen=True):
+    """Transactions that both models pick out, or one of them alone."""
+
+    both: int
+    only_champion: int
+    only_candidate: int
+
+
+class Comparison(Struct, frozen=True):
+    """Champion and candidate on the rows of one commit of one worker, written in the transaction of that commit.
+
+    The champion is what served when the trial began, the candidate what is on trial: after an activation the champion
+    is the previous model and the candidate serves.
+    """
+
+    trial_id: Annotated[NonEmpty, Meta(description="the stage of a shadow or canary, or the activation after it")]
+    worker: NonEmpty
+    champion: Sha256
+    candidate: Sha256
+    rows: Annotated[int, Meta(description="scored by both")]
+    errors: Annotated[int, Meta(description="rows that the candidate could not score: the champion decided")]
+    skipped: Annotated[int, Meta(description="rows that were not tried: the second model was too slow to keep up")]
+    decided: Annotated[int, Meta(description="rows that a canary decided")]
+    alerts: Annotated[Pairs, Meta(description="at or over each model's own threshold")]
+    levels: list[float]
+    exceedances: Annotated[list[Pairs], Meta(description="p-value at most the level, one for each of `levels`")]
+    tail_shift: Annotated[
+        list[int], Meta(description="of the strangest rows, log of champion's by candidate's p-value: counts of `TAIL`")
+    ]
+    similarities: Annotated[list[float], Meta(description="linear CKA of both latents, one for each block of 64 rows")]
+    champion_seconds: Annotated[float, Meta(description="scoring time of the rows that both scored")]
+    candidate_seconds: float
+
+
+TAIL = tuple(step / 10 for step in range(-10, 11))
+"""Centres of the bins of `tail_shift`; the outer two are open."""
+
+
+class Finding(StrEnum):
+    """What the guard advises."""
+
+    WATCH = "watch"
+    PROMOTE = "promote"
+    ROLL_BACK = "roll_back"
+
+
+class Evidence(Struct, frozen=True):
+    """One signal of the guard.
+
+    `against` is how much speaks against the candidate, as a share of what is needed to roll it back: log e-value by log
+    of the limit. `in_favour` likewise for a promotion, where the signal has a say in it.
+    """
+
+    signal: str
+    sentence: str
+    against: float
+    in_favour: float | None = None
+
+
+class GuardReport(Struct, frozen=True):
+    """The guard's finding on a trial, and why."""
+
+    trial_id: NonEmpty
+    champion: Sha256
+    candidate: Sha256
+    rows: int
+    finding: Finding
+    sentence: str
+    evidence: list[Evidence]
