@@ -1,11 +1,12 @@
-"""`stream-app drift list` and `drift explain`: the alerts that were raised, and one of them in full, as text."""
+"""`stream-app drift list`, `drift explain` and `drift-report`: the alerts that were raised, as text and as pictures."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stream_app.cli.invocation import connected_settings
-from stream_app.cli.terminal import console, out, out_json
+from stream_app.cli.terminal import console, out, out_json, progress, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,6 +59,41 @@ def explain(
         out_json(alert)
     else:
         _tell(alert)
+
+
+def drift_report(
+    window: Annotated[
+        str, typer.Option(metavar="WINDOW", help="24h, 7d, 20000 (the last transactions) or FROM/UNTIL, in event time.")
+    ] = "24h",
+    destination: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the page goes.")] = Path(
+        "drift-report.html"
+    ),
+    reference: Annotated[
+        Path | None,
+        typer.Option(metavar="DATA", help="Training data. Default: the first rows that the input topic still holds."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the key figures as JSON, too.")] = False,
+) -> None:
+    """Make one page of a window: its drift incidents as pictures, and Evidently's report against the reference.
+
+    The page holds everything that it needs: it can be sent, kept, and opened without a network.
+    """
+    from stream_app.report import page, report
+
+    report.check_installed()
+    settings = connected_settings()
+    with waiting("reading what was scored") as tell:
+        gathered = report.gather(settings, window, tell)
+    with progress("re-scoring", gathered.events) as advance:
+        before, now = report.rescore(settings, gathered, reference, advance)
+    with waiting("comparing and drawing"):
+        made = report.compose(gathered, before, now)
+        destination.write_text(page.html(made), encoding="utf-8")
+    if as_json:
+        out_json(made.figures)
+    else:
+        found = len(made.figures.incidents)
+        out(f"{destination}: {found} incident{'' if found == 1 else 's'} in {made.figures.events:,} transactions")
 
 
 def read_alerts() -> "list[DriftAlert]":
@@ -150,3 +186,7 @@ def _facts(alert: "DriftAlert") -> "Iterator[tuple[str, str]]":
 def register(program: typer.Typer) -> None:
     """Add the commands of this module."""
     program.add_typer(app)
+    program.command(
+        "drift-report",
+        epilog="Example: stream-app drift-report --window 24h --reference history.parquet --out drift.html",
+    )(drift_report)

@@ -5,7 +5,7 @@ ever handed.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Self
@@ -47,6 +47,7 @@ class Tail:
         settings: Where the cluster is.
         topics: What to follow.
         since: Records with this timestamp or a later one; None: from the beginning.
+        bounds: Partition to the first offset that is wanted and the one after the last; None: all of them.
 
     Attributes:
         ends: Topic and partition -> the end when this was opened, where there is something to read before it.
@@ -56,12 +57,18 @@ class Tail:
         TopicMissing: one of the topics is not there.
     """
 
-    def __init__(self, settings: Settings, topics: Sequence[Topic], since: datetime | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        topics: Sequence[Topic],
+        since: datetime | None = None,
+        bounds: Mapping[int, tuple[int, int]] | None = None,
+    ) -> None:
         self._settings = settings
         self._names = [name(settings, topic) for topic in topics]
         self._consumer = clients.consumer(settings, None, **{"enable.partition.eof": True})
         try:
-            starts, self.ends = _range(self._consumer, settings, self._names, since)
+            starts, self.ends = _range(self._consumer, settings, self._names, since, bounds)
             self._consumer.assign(starts)
         except BaseException as exception:
             self._consumer.close()
@@ -125,7 +132,12 @@ class Tail:
             self._behind.discard(place)
 
 
-def read_to_end(settings: Settings, topic: Topic, start: datetime | None = None) -> Iterator[Message]:
+def read_to_end(
+    settings: Settings,
+    topic: Topic,
+    start: datetime | None = None,
+    bounds: Mapping[int, tuple[int, int]] | None = None,
+) -> Iterator[Message]:
     """Every committed record up to the end that the topic has when the iteration starts, in order within a partition.
 
     Open transactions are not waited for: the end is the last stable offset.
@@ -134,6 +146,7 @@ def read_to_end(settings: Settings, topic: Topic, start: datetime | None = None)
         settings: Where the cluster is.
         topic: What to read.
         start: Leave out records with an earlier timestamp.
+        bounds: Read these offsets only: partition to the first and the one after the last.
 
     Yields:
         Records.
@@ -142,7 +155,7 @@ def read_to_end(settings: Settings, topic: Topic, start: datetime | None = None)
         BrokerUnavailable: nobody answers, or nothing came for `SILENCE_S` and the end is not reached.
         NotAuthorised, TopicMissing: see `Tail`.
     """
-    with Tail(settings, [topic], start) as tail:
+    with Tail(settings, [topic], start, bounds) as tail:
         heard = time.monotonic()
         while not tail.caught_up:
             messages = tail.poll(POLL_S)
@@ -165,7 +178,11 @@ def _offset(message: Message) -> int:
 
 
 def _range(
-    consumer: Consumer, settings: Settings, names: Sequence[str], since: datetime | None
+    consumer: Consumer,
+    settings: Settings,
+    names: Sequence[str],
+    since: datetime | None,
+    bounds: Mapping[int, tuple[int, int]] | None,
 ) -> tuple[list[TopicPartition], dict[Place, int]]:
     """Where to start in each partition, and the end of those that have something between."""
     starts: list[TopicPartition] = []
@@ -174,9 +191,11 @@ def _range(
         found = consumer.list_topics(topic, timeout=ANSWER_S).topics[topic]
         if found.error is not None:
             raise explain(KafkaException(found.error), settings, topic)
-        for partition in sorted(found.partitions):
+        for partition in sorted(found.partitions if bounds is None else found.partitions.keys() & bounds.keys()):
             place = TopicPartition(topic, partition)
             low, high = _watermarks(consumer, place)
+            if bounds is not None:
+                low, high = max(low, bounds[partition][0]), min(high, bounds[partition][1])
             # The end is asked for first: what arrives in between is after it, and so is its place in time
             place.offset = low if since is None else _offset_at(consumer, place, since, high)
             starts.append(place)

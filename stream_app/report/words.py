@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from schemas.drift import DriftAlert, SignalShift
-from stream_app.drift.standardise import DEAD_LETTERS, Detector
+from stream_app.drift.standardise import DEAD_LETTERS
 
 BAR_CELLS = 16
 BAR_PARTS = " ▏▎▍▌▋▊▉"
@@ -17,18 +17,25 @@ def signal_name(signal: str) -> str:
     return {"input": name, "residual": f"residual of {name}", "latent": f"latent {name}"}.get(kind, signal)
 
 
+def statistic_of(shift: SignalShift) -> str:
+    """What the detector watches: `mean`, `spread`, `share`, ..."""
+    return shift.detector.rpartition("_")[2]
+
+
 def shift_words(shift: SignalShift) -> str:
     """How far, in the unit of its detector."""
-    if shift.detector == Detector.SPREAD:
-        return f"{shift.shift:+.0%} wider" if shift.shift > 0 else f"{-shift.shift:.0%} narrower"
-    if shift.detector == Detector.SHARE:
-        return f"{shift.shift:.1%} {'refused' if shift.signal == DEAD_LETTERS else 'missing'}"
-    return f"{shift.shift:+.2f} sd"
+    match statistic_of(shift):
+        case "share":
+            return f"{shift.shift:.1%} {'refused' if shift.signal == DEAD_LETTERS else 'missing'}"
+        case "mean":
+            return f"{shift.shift:+.2f} sd"
+        case other:
+            return f"{other} {shift.shift:+.2f}"
 
 
 def levels(shift: SignalShift) -> str:
     """Before and now as the model sees the signal; empty where the shift says it already."""
-    if shift.detector == Detector.SHARE:
+    if statistic_of(shift) == "share":
         return ""
     return f"{shift.reference:.3g} → {shift.current:.3g}"
 

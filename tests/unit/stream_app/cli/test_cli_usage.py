@@ -25,6 +25,7 @@ NEED_KAFKA = [
     ("audit", "verify"),
     ("drift", "list"),
     ("drift", "explain"),
+    ("drift-report",),
     ("replay",),
     ("replay", "--anomaly", "transactions:0:0"),
 ]

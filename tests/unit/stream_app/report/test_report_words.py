@@ -37,8 +37,8 @@ def test_signals_are_called_as_people_call_them(signal, name):
     ("signal", "detector", "shift", "words", "before_and_now"),
     [
         ("input:amount", "adwin_mean", 1.834, "+1.83 sd", "0.5 → 2.33"),
-        ("input:amount", "adwin_spread", 0.9, "+90% wider", "0.5 → 2.33"),
-        ("input:amount", "adwin_spread", -0.25, "25% narrower", "0.5 → 2.33"),
+        ("input:amount", "adwin_spread", 0.9, "spread +0.90", "0.5 → 2.33"),
+        ("input:amount", "adwin_spread", -0.25, "spread -0.25", "0.5 → 2.33"),
         ("input:amount", "adwin_share", 0.2, "20.0% missing", ""),
         ("dead_letters", "adwin_share", 0.31, "31.0% refused", ""),
     ],

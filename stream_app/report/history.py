@@ -1,0 +1,71 @@
+"""The summaries' log in; blocks of each model, and where in the input they were counted, out.
+
+Summaries are folded as they are read: what is kept grows with blocks, not with commits.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import reduce
+from operator import add
+from typing import NamedTuple
+
+from schemas.drift import DriftSummary
+from stream_app.drift.blocks import Block, Blocks
+from stream_app.drift.merge import Sums
+
+
+class Span(NamedTuple):
+    """Where one summary counted: input offsets of a partition, and the event times in them."""
+
+    partition: int
+    from_offset: int
+    to_offset: int
+    scored: int
+    first: datetime
+    last: datetime
+
+
+class History:
+    """Everything that was scored, in the order of the log.
+
+    Args:
+        block_events: Scored transactions that fill a block.
+
+    Attributes:
+        spans: One for each summary in which something was scored.
+        latest_model: Digest of the model of the last of them; None before the first.
+    """
+
+    def __init__(self, block_events: int) -> None:
+        self.spans: list[Span] = []
+        self.latest_model: str | None = None
+        self._block_events = block_events
+        self._open: dict[str, Blocks] = {}
+        self._blocks: dict[str, list[Block]] = {}
+
+    def add(self, summary: DriftSummary) -> None:
+        """Take the next summary."""
+        first, last = summary.event_time_min, summary.event_time_max
+        if first is None or last is None:
+            return
+        self.latest_model = summary.model_sha256
+        self.spans.append(Span(summary.partition, summary.from_offset, summary.to_offset, summary.scored, first, last))
+        blocks = self._open.setdefault(summary.model_sha256, Blocks(self._block_events))
+        block = blocks.add(summary)
+        if block is not None:
+            self._blocks.setdefault(summary.model_sha256, []).append(block)
+
+    def blocks(self, model_sha256: str, since: datetime, until: datetime, at_most: int) -> list[Block]:
+        """The blocks of one model that reach into a span of event time, joined until they are no more than so many."""
+        found = [b for b in self._blocks.get(model_sha256, []) if b.begins <= until and b.ends >= since]
+        together = -(-len(found) // at_most) or 1
+        return [_joined(found[i : i + together]) for i in range(0, len(found), together)]
+
+
+def total(blocks: Iterable[Block]) -> Sums:
+    """The sums of blocks, at least one."""
+    return reduce(add, (block.sums for block in blocks))
+
+
+def _joined(blocks: Sequence[Block]) -> Block:
+    return Block(total(blocks), blocks[0].begins, max(block.ends for block in blocks), blocks[0].offsets)

@@ -1,0 +1,260 @@
+"""The three steps of a report: gather what the topics say, re-score transactions, compose figures and page."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from models import artefact
+from models.manifest import Manifest
+from models.runtime import Runtime
+from schemas.drift import DriftAlert, DriftSummary
+from schemas.rollout import Stage
+from schemas.topics import DRIFT_ALERTS, DRIFT_SUMMARIES, MODEL_SWAP
+from schemas.transactions import ModelRef
+from stream_app.drift.merge import Sums
+from stream_app.drift.standardise import field_of
+from stream_app.kafka.log import read_to_end
+from stream_app.report import rows, view
+from stream_app.report.alerts import ReportError, published
+from stream_app.report.comparison import FEWEST_ROWS, Column, Comparison, compare
+from stream_app.report.history import History, total
+from stream_app.report.rows import Advance, Rows
+from stream_app.report.view import View
+from stream_app.report.window import Window, resolve
+from stream_app.rollout.cache import FetchError, ModelCache
+from stream_app.rollout.state import fold
+from stream_app.settings import Settings
+
+NEEDED = ("evidently", "matplotlib", "pandas")
+# A picture has no more points than can be told apart.
+MOST_BLOCKS = 240
+TOLD_EVERY = 500
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What the topics say of a window.
+
+    Attributes:
+        window: Its span of event time.
+        history: Everything that was scored.
+        incidents: Alerts of the window, oldest first, each with the manifest of its model, None where it is gone.
+        runtime: The model that scored last.
+        events: Transactions scored in the window, to the nearest summary.
+    """
+
+    window: Window
+    history: History
+    incidents: Sequence[tuple[DriftAlert, Manifest | None]]
+    runtime: Runtime
+    events: int
+
+
+class SignalFigure(Struct, frozen=True):
+    """One signal over the whole window: its mean in reference standard deviations, its distances from the reference."""
+
+    name: str
+    shift_sd: float
+    psi: float
+    js: float
+
+
+class LevelFigure(Struct, frozen=True):
+    """Mean of one input in its own unit, in the reference rows and in the current ones since the change."""
+
+    name: str
+    unit: str
+    reference: float
+    current: float
+
+
+class IncidentFigures(Struct, frozen=True):
+    """One alert of the window, and the levels of the inputs that it is about."""
+
+    alert: DriftAlert
+    levels: list[LevelFigure]
+
+
+class Figures(Struct, frozen=True):
+    """What the page says, in figures."""
+
+    made_at: datetime
+    window: Window
+    model: ModelRef
+    events: int
+    alert_rate: float
+    incidents: list[IncidentFigures]
+    signals: list[SignalFigure]
+    reference: str
+    reference_rows: int
+    current: str
+    current_rows: int
+    columns: list[Column]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that goes onto the page.
+
+    Attributes:
+        figures: The figures.
+        views: What is drawn, one for each incident; None where its model or its blocks are gone.
+        overview: What is drawn of a window without incidents.
+        comparison: What Evidently says; None where there are too few reference rows.
+    """
+
+    figures: Figures
+    views: Sequence[View | None]
+    overview: View | None
+    comparison: Comparison | None
+
+
+def check_installed() -> None:
+    """Before anything is read.
+
+    Raises:
+        ReportError: something that draws or compares is not installed.
+    """
+    lacking = [name for name in NEEDED if find_spec(name) is None]
+    if lacking:
+        raise ReportError(
+            f"{', '.join(lacking)} {'is' if len(lacking) == 1 else 'are'} not installed: "
+            'a report needs the extra `report`, pip install "stream-app[report]"'
+        )
+
+
+def gather(settings: Settings, window: str, tell: Callable[[str], None]) -> Gathered:
+    """Read summaries, alerts and the swap log.
+
+    Raises:
+        ReportError: nothing was scored, or not in this window.
+        BrokerError: a topic cannot be read.
+        FetchError, ArtefactError: the model that scored last cannot be had.
+    """
+    history = _history(settings, tell)
+    if history.latest_model is None:
+        raise ReportError("nothing has been scored yet: there is nothing to report on (stream-app status)")
+    span = resolve(window, history.spans)
+    tell("alerts and models")
+    uris = _uris(settings)
+    alerts = published(read_to_end(settings, DRIFT_ALERTS))
+    alerts = [alert for alert in alerts if alert.since <= span.until and alert.raised_at >= span.since]
+    manifests = {sha256: _manifest(settings, uris, sha256) for sha256 in {a.model.sha256 for a in alerts}}
+    path = _fetch(settings, uris, history.latest_model)
+    return Gathered(
+        window=span,
+        history=history,
+        incidents=[(alert, manifests[alert.model.sha256]) for alert in alerts],
+        runtime=artefact.load(path, history.latest_model),
+        events=sum(s.scored for s in history.spans if s.first <= span.until and s.last >= span.since),
+    )
+
+
+def rescore(settings: Settings, gathered: Gathered, reference: Path | None, advance: Advance) -> tuple[Rows, Rows]:
+    """Reference rows and current rows, by the model that scored last.
+
+    Args:
+        settings: Where the input topic is.
+        gathered: What the topics say.
+        reference: Training data; None: the first rows that the input topic holds before the window.
+        advance: Called with how many of `gathered.events` have been read.
+
+    Raises:
+        DataError: the training data cannot be used.
+        BrokerError: the input topic cannot be read.
+    """
+    runtime, spans, window = gathered.runtime, gathered.history.spans, gathered.window
+    before = (
+        rows.before_window(settings, runtime, spans, window, lambda done: None)
+        if reference is None
+        else rows.of_file(reference, runtime, settings.record_max_bytes)
+    )
+    return before, rows.of_window(settings, runtime, spans, window, advance)
+
+
+def compose(gathered: Gathered, reference: Rows, current: Rows) -> Report:
+    """Everything that goes onto the page."""
+    window, manifest = gathered.window, gathered.runtime.manifest
+    sha256 = gathered.runtime.sha256
+    blocks = gathered.history.blocks(sha256, window.since, window.until, MOST_BLOCKS)
+    enough = min(len(reference.values), len(current.values)) >= FEWEST_ROWS
+    comparison = compare(reference, current) if enough else None
+    sums = total(blocks) if blocks else None
+    figures = Figures(
+        made_at=datetime.now(UTC),
+        window=window,
+        model=ModelRef(manifest.name, manifest.version, sha256),
+        events=gathered.events,
+        alert_rate=sums.anomalies / sums.scored if sums else 0.0,
+        incidents=[
+            IncidentFigures(alert, _levels(alert, manifest, reference.values, current.after(alert.since)))
+            for alert, _ in gathered.incidents
+        ],
+        signals=_signals(manifest, sums) if sums else [],
+        reference=reference.source,
+        reference_rows=len(reference.values),
+        current=current.source,
+        current_rows=len(current.values),
+        columns=comparison.columns if comparison else [],
+    )
+    views = [_view(gathered, alert, of_model) for alert, of_model in gathered.incidents]
+    return Report(figures, views, view.of_window(manifest, blocks) if blocks and not views else None, comparison)
+
+
+def _history(settings: Settings, tell: Callable[[str], None]) -> History:
+    history, decode = History(settings.drift_block_events), msgspec.json.Decoder(DriftSummary).decode
+    for count, message in enumerate(read_to_end(settings, DRIFT_SUMMARIES)):
+        if count % TOLD_EVERY == 0:
+            tell(f"reading what was scored: {count:,} summaries")
+        try:
+            history.add(decode(message.value() or b""))
+        except (msgspec.DecodeError, UnicodeDecodeError):  # foreign; the aggregator says so in its log
+            continue
+    return history
+
+
+def _uris(settings: Settings) -> dict[str, str]:
+    """Digest to where it was staged from."""
+    entries = fold(read_to_end(settings, MODEL_SWAP))
+    stages = (entry.command for entry in entries if isinstance(entry.command, Stage))
+    return {stage.model.sha256: stage.uri for stage in stages}
+
+
+def _fetch(settings: Settings, uris: dict[str, str], sha256: str) -> Path:
+    return ModelCache(settings.model_cache).fetch(uris.get(sha256, f"model {sha256[:12]}"), sha256)
+
+
+def _manifest(settings: Settings, uris: dict[str, str], sha256: str) -> Manifest | None:
+    try:
+        return artefact.read_manifest(_fetch(settings, uris, sha256))
+    except (FetchError, artefact.ArtefactError):  # an old model may be gone; its alerts still have their words
+        return None
+
+
+def _view(gathered: Gathered, alert: DriftAlert, manifest: Manifest | None) -> View | None:
+    window = gathered.window
+    blocks = gathered.history.blocks(alert.model.sha256, window.since, window.until, MOST_BLOCKS)
+    return view.of_incident(alert, manifest, blocks) if manifest and blocks else None
+
+
+def _signals(manifest: Manifest, sums: Sums) -> list[SignalFigure]:
+    far = view.signal_distances(manifest, sums)
+    means = zip(manifest.signals, sums.mean.tolist(), strict=True)
+    return [SignalFigure(s.name, (mean - s.mean) / s.std, far[s.name].psi, far[s.name].js) for s, mean in means]
+
+
+def _levels(alert: DriftAlert, manifest: Manifest, reference: np.ndarray, current: np.ndarray) -> list[LevelFigure]:
+    """Means of what is there, of the inputs that moved; an input that one of them never has is left out."""
+    moved = {field_of(shift.signal) for shift in alert.signals}
+    figures = []
+    for column, entry in enumerate(manifest.inputs):
+        before, now = (part[:, column][~np.isnan(part[:, column])] for part in (reference, current))
+        if entry.name in moved and len(before) and len(now):
+            figures.append(LevelFigure(entry.name, entry.unit, float(before.mean()), float(now.mean())))
+    return figures

@@ -1,0 +1,133 @@
+"""Events in, rows of inputs, score and latents out, by the very code that decodes and scores the stream.
+
+Nothing is taken from what was decided then: the rows of one report are all of one model, whoever served at the time.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from models.runtime import Runtime
+from schemas.topics import TRANSACTIONS
+from stream_app.kafka.log import read_to_end
+from stream_app.pipeline.batch import Raw
+from stream_app.pipeline.decode import Decoder
+from stream_app.pipeline.score import score
+from stream_app.report.history import Span
+from stream_app.report.window import Window
+from stream_app.settings import Settings
+
+# More rows make Evidently slower and its verdicts no better: a shift of 0.05 sd is beyond chance in as many already.
+MOST_ROWS = 10_000
+BATCH = 1024
+
+Bounds = Mapping[int, tuple[int, int]]
+Advance = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Transactions as one model sees them.
+
+    Attributes:
+        names: Columns: the model's inputs in their own units, `score`, then the latents.
+        values: float32 [rows, columns], NaN where missing.
+        times: Event time of each row.
+        source: Where they are from, in words.
+    """
+
+    names: Sequence[str]
+    values: np.ndarray
+    times: Sequence[datetime]
+    source: str
+
+    def after(self, moment: datetime) -> np.ndarray:
+        """The values of the rows from this moment on."""
+        later: np.ndarray = self.values[[at >= moment for at in self.times]]
+        return later
+
+
+def of_window(settings: Settings, runtime: Runtime, spans: Sequence[Span], window: Window, advance: Advance) -> Rows:
+    """The transactions of a window, from the input topic; every n-th where there are more than `MOST_ROWS`.
+
+    Raises:
+        BrokerError: the topic cannot be read.
+    """
+    found = [span for span in spans if span.first <= window.until and span.last >= window.since]
+    step = -(-sum(span.scored for span in found) // MOST_ROWS)
+    values = _published(settings, _bounds(found), step, advance)
+    rows = _rescored(runtime, values, settings.record_max_bytes, lambda at: at in window)
+    which = "every transaction" if step == 1 else f"one in {step} transactions"
+    return Rows(*rows, f"{which} of the window, from the input topic")
+
+
+def before_window(
+    settings: Settings, runtime: Runtime, spans: Sequence[Span], window: Window, advance: Advance
+) -> Rows:
+    """The first transactions that the input topic still holds, as far as they are older than the window; maybe none.
+
+    Raises:
+        BrokerError: the topic cannot be read.
+    """
+    first: list[Span] = []
+    for span in (span for span in spans if span.last < window.since):
+        first.append(span)
+        if sum(entry.scored for entry in first) >= MOST_ROWS:
+            break
+    values = _published(settings, _bounds(first), 1, advance) if first else iter(())
+    rows = _rescored(runtime, islice(values, MOST_ROWS), settings.record_max_bytes, lambda at: at < window.since)
+    return Rows(*rows, "the first transactions that the input topic holds before the window")
+
+
+def of_file(path: Path, runtime: Runtime, record_max_bytes: int) -> Rows:
+    """Training data: the rows of a file in the model's own training window, as events that producers would publish.
+
+    Raises:
+        DataError: the file cannot be used, or holds nothing of that window.
+    """
+    from models.data.events import encode
+    from models.data.frame import read
+
+    manifest = runtime.manifest
+    since, until = (date.fromisoformat(day[:10]) for day in (manifest.trained_from, manifest.trained_until))
+    frame = read(path, since, until)
+    frame = frame.gather_every(-(-len(frame) // MOST_ROWS))
+    rows = _rescored(runtime, (value for _, value, _ in encode(frame)), record_max_bytes, lambda at: True)
+    return Rows(*rows, f"{path.name}, the model's training window {since} to {until}")
+
+
+def _bounds(spans: Iterable[Span]) -> dict[int, tuple[int, int]]:
+    bounds: dict[int, tuple[int, int]] = {}
+    for span in spans:
+        low, high = bounds.get(span.partition, (span.from_offset, span.to_offset))
+        bounds[span.partition] = (min(low, span.from_offset), max(high, span.to_offset))
+    return bounds
+
+
+def _published(settings: Settings, bounds: Bounds, step: int, advance: Advance) -> Iterator[bytes | None]:
+    for read, message in enumerate(read_to_end(settings, TRANSACTIONS, bounds=bounds)):
+        if read % BATCH == 0:
+            advance(read)
+        if (message.offset() or 0) % step == 0:
+            yield message.value()
+
+
+def _rescored(
+    runtime: Runtime, values: Iterable[bytes | None], record_max_bytes: int, wanted: Callable[[datetime], bool]
+) -> tuple[list[str], np.ndarray, list[datetime]]:
+    manifest = runtime.manifest
+    decode = Decoder(manifest.inputs, record_max_bytes)
+    names = [entry.name for entry in manifest.inputs] + ["score"]
+    names += [f"latent {i}" for i in range(manifest.latent_size)]
+    parts, times = [np.empty((0, len(names)), dtype=np.float32)], list[datetime]()
+    source = iter(values)
+    while batch := list(islice(source, BATCH)):
+        decoded, scored = score(runtime, decode(Raw(batch, (), (), (), {})))
+        kept = [i for i, at in enumerate(decoded.event_times) if wanted(at)]
+        parts.append(np.column_stack((decoded.inputs, scored.score, scored.latent))[kept])
+        times += [decoded.event_times[i] for i in kept]
+    return names, np.concatenate(parts), times

@@ -1,0 +1,164 @@
+"""An incident and the blocks around it in; what is drawn of it out: plain numbers, so that a test can look at them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from models.distances import Distances, distances
+from models.manifest import Manifest, SignalReference
+from schemas.drift import DriftAlert, SignalShift
+from stream_app.drift.blocks import Block
+from stream_app.drift.merge import Sums
+from stream_app.drift.standardise import DEAD_LETTERS
+from stream_app.report.history import total
+from stream_app.report.words import shift_words, signal_name, statistic_of
+
+MOST_TRACES = 5
+MOST_DISTRIBUTIONS = 6
+# After the change so many blocks are "now": longer, and an incident that has ended would look half as far.
+NOW_BLOCKS = 64
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One statistic over time.
+
+    Attributes:
+        title: Of what.
+        unit: Of the values.
+        note: How far it has moved, in words.
+        values: One for each block; NaN where nothing was observed.
+        usual: What it is without drift.
+    """
+
+    title: str
+    unit: str
+    note: str
+    values: Sequence[float]
+    usual: float
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """One signal in the reference's bins.
+
+    Attributes:
+        title: Of what.
+        edges: Inner bin edges, as the model sees the signal.
+        reference: Share of each bin in the reference.
+        current: The same now.
+        psi: How far these are from each other.
+    """
+
+    title: str
+    edges: Sequence[float]
+    reference: Sequence[float]
+    current: Sequence[float]
+    psi: float
+
+
+@dataclass(frozen=True)
+class View:
+    """What is drawn.
+
+    Attributes:
+        times: Middle of each block.
+        traces: The signals that moved furthest, the furthest first, then the alert rate.
+        distributions: Of the same signals.
+        events: Transactions that the current distributions are of.
+    """
+
+    times: Sequence[datetime]
+    traces: Sequence[Trace]
+    distributions: Sequence[Distribution]
+    events: int
+
+
+def of_incident(alert: DriftAlert, manifest: Manifest, blocks: Sequence[Block]) -> View:
+    """An incident among at least one block of its model."""
+    after = [block for block in blocks if block.ends > alert.since][:NOW_BLOCKS]
+    return _view(alert.signals, manifest, blocks, after or blocks[-1:])
+
+
+def of_window(manifest: Manifest, blocks: Sequence[Block]) -> View:
+    """A window without an incident: the signals that are furthest away all the same."""
+    now = total(blocks)
+    shifts = [
+        SignalShift(s.name, "mean", (mean - s.mean) / s.std, s.mean, mean, 0.0)
+        for s, mean in zip(manifest.signals, now.mean.tolist(), strict=True)
+    ]
+    return _view(sorted(shifts, key=lambda s: -abs(s.shift)), manifest, blocks, blocks)
+
+
+def signal_distances(manifest: Manifest, sums: Sums) -> Mapping[str, Distances]:
+    """Signal to the distance of these transactions from the reference."""
+    return {
+        signal.name: distances(counts, np.array(signal.shares))
+        for signal, counts in zip(manifest.signals, _histograms(manifest, sums), strict=True)
+    }
+
+
+def _view(shifts: Sequence[SignalShift], manifest: Manifest, blocks: Sequence[Block], now: Sequence[Block]) -> View:
+    references = {reference.name: (i, reference) for i, reference in enumerate(manifest.signals)}
+    drawn = [s for s in shifts if s.signal in references or s.signal == DEAD_LETTERS]
+    kept = [s for s in drawn if statistic_of(s) in STATISTICS][:MOST_TRACES]
+    names = list(dict.fromkeys(s.signal for s in drawn if s.signal in references))[:MOST_DISTRIBUTIONS]
+    sums = total(now)
+    histograms = _histograms(manifest, sums)
+    traces = [_trace(s, blocks, *references.get(s.signal, (-1, None))) for s in kept]
+    return View(
+        times=[block.begins + (block.ends - block.begins) / 2 for block in blocks],
+        traces=[*traces, _alert_rate(manifest, blocks)],
+        distributions=[_distribution(references[name][1], histograms[references[name][0]]) for name in names],
+        events=sums.scored,
+    )
+
+
+def _trace(shift: SignalShift, blocks: Sequence[Block], column: int, reference: SignalReference | None) -> Trace:
+    unit, usual, value = STATISTICS[statistic_of(shift)]
+    values = [value(block.sums, column, reference) if reference else _refused(block.sums) for block in blocks]
+    return Trace(signal_name(shift.signal), unit, shift_words(shift), values, usual)
+
+
+def _mean(sums: Sums, column: int, reference: SignalReference) -> float:
+    return (sums.mean[column] - reference.mean) / reference.std if sums.present[column] else float("nan")
+
+
+def _spread(sums: Sums, column: int, reference: SignalReference) -> float:
+    present = sums.present[column]
+    return float((sums.m2[column] / present) ** 0.5 / reference.std) if present else float("nan")
+
+
+def _missing(sums: Sums, column: int, _: SignalReference) -> float:
+    return 1 - float(sums.present[column]) / sums.scored
+
+
+def _refused(sums: Sums) -> float:
+    return sums.dead_lettered / (sums.scored + sums.dead_lettered)
+
+
+STATISTICS: dict[str, tuple[str, float, Callable[[Sums, int, SignalReference], float]]] = {
+    "mean": ("mean, in reference sd", 0.0, _mean),
+    "spread": ("spread, in reference sd", 1.0, _spread),
+    "share": ("share of records", 0.0, _missing),
+}
+"""Statistic to its unit, what it is without drift, and how a block gives it."""
+
+
+def _alert_rate(manifest: Manifest, blocks: Sequence[Block]) -> Trace:
+    rates = [block.sums.anomalies / block.sums.scored for block in blocks]
+    budget = manifest.calibration.budget
+    return Trace("alert rate", "share of records", f"budget {budget:.1%}", rates, budget)
+
+
+def _histograms(manifest: Manifest, sums: Sums) -> list[np.ndarray]:
+    ends = np.cumsum([len(signal.shares) for signal in manifest.signals])
+    return np.split(sums.histogram, ends[:-1])
+
+
+def _distribution(reference: SignalReference, counts: np.ndarray) -> Distribution:
+    shares = (counts / max(counts.sum(), 1)).tolist()
+    psi = distances(counts, np.array(reference.shares)).psi
+    return Distribution(signal_name(reference.name), reference.edges, reference.shares, shares, psi)

@@ -1,0 +1,74 @@
+"""`24h`, `7d`, `20000` or FROM/UNTIL in, a span of event time out: which transactions a report is about."""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from msgspec import Struct
+
+from stream_app.report.alerts import ReportError
+from stream_app.report.history import Span
+
+EXPECTED = "write 24h, 7d, 20000 (the last so many transactions) or FROM/UNTIL, as in 2018-04-22/2018-04-23T12:00"
+_BACK = re.compile(r"(\d+)([hd])")
+_UNIT = {"h": timedelta(hours=1), "d": timedelta(days=1)}
+
+
+class Window(Struct, frozen=True):
+    """Event times from `since` on, up to `until`, both included."""
+
+    since: datetime
+    until: datetime
+
+    def __contains__(self, at: datetime) -> bool:
+        """Whether a moment is in it."""
+        return self.since <= at <= self.until
+
+
+def resolve(text: str, spans: Sequence[Span]) -> Window:
+    """The window that a text means on what has been scored.
+
+    Args:
+        text: See `EXPECTED`.
+        spans: What was scored, in the order of the log, at least one.
+
+    Raises:
+        ReportError: it means none, or nothing was scored in it.
+    """
+    first, last = min(span.first for span in spans), max(span.last for span in spans)
+    if "/" in text:
+        since, until = (_moment(part) for part in text.split("/", 1))
+        window = Window(since or first, until or last)
+    elif back := _BACK.fullmatch(text):
+        window = Window(last - int(back[1]) * _UNIT[back[2]], last)
+    elif text.isdecimal():
+        window = Window(_nth_last(int(text), spans), last)
+    else:
+        raise ReportError(f"{text!r} is no window: {EXPECTED}")
+    if not any(span.first <= window.until and span.last >= window.since for span in spans):
+        raise ReportError(
+            f"nothing was scored from {window.since:%Y-%m-%dT%H:%M} to {window.until:%Y-%m-%dT%H:%M} UTC (event time): "
+            f"the summaries hold {first:%Y-%m-%dT%H:%M} to {last:%Y-%m-%dT%H:%M}"
+        )
+    return window
+
+
+def _moment(text: str) -> datetime | None:
+    """None where nothing is given: open on this side. A time without a zone is UTC."""
+    if not text:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ReportError(f"{text!r} is no time: {EXPECTED}") from error
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _nth_last(events: int, spans: Sequence[Span]) -> datetime:
+    """Where the last so many transactions begin, to the nearest summary."""
+    left = events
+    for span in sorted(spans, key=lambda span: span.last, reverse=True):
+        left -= span.scored
+        if left <= 0:
+            return span.first
+    return min(span.first for span in spans)

@@ -1,0 +1,83 @@
+"""What is drawn of an incident: the summaries of a small world in, the numbers behind the pictures out."""
+
+import numpy as np
+import pytest
+
+from stream_app.report import view
+from stream_app.report.history import History
+from tests.unit.stream_app.drift.streams import MANIFEST, SHA, doubled, event_time, fold, stream, stuck
+
+BEFORE, AFTER = 8192, 6144
+CHANGE = event_time(BEFORE)
+
+
+def history_of(log) -> History:
+    history = History(256)
+    for summary in log:
+        history.add(summary)
+    return history
+
+
+@pytest.fixture(scope="module")
+def log():
+    return stream(BEFORE, AFTER, doubled, anomalies_after=0.05)
+
+
+@pytest.fixture(scope="module")
+def history(log):
+    return history_of(log)
+
+
+@pytest.fixture(scope="module")
+def drawn(log, history):
+    (alert,) = fold(log)
+    return view.of_incident(alert, MANIFEST, history.blocks(SHA, event_time(0), event_time(BEFORE + AFTER), 1000))
+
+
+def parts(drawn, trace):
+    values = np.array(trace.values)
+    late = np.array([time >= CHANGE for time in drawn.times])
+    return values[~late].mean(), values[late].mean()
+
+
+def test_every_transaction_of_the_log_is_in_a_block(history):
+    blocks = history.blocks(SHA, event_time(0), event_time(BEFORE + AFTER), 1000)
+    assert len(blocks) == (BEFORE + AFTER) // 256
+    assert sum(block.sums.scored for block in blocks) == BEFORE + AFTER == sum(s.scored for s in history.spans)
+
+
+def test_more_blocks_than_can_be_told_apart_are_joined(history):
+    joined = history.blocks(SHA, event_time(0), event_time(BEFORE + AFTER), 10)
+    assert len(joined) <= 10
+    assert sum(block.sums.scored for block in joined) == BEFORE + AFTER
+
+
+def test_blocks_outside_the_window_or_of_another_model_are_left_out(history):
+    assert all(block.ends >= CHANGE for block in history.blocks(SHA, CHANGE, event_time(BEFORE + AFTER), 1000))
+    assert history.blocks("b" * 64, event_time(0), event_time(BEFORE + AFTER), 1000) == []
+
+
+def test_a_signal_is_at_its_reference_before_the_change_and_away_after_it(drawn):
+    (amount,) = [trace for trace in drawn.traces if trace.title == "amount"]
+    before, after = parts(drawn, amount)
+    assert before == pytest.approx(0, abs=0.1)
+    assert after == pytest.approx(2 / 2**0.5, abs=0.2)  # 2 more, of a gamma whose standard deviation is the root of 2
+
+
+def test_the_alert_rate_is_drawn_last_beside_its_budget(drawn):
+    rate = drawn.traces[-1]
+    assert (rate.title, rate.usual) == ("alert rate", 0.01)
+    assert parts(drawn, rate) == (pytest.approx(0.01, abs=0.002), pytest.approx(0.05, abs=0.002))
+
+
+def test_distributions_compare_the_reference_with_what_came_after_the_change(drawn):
+    (amount,) = [shape for shape in drawn.distributions if shape.title == "amount"]
+    assert sum(amount.reference) == pytest.approx(1) == sum(amount.current)
+    assert amount.current[0] < amount.reference[0] / 3
+    assert amount.current[-1] > amount.reference[-1] * 3
+    assert amount.psi > 0.5
+
+
+def test_a_window_without_an_incident_shows_what_is_furthest_away():
+    blocks = history_of(stream(2048, 2048, stuck)).blocks(SHA, event_time(2048), event_time(4096), 1000)
+    assert "count" in view.of_window(MANIFEST, blocks).traces[0].title
