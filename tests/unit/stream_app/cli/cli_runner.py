@@ -6,7 +6,8 @@ from stream_app.cli.app import app
 
 COMMANDS = (
     "demo", "broker", "worker", "simulate", "produce", "consume", "train", "evaluate", "gate", "deploy", "rollback",
-    "models", "shadow", "canary", "promote", "abort", "freeze", "unfreeze", "status", "verify", "doctor", "audit", "drift",
+    "models", "shadow", "canary", "promote", "abort", "freeze", "unfreeze", "status", "verify", "doctor", "audit",
+    "drift",
 )  # fmt: skip
 
 
