@@ -32,6 +32,14 @@ class Guarantee(StrEnum):
     AT_LEAST_ONCE = "at_least_once"
 
 
+class GuardMode(StrEnum):
+    """What the guard does with what it finds: look at nothing, report, or report and act."""
+
+    OFF = "off"
+    ADVISE = "advise"
+    ACT = "act"
+
+
 class Settings(BaseSettings):
     """Everything that can be set. Each name here is a key in the file and, in upper case with the prefix, a variable.
 
@@ -93,6 +101,22 @@ class Settings(BaseSettings):
         default=Path("build/model-cache"), description="where fetched artefacts are kept, by digest"
     )
     stage_timeout_s: float = Field(default=60.0, gt=0, description="how long a deploy waits for every worker to stage")
+    guard: GuardMode = Field(
+        default=GuardMode.ADVISE, description="off, advise (report only), or act (roll back by itself, too)"
+    )
+    guard_promotes: bool = Field(default=False, description="whether an acting guard also promotes by itself")
+    guard_error: float = Field(
+        default=0.01, gt=0, lt=0.5, description="chance that it ever rolls back a model as good as the one before"
+    )
+    guard_alert_tolerance: float = Field(
+        default=0.1, ge=0, description="how much more or fewer alerts an equally good model may raise, as a share"
+    )
+    guard_latent_similarity: float = Field(
+        default=0.8, gt=0, lt=1, description="least similarity (linear CKA) of the latents of an equally good model"
+    )
+    guard_promote_events: int = Field(
+        default=10_000, ge=1, description="transactions that both models must have scored before a promotion"
+    )
     guard_watch_s: float = Field(
         default=300.0, ge=0, description="how long a new model is compared with the previous one; 0: not at all"
     )

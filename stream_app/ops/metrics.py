@@ -177,6 +177,18 @@ class Metrics:
         )
         outcomes = ("compared", "failed", "skipped", "decided")
         self.second_model: Mapping[str, Counter] = {o: second.labels(o) for o in outcomes}
+        self.guard_evidence = self._gauge(
+            "guard_evidence_ratio",
+            "How much speaks against the model on trial, by signal, as a share of what is needed to roll it back (1). "
+            "Only on the worker that runs the controller.",
+            ["signal"],
+        )
+        actions = self._counter(
+            "guard_actions_total",
+            "What the guard did by itself (rolled_back, promoted): after a rollback look at audit for its reasons.",
+            ["action"],
+        )
+        self.guard_actions: Mapping[str, Counter] = {a: actions.labels(a) for a in ("rolled_back", "promoted")}
         self.model_load = Histogram(
             "stream_app_model_load_seconds",
             "Fetch, check and warm-up of a model: how long a deploy waits for this worker.",

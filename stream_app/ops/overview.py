@@ -18,6 +18,7 @@ from stream_app.ops.health import Health, Liveness, readiness
 from stream_app.ops.series import Point, group_point
 from stream_app.ops.vitals import vitals
 from stream_app.pipeline.progress import Progress, Snapshot
+from stream_app.rollout.trial import Trial
 from stream_app.settings import Settings
 
 ALERT_IS_NEWS = timedelta(minutes=30)
@@ -94,6 +95,7 @@ class Document(Struct, frozen=True):
     totals: Totals
     model: Serving
     workers: list[Worker]
+    trial: Trial | None
     rollout: list[ModelStatus]
     series: list[Point]
     anomalies: list[ShownAnomaly]
@@ -155,6 +157,7 @@ class Overview:
             totals=totals,
             model=model,
             workers=workers,
+            trial=reading.trial,
             rollout=reading.rollout,
             series=reading.series,
             anomalies=reading.anomalies,

@@ -14,9 +14,12 @@ from typing import Protocol
 from schemas.rollout import Abort, Activate, AuditRecord, Command
 from schemas.topics import MODEL_STATUS
 from stream_app.kafka.log import Tail
+from stream_app.ops.metrics import Metrics
+from stream_app.rollout import warden
 from stream_app.rollout.follower import Follower, describe
 from stream_app.rollout.publish import NotPublished, Publisher, audit_record
 from stream_app.rollout.state import Entry, Pending, Rollout
+from stream_app.rollout.warden import Warden
 from stream_app.rollout.workers import Message, Worker, Workers, recent
 from stream_app.settings import Settings
 
@@ -102,8 +105,15 @@ class Controller:
     """
 
     def __init__(
-        self, settings: Settings, follower: Follower, log: StatusLog, sink: CommandSink, owner: Callable[[], bool]
+        self,
+        settings: Settings,
+        follower: Follower,
+        log: StatusLog,
+        sink: CommandSink,
+        owner: Callable[[], bool],
+        warden: Warden | None = None,
     ) -> None:
+        self._warden = warden
         self.failure: Exception | None = None
         self._settings = settings
         self._follower = follower
@@ -130,6 +140,8 @@ class Controller:
         if self._thread.is_alive():
             self._thread.join(timeout_s)
         self._log.close()
+        if self._warden is not None:
+            self._warden.close()
 
     def _run(self) -> None:
         try:
@@ -143,12 +155,16 @@ class Controller:
         """Hear the workers, then decide if this worker is the one to."""
         caught_up = self._log.caught_up
         self._workers.read(self._log.poll(poll_s, POLL_LIMIT), caught_up)
+        if self._warden is not None:
+            self._warden.listen()
         owner = self._owner()
         self._audit_refusals(owner)
         if not owner or not self._log.caught_up or not self._follower.read_to_end:
             self._stage_id = ""
             return
         self._decide(time.monotonic())
+        if self._warden is not None:
+            self._warden.act(self._follower.rollout)
 
     def _decide(self, now: float) -> None:
         rollout = self._follower.rollout
@@ -206,7 +222,9 @@ def _refusal(entry: Entry, actor: str) -> AuditRecord:
     )
 
 
-def connect(settings: Settings, follower: Follower, publisher: Publisher, owner: Callable[[], bool]) -> Controller:
+def connect(
+    settings: Settings, follower: Follower, publisher: Publisher, owner: Callable[[], bool], metrics: Metrics
+) -> Controller:
     """A controller on the real topics, not yet started.
 
     Args:
@@ -214,5 +232,8 @@ def connect(settings: Settings, follower: Follower, publisher: Publisher, owner:
         follower: Knows what the log prescribes.
         publisher: Where decisions are written.
         owner: Whether this worker owns the swap log's partition, asked at each turn.
+        metrics: Where the guard says what it finds.
     """
-    return Controller(settings, follower, Tail(settings, [MODEL_STATUS], recent(settings)), publisher, owner)
+    log = Tail(settings, [MODEL_STATUS], recent(settings))
+    guarding = warden.connect(settings, publisher, metrics)
+    return Controller(settings, follower, log, publisher, owner, guarding)

@@ -26,7 +26,7 @@ from stream_app.rollout.cache import ModelCache
 from stream_app.rollout.publish import Publisher, audit_record
 from stream_app.rollout.serving import Second, Serving
 from stream_app.rollout.state import Entry, Pending, Record, Release, Rollout, Watch, read
-from stream_app.settings import Settings
+from stream_app.settings import GuardMode, Settings
 
 logger = logging.getLogger(__name__)
 
@@ -312,7 +312,8 @@ def connect(settings: Settings, publisher: Publisher, metrics: Metrics) -> Follo
     """
     log = Tail(settings, [MODEL_SWAP])
     cache = ModelCache(settings.model_cache)
-    return Follower(settings.worker_name, log, cache, publisher, metrics, settings.guard_watch_s)
+    watch_s = 0.0 if settings.guard is GuardMode.OFF else settings.guard_watch_s
+    return Follower(settings.worker_name, log, cache, publisher, metrics, watch_s)
 
 
 def describe(model: ModelRef) -> str:

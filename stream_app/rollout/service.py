@@ -14,6 +14,7 @@ from mode import Service
 from schemas.topics import MODEL_SWAP
 from stream_app.audit import service as audit_service
 from stream_app.kafka import topics
+from stream_app.ops.metrics import Metrics
 from stream_app.rollout import controller
 from stream_app.rollout.follower import Follower
 from stream_app.rollout.publish import Publisher
@@ -43,7 +44,7 @@ class Ownership:
             self._owned = False
 
 
-def install(app: faust.App, settings: Settings, follower: Follower, publisher: Publisher) -> None:
+def install(app: faust.App, settings: Settings, follower: Follower, publisher: Publisher, metrics: Metrics) -> None:
     """Make the app run the controller wherever it owns the swap log. Whoever made the follower starts and stops it.
 
     Args:
@@ -51,6 +52,7 @@ def install(app: faust.App, settings: Settings, follower: Follower, publisher: P
         settings: Time limits, topic names.
         follower: Started or about to be.
         publisher: Where decisions are written.
+        metrics: Where the guard says what it finds.
     """
     name = topics.name(settings, MODEL_SWAP)
     owner = Ownership(name)
@@ -68,7 +70,7 @@ def install(app: faust.App, settings: Settings, follower: Follower, publisher: P
         """The controller's thread, for as long as the app runs; if it or the follower dies, so does the worker."""
 
         async def on_start(self) -> None:
-            self.control = await asyncio.to_thread(controller.connect, settings, follower, publisher, owner)
+            self.control = await asyncio.to_thread(controller.connect, settings, follower, publisher, owner, metrics)
             self.control.start()
 
         async def on_stop(self) -> None:

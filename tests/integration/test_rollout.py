@@ -35,8 +35,11 @@ class Worker:
         own = settings.model_copy(update={"worker_id": name, "model_cache": settings.model_cache / name})
         self.name = name
         self.publisher = Publisher(own)
-        self.follower = follower.connect(own, self.publisher, Metrics(CollectorRegistry()))
-        self.controller = controller.connect(own, self.follower, self.publisher, owner=lambda: True)
+        self.metrics = Metrics(CollectorRegistry())
+        self.follower = follower.connect(own, self.publisher, self.metrics)
+        self.controller = controller.connect(
+            own, self.follower, self.publisher, owner=lambda: True, metrics=self.metrics
+        )
         self._gone = threading.Event()
         self._thread = threading.Thread(target=self._live, daemon=True)
         if stages:

@@ -43,7 +43,15 @@ function drawCharts(state) {
   charts.latency.update(state.series, [t.latency_p50_ms, t.latency_p99_ms], end);
 }
 
-function drawModel(serving, now) {
+function drawTrial({ mode, model: tried, percent, frozen, guard }) {
+  const what = { shadow: "Shadow", canary: `Canary, ${percent} %`, watch: "New, watched" }[mode];
+  return [
+    [what, el("span", {}, `${model(tried)} `, digest(tried))],
+    [frozen ? "Guard (frozen)" : "Guard", guard ? guard.sentence : "nothing yet"],
+  ];
+}
+
+function drawModel(serving, trial, now) {
   if (!serving.model) {
     return empty("No model serves yet.", "Train one and deploy it: ", el("code", {}, "stream-app train DATA --out MODEL"), " then ", el("code", {}, "stream-app deploy MODEL"));
   }
@@ -51,6 +59,7 @@ function drawModel(serving, now) {
     ["Digest", digest(serving.model)],
     ["Serving since", serving.since ? time(serving.since, now) : NONE],
     ["Previous", serving.previous ? el("span", {}, `${model(serving.previous)} `, digest(serving.previous)) : "none: there is nothing to roll back to"],
+    ...(trial ? drawTrial(trial) : []),
   ];
   return [
     el("p.serving", {}, serving.model.name, el("span.version", {}, serving.model.version)),
@@ -145,7 +154,7 @@ function draw(state) {
   const today = state.at.slice(0, 10);
   drawStatus(state, now);
   drawCharts(state);
-  show("model", { model: state.model, today }, (data) => drawModel(data.model, now));
+  show("model", { model: state.model, trial: state.trial, today }, (data) => drawModel(data.model, data.trial, now));
   show("rollout", { events: state.rollout, today }, (data) => drawRollout(data.events, now));
   const workers = state.workers.map((worker) => ({ ...worker, heard_at: undefined, ago: worker.presence === "live" ? "" : span((now - new Date(worker.heard_at)) / 1000) }));
   show("workers", workers, drawWorkers);

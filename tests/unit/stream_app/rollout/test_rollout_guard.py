@@ -1,0 +1,202 @@
+"""The guard watches what is as good, promotes it in time, and rolls back what is not, by the signal that shows it."""
+
+import math
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+
+from schemas.comparison import TAIL, Comparison, Finding, Pairs
+from schemas.rollout import Promote, Rollback
+from schemas.transactions import ModelRef
+from stream_app.ops.metrics import Metrics
+from stream_app.rollout import evidence
+from stream_app.rollout.guard import Guard
+from stream_app.rollout.state import Candidate, Release, Rollout
+from stream_app.rollout.warden import Warden
+from stream_app.settings import Settings
+from tests.unit.stream_app.rollout.swap_log import Heard
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+CHAMPION, CANDIDATE = (Release(ModelRef("m", v, v * 64), f"/{v}") for v in "12")
+
+
+def compared(rows: int = 1000, **changes: Any) -> Comparison:
+    """Two models that are equally good, with the given differences."""
+    tail = [0] * len(TAIL)
+    tail[len(TAIL) // 2] = rows // 100
+    usual: dict[str, Any] = {
+        "trial_id": "t",
+        "worker": "w",
+        "champion": "1" * 64,
+        "candidate": "2" * 64,
+        "rows": rows,
+        "errors": 0,
+        "skipped": 0,
+        "decided": 0,
+        "alerts": Pairs(rows // 100, 0, 0),
+        "levels": [0.1],
+        "exceedances": [Pairs(rows // 10, rows // 200, rows // 200)],
+        "tail_shift": tail,
+        "similarities": [0.9] * (rows // 64),
+        "champion_seconds": 1.0,
+        "candidate_seconds": 1.0,
+    }
+    return Comparison(**{**usual, **changes})
+
+
+def heard(*comparisons: Comparison, **settings: Any):
+    guard = Guard(Settings(**settings))
+    for comparison in comparisons:
+        guard.read(comparison)
+    return guard.report("t")
+
+
+def test_a_model_that_is_as_good_is_watched_and_then_promoted() -> None:
+    assert heard(*[compared()] * 3).finding is Finding.WATCH
+    report = heard(*[compared()] * 20)
+    assert report.finding is Finding.PROMOTE, report.sentence
+    assert heard(*[compared()] * 20, guard_promote_events=20_001).finding is Finding.WATCH
+
+
+@pytest.mark.parametrize(
+    ("signal", "changes"),
+    [
+        ("alerts", {"alerts": Pairs(10, 0, 20)}),
+        ("alerts", {"alerts": Pairs(10, 30, 0)}),
+        ("agreement", {"alerts": Pairs(0, 10, 10)}),
+        ("scores", {"exceedances": [Pairs(100, 0, 100)]}),
+        ("scores", {"exceedances": [Pairs(100, 100, 0)]}),
+        ("tail", {"tail_shift": [0] * (len(TAIL) - 1) + [20]}),
+        ("tail", {"tail_shift": [20] + [0] * (len(TAIL) - 1)}),
+        ("latents", {"similarities": [0.2] * 15}),
+        ("errors", {"errors": 30}),
+    ],
+)
+def test_a_model_that_is_not_is_rolled_back_by_the_signal_that_shows_it(signal: str, changes: dict[str, Any]) -> None:
+    report = heard(*[compared(**changes)] * 4)
+    assert report.finding is Finding.ROLL_BACK
+    assert signal in [e.signal for e in report.evidence if e.against >= 1]
+    assert f"{signal}: " in report.sentence
+
+
+@pytest.mark.parametrize("changes", [{"candidate_seconds": 5.0}, {"skipped": 1}])
+def test_a_model_that_is_too_slow_in_most_commits_is_rolled_back(changes: dict[str, Any]) -> None:
+    report = heard(*[compared(rows=100, **changes)] * 20)
+    assert [e.signal for e in report.evidence if e.against >= 1] == ["latency"]
+
+
+def test_another_trial_begins_with_nothing() -> None:
+    guard = Guard(Settings())
+    guard.read(compared(errors=1000))
+    guard.read(compared(trial_id="u"))
+    assert guard.report("t") is None
+    assert guard.report("u").finding is Finding.WATCH
+
+
+@given(st.lists(st.integers(0, 30), min_size=3, max_size=3), st.permutations(range(4)))
+def test_what_is_found_does_not_depend_on_the_order_of_commits(extra: list[int], order: list[int]) -> None:
+    commits = [compared(), *(compared(alerts=Pairs(10, 0, n)) for n in extra)]
+    assert heard(*(commits[i] for i in order)) == heard(*commits)
+
+
+def test_while_the_hypothesis_holds_the_capital_rarely_grows_however_often_somebody_looks() -> None:
+    random = np.random.default_rng(0)
+    limit = math.log(20)
+    exceeded = 0
+    for _ in range(400):
+        alerts = random.random((300, 2)) < 0.3  # two models that alert as often, on rows of their own
+        both, one, other = alerts.all(axis=1), alerts[:, 0] & ~alerts[:, 1], alerts[:, 1] & ~alerts[:, 0]
+        sums = np.cumsum(np.column_stack((both, one, other)), axis=0)[4::5]
+        exceeded += any(evidence.more(Pairs(*row), 1.0)[0] >= limit for row in sums.tolist())
+    assert exceeded / 400 <= 1 / 20
+
+
+@dataclass
+class Said(Heard):
+    """Also what is commanded."""
+
+    commands: list[Any] = field(default_factory=list)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.commands = []
+
+    def command(self, command: Any) -> int:
+        self.commands.append(command)
+        return 0
+
+
+class Log:
+    """Comparisons that are handed out once."""
+
+    def __init__(self, *values: bytes) -> None:
+        self._left = list(values)
+
+    def poll(self, timeout_s: float, limit: int):
+        taken, self._left = self._left, []
+        return [Value(value) for value in taken]
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class Value:
+    data: bytes
+
+    def value(self) -> bytes:
+        return self.data
+
+
+def acted(rollout: Rollout, *comparisons: Comparison, **settings: Any) -> Said:
+    """What a guard says and does in two turns."""
+    said = Said()
+    log = Log(b"noise", *(msgspec.json.encode(c) for c in comparisons))
+    warden = Warden(Settings(**settings), log, said, Metrics(CollectorRegistry()), lambda: 0.0)
+    for _ in range(2):
+        warden.listen()
+        warden.act(rollout)
+    return said
+
+
+TRIED = Rollout(serving=CHAMPION, candidate=Candidate("t", CANDIDATE, 5.0))
+BAD, GOOD = [compared(errors=30)] * 4, [compared()] * 20
+
+
+def test_an_acting_guard_rolls_back_once_to_the_champion_and_says_why() -> None:
+    said = acted(TRIED, *BAD, guard="act")
+    (command,) = said.commands
+    assert isinstance(command, Rollback)
+    assert (command.to, command.automatic, command.command_id) == ("1" * 64, True, "guard-rollback-t")
+    assert "errors: 120 rows" in command.reason
+    assert [record.action for record in said.audits] == ["find", "rollback"]
+    assert [status.guard.finding for status in said.statuses] == [Finding.ROLL_BACK]
+
+
+@pytest.mark.parametrize(
+    ("settings", "frozen"), [({"guard": "advise"}, False), ({"guard": "act"}, True)], ids=["advises", "is frozen"]
+)
+def test_a_guard_that_may_not_act_only_reports(settings: dict[str, Any], frozen: bool) -> None:
+    rollout = Rollout(serving=CHAMPION, candidate=Candidate("t", CANDIDATE, 5.0), frozen=frozen)
+    said = acted(rollout, *BAD, **settings)
+    assert said.commands == []
+    assert said.statuses[0].guard.finding is Finding.ROLL_BACK
+
+
+def test_it_promotes_by_itself_only_where_that_is_set() -> None:
+    assert acted(TRIED, *GOOD, guard="act").commands == []
+    (command,) = acted(TRIED, *GOOD, guard="act", guard_promotes=True).commands
+    assert isinstance(command, Promote)
+    assert (command.stage_id, command.automatic) == ("t", True)
+
+
+def test_comparisons_of_a_trial_that_is_over_lead_to_nothing() -> None:
+    said = acted(Rollout(serving=CHAMPION), *BAD, guard="act")
+    assert (said.commands, said.statuses) == ([], [])
