@@ -2,7 +2,7 @@
 
 import { Chart } from "./chart.js";
 import { el, empty, show } from "./dom.js";
-import { NONE, count, milliseconds, moment, number, oneIn, percent, quantity, rate, span, unitWord } from "./format.js";
+import { NONE, count, expectation, milliseconds, moment, number, oneIn, percent, quantity, rate, span, unitWord } from "./format.js";
 
 const EVERY_MS = 1000;
 const GIVE_UP_MS = 4000;
@@ -108,7 +108,7 @@ function reason({ feature, value, expected, share }, units) {
     el("span.feature", { title: feature }, words(feature)),
     el("span.bar", { "aria-hidden": "true" }, fill),
     el("span.share", { title: "part of the score" }, percent(share)),
-    el("span.instead", {}, el("b", {}, quantity(value, unit)), ` instead of ${quantity(expected, unit)} ${unitWord(unit)}`.trimEnd()));
+    el("span.instead", {}, el("b", {}, quantity(value, unit)), ` instead of ${expectation(expected, unit)} ${unitWord(unit)}`.trimEnd()));
 }
 
 function anomaly({ anomaly: a, fraud }, units, now) {

@@ -34,6 +34,13 @@ export function quantity(value, unit) {
   return number(value);
 }
 
+/** What the model expected: a flag as how likely it is, a share within its bounds, whatever the reconstruction says. */
+export function expectation(value, unit) {
+  if (value == null || !["share", "flag"].includes(unit)) return quantity(value, unit);
+  const share = Math.min(Math.max(value, 0), 1);
+  return unit === "flag" ? `${percent(share)} yes` : quantity(share, unit);
+}
+
 /** The unit to be written once after a pair of quantities. */
 export function unitWord(unit) {
   const [, per, letter] = /^1\/\(?(\d*) ?(d)\)?$/.exec(unit ?? "") ?? [];
