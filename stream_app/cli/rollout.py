@@ -22,19 +22,39 @@ Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
 def deploy(
+    *,
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model artefact, where the workers can read it.")],
     reason: Reason = "",
     timeout: Timeout = None,
+    gate_data: Annotated[
+        Path | None,
+        typer.Option(metavar="DATA", help="Recent transactions: the gates must let MODEL pass. Default: the setting."),
+    ] = None,
+    override: Annotated[
+        str | None, typer.Option(metavar="REASON", help="Put MODEL through whatever the gates say; goes on record.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Have every worker fetch, check and warm up MODEL; serve it when all could, change nothing when one could not."""
+    """Have every worker fetch, check and warm up MODEL; serve it when all could, change nothing when one could not.
+
+    With --gate-data (or the setting gate_data), MODEL is first compared with what serves, as `stream-app gate` does.
+    """
+    if override is not None and not override.strip():
+        raise typer.BadParameter("say why", param_hint="--override")
     settings = connected_settings()
     from stream_app.kafka import topics
-    from stream_app.rollout import commands
+    from stream_app.rollout import commands, gating
+    from stream_app.rollout.watch import Outcome
 
     topics.ensure(settings)
+    by = issuer()
+    forced = gating.Override(by, override) if override else None
     with waiting("deploying") as tell:
-        outcome = commands.deploy(settings, model, issuer(), reason, timeout, tell)
+        try:
+            verdict = gating.admit(settings, model, by, gate_data or settings.gate_data, forced, tell)
+            outcome = commands.deploy(settings, model, by, reason, timeout, tell, gates=verdict)
+        except gating.Refused as refused:
+            outcome = Outcome(ok=False, sentence=str(refused))
     conclude(outcome, as_json)
 
 
