@@ -50,7 +50,7 @@ class Slow(TinyGraph):
 
     def forward(self, inputs: torch.Tensor):
         waste = torch.ones((100, 100)) * inputs[0, 0].clamp(0, 1)  # what hangs on no input is folded away
-        for _ in range(400):
+        for _ in range(150):
             waste = waste @ waste / 200
         score = inputs.square().sum(dim=1) + 0 * waste[0, 0]
         return score, inputs, inputs, score.unsqueeze(1), inputs, inputs
@@ -64,7 +64,7 @@ class Large(TinyGraph):
         self.register_buffer("ballast", torch.randn(5_000_000))
 
     def forward(self, inputs: torch.Tensor):
-        score = inputs.square().sum(dim=1) + 0 * (self.ballast * inputs[0, 0]).sum()
+        score = inputs.square().sum(dim=1) + 0 * self.ballast[inputs[0, 0].long().clamp(0, 1)]
         return score, inputs, inputs, score.unsqueeze(1), inputs, inputs
 
 

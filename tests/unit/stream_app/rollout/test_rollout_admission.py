@@ -48,7 +48,7 @@ class Slow(TinyGraph):
 
     def forward(self, inputs: torch.Tensor):
         waste = torch.ones((100, 100)) * inputs[0, 0].clamp(0, 1)
-        for _ in range(400):
+        for _ in range(150):
             waste = waste @ waste / 200
         score = inputs.square().sum(dim=1) + 0 * waste[0, 0]
         return score, inputs, inputs, score.unsqueeze(1), inputs, inputs
