@@ -52,7 +52,7 @@ def lacks(verdict: GateVerdict | None, serving: ModelRef) -> str:
         verdict: What came with the stage.
         serving: What serves: a verdict on a comparison with another model is none.
     """
-    what_to_do = "deploy it with --gate-data DATA, or with --override REASON"
+    what_to_do = "give it again with --gate-data DATA, or with --override REASON"
     if verdict is None:
         return f"gates are required and none has looked at it: {what_to_do}"
     if verdict.override_reason and verdict.override_by:

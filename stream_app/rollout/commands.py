@@ -88,7 +88,7 @@ def deploy(  # noqa: PLR0913 - what is announced with a stage is said in one pla
         return order.stage(watch, release, "deploy", gates=gates)
 
 
-def try_out(
+def try_out(  # noqa: PLR0913 - as deploy
     settings: Settings,
     model: Path | None,
     percent: float | None,
@@ -96,6 +96,8 @@ def try_out(
     reason: str = "",
     timeout_s: float | None = None,
     on_progress: Say = lambda _: None,
+    *,
+    gates: GateVerdict | None = None,
 ) -> Outcome:
     """Let a model score beside the one that serves: as a shadow or, for a share of the customers, as a canary.
 
@@ -109,6 +111,7 @@ def try_out(
         reason: Why, for the audit trail.
         timeout_s: How long to wait.
         on_progress: Told each time that something has moved.
+        gates: What the gates said of it (`stream_app.rollout.gating.admit`).
 
     Raises:
         models.artefact.ArtefactError: the file is no model.
@@ -120,7 +123,7 @@ def try_out(
         order = Order(settings, issuer, reason, timeout_s, on_progress)
         candidate = watch.rollout.candidate
         if release is not None and (candidate is None or candidate.release.model.sha256 != release.model.sha256):
-            return order.stage(watch, release, action, percent)
+            return order.stage(watch, release, action, percent, gates)
         if candidate is None:
             return watch.outcome(False, f"there is no candidate: name one with `stream-app {action} MODEL`")
         if candidate.percent == (percent or 0.0):
