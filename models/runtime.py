@@ -43,7 +43,7 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """One model in memory, ready to score. Safe to call from one thread at a time.
+    """One model in memory, ready to score. Scoring changes nothing in it, so two threads may do it at once.
 
     TorchScript stands behind this interface alone, so that a `torch.export` runtime can take its place.
     """

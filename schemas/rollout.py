@@ -32,6 +32,17 @@ class Role(StrEnum):
 Percent = Annotated[float, Meta(gt=0, le=100, description="share of the customers, by hash of the id")]
 
 
+class GateVerdict(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What the gates said of a candidate before it was staged, and who put it through all the same."""
+
+    passed: bool
+    against: Annotated[str, Meta(description="sha256 of the model that it was compared with; empty: with none")] = ""
+    failed: Annotated[list[str], Meta(description="the gates that refused it")] = []
+    report_sha256: Annotated[str, Meta(description="digest of the report; empty: there is none")] = ""
+    override_by: str = ""
+    override_reason: str = ""
+
+
 class Stage(_Command, frozen=True, tag="stage", kw_only=True):
     """Fetch the model, check it and warm it up, beside the serving one. A newer stage replaces a pending one."""
 
@@ -39,6 +50,7 @@ class Stage(_Command, frozen=True, tag="stage", kw_only=True):
     model: ModelRef
     role: Role = Role.SERVE
     percent: Annotated[Percent | None, Meta(description="of a canary")] = None
+    gates: GateVerdict | None = None
 
 
 class Activate(_Command, frozen=True, tag="activate", kw_only=True):

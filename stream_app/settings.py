@@ -40,6 +40,13 @@ class GuardMode(StrEnum):
     ACT = "act"
 
 
+class GatePolicy(StrEnum):
+    """Whether a model may be staged that no gate has looked at."""
+
+    OFF = "off"
+    REQUIRE = "require"
+
+
 class Settings(BaseSettings):
     """Everything that can be set. Each name here is a key in the file and, in upper case with the prefix, a variable.
 
@@ -120,6 +127,12 @@ class Settings(BaseSettings):
     guard_watch_s: float = Field(
         default=300.0, ge=0, description="how long a new model is compared with the previous one; 0: not at all"
     )
+    gates: GatePolicy = Field(
+        default=GatePolicy.OFF, description="require: workers reject a stage without a passed verdict or an override"
+    )
+    gate_data: Path | None = Field(default=None, description="recent transactions that a deploy is judged on")
+    gate_limits: Path | None = Field(default=None, description="how far a candidate may differ, over the defaults")
+    gate_reports: Path = Field(default=Path("build/gate-reports"), description="where reports are kept, by digest")
     heartbeat_interval_s: float = Field(default=1.0, gt=0, description="how often a worker says that it is alive")
     worker_lost_after_s: float = Field(default=5.0, gt=0, description="after this silence a worker no longer counts")
 

@@ -60,9 +60,8 @@ def flipped(runtime: Runtime, inputs: np.ndarray, move: float, rng: np.random.Ge
     moved = inputs * (1 + rng.uniform(-move, move, inputs.shape).astype(np.float32))
     threshold = runtime.manifest.calibration.threshold
     with one_thread():
-        before, after = runtime.score(inputs).score, runtime.score(moved).score
-    changed: np.ndarray = (before >= threshold) != (after >= threshold)
-    return changed
+        before, after = (np.asarray(runtime.score(rows).score >= threshold) for rows in (inputs, moved))
+    return before ^ after
 
 
 def unnoticed(runtime: Runtime, ordinary: np.ndarray, largest: np.ndarray, far_out: float) -> np.ndarray:

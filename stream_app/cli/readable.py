@@ -14,6 +14,7 @@ from schemas.rollout import (
     AuditRecord,
     Canary,
     Command,
+    GateVerdict,
     ModelStatus,
     Promote,
     Rollback,
@@ -160,7 +161,15 @@ def _command(c: Command) -> str:
     of = f" of {c.stage_id}" if isinstance(c, Activate | Abort | Shadow | Canary | Promote) else ""
     of += f" for {c.percent:g} %" if isinstance(c, Stage | Canary) and c.percent else ""
     of += f" to {c.to[:12]}" if isinstance(c, Rollback) and c.to else ""
-    return f"{moment(c.issued_at)}  {what}{on}{of}  by {c.issuer}  {c.reason}  [{c.command_id}]"
+    verdict = gates(c.gates) if isinstance(c, Stage) and c.gates else ""
+    return f"{moment(c.issued_at)}  {what}{on}{of}{verdict}  by {c.issuer}  {c.reason}  [{c.command_id}]"
+
+
+def gates(verdict: GateVerdict) -> str:
+    """What the gates said of a stage, and who put it through all the same."""
+    said = "gates passed" if verdict.passed else f"gates refused: {', '.join(verdict.failed) or 'not asked'}"
+    forced = f", overridden by {verdict.override_by}: {verdict.override_reason}" if verdict.override_reason else ""
+    return f" ({said}{forced})"
 
 
 def _label(b: Label) -> str:

@@ -2,6 +2,7 @@
 
 import getpass
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,31 +12,76 @@ from stream_app.cli.invocation import connected_settings
 from stream_app.cli.terminal import console, out, out_json, waiting
 
 if TYPE_CHECKING:
+    from schemas.rollout import GateVerdict
     from stream_app.rollout.watch import Outcome
+    from stream_app.settings import Settings
 
 Reason = Annotated[str, typer.Option(help="Why, for the audit trail.")]
 Timeout = Annotated[
     float | None,
     typer.Option(min=0.1, metavar="SECONDS", help="How long to wait. Default: as long as workers may take."),
 ]
+GateData = Annotated[
+    Path | None,
+    typer.Option(metavar="DATA", help="Recent transactions: the gates must let MODEL pass. Default: the setting."),
+]
+OverrideReason = Annotated[
+    str | None, typer.Option(metavar="REASON", help="Put MODEL through whatever the gates say; goes on record.")
+]
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
 def deploy(
+    *,
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model artefact, where the workers can read it.")],
     reason: Reason = "",
     timeout: Timeout = None,
+    gate_data: GateData = None,
+    override: OverrideReason = None,
     as_json: Json = False,
 ) -> None:
-    """Have every worker fetch, check and warm up MODEL; serve it when all could, change nothing when one could not."""
+    """Have every worker fetch, check and warm up MODEL; serve it when all could, change nothing when one could not.
+
+    With --gate-data (or the setting gate_data), MODEL is first compared with what serves, as `stream-app gate` does.
+    """
+    check_reason(override)
     settings = connected_settings()
     from stream_app.kafka import topics
     from stream_app.rollout import commands
 
     topics.ensure(settings)
     with waiting("deploying") as tell:
-        outcome = commands.deploy(settings, model, issuer(), reason, timeout, tell)
+
+        def issue(verdict: "GateVerdict | None") -> "Outcome":
+            return commands.deploy(settings, model, issuer(), reason, timeout, tell, gates=verdict)
+
+        outcome = judged(settings, model, gate_data, override, tell, issue)
     conclude(outcome, as_json)
+
+
+def check_reason(override: str | None) -> None:
+    """An override without a reason is called wrongly."""
+    if override is not None and not override.strip():
+        raise typer.BadParameter("say why", param_hint="--override")
+
+
+def judged(
+    settings: "Settings",
+    model: Path,
+    data: Path | None,
+    override: str | None,
+    tell: Callable[[str], None],
+    issue: "Callable[[GateVerdict | None], Outcome]",
+) -> "Outcome":
+    """Ask the gates, where there is data to ask them with; issue the command with their verdict unless they refuse."""
+    from stream_app.rollout import gating
+    from stream_app.rollout.watch import Outcome
+
+    forced = gating.Override(issuer(), override) if override else None
+    try:
+        return issue(gating.admit(settings, model, issuer(), data or settings.gate_data, forced, tell))
+    except gating.Refused as refused:
+        return Outcome(ok=False, sentence=str(refused))
 
 
 def rollback(

@@ -1,13 +1,27 @@
 """`stream-app shadow`, `canary`, `promote`, `abort`, `freeze`, `unfreeze`: a model beside the one that serves."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stream_app.cli.invocation import connected_settings
-from stream_app.cli.rollout import Json, Reason, Timeout, conclude, issuer
+from stream_app.cli.rollout import (
+    GateData,
+    Json,
+    OverrideReason,
+    Reason,
+    Timeout,
+    check_reason,
+    conclude,
+    issuer,
+    judged,
+)
 from stream_app.cli.terminal import waiting
+
+if TYPE_CHECKING:
+    from schemas.rollout import GateVerdict
+    from stream_app.rollout.watch import Outcome
 
 Model = Annotated[
     Path | None,
@@ -15,9 +29,16 @@ Model = Annotated[
 ]
 
 
-def shadow(model: Model = None, reason: Reason = "", timeout: Timeout = None, as_json: Json = False) -> None:
+def shadow(
+    model: Model = None,
+    reason: Reason = "",
+    timeout: Timeout = None,
+    gate_data: GateData = None,
+    override: OverrideReason = None,
+    as_json: Json = False,
+) -> None:
     """Let MODEL score every transaction beside the one that serves, and decide nothing."""
-    _try_out(model, None, reason, timeout, as_json)
+    _try_out(model, None, (reason, timeout), (gate_data, override), as_json)
 
 
 def canary(
@@ -27,10 +48,12 @@ def canary(
     ] = 5.0,
     reason: Reason = "",
     timeout: Timeout = None,
+    gate_data: GateData = None,
+    override: OverrideReason = None,
     as_json: Json = False,
 ) -> None:
     """Let MODEL decide for a share of the customers, by hash of their ids, and score beside the others."""
-    _try_out(model, percent, reason, timeout, as_json)
+    _try_out(model, percent, (reason, timeout), (gate_data, override), as_json)
 
 
 def promote(reason: Reason = "", timeout: Timeout = None, as_json: Json = False) -> None:
@@ -67,14 +90,26 @@ def unfreeze(reason: Reason = "", as_json: Json = False) -> None:
     _freeze(False, reason, as_json)
 
 
-def _try_out(model: Path | None, percent: float | None, reason: str, timeout: float | None, as_json: bool) -> None:
+def _try_out(
+    model: Path | None,
+    percent: float | None,
+    how: tuple[str, float | None],
+    gating: tuple[Path | None, str | None],
+    as_json: bool,
+) -> None:
+    """A new candidate passes the gates first, as a deploy does; one that is there has passed them."""
+    check_reason(gating[1])
     settings = connected_settings()
     from stream_app.kafka import topics
     from stream_app.rollout import commands
 
     topics.ensure(settings)
     with waiting("trying out") as tell:
-        outcome = commands.try_out(settings, model, percent, issuer(), reason, timeout, tell)
+
+        def issue(verdict: "GateVerdict | None") -> "Outcome":
+            return commands.try_out(settings, model, percent, issuer(), *how, tell, gates=verdict)
+
+        outcome = issue(None) if model is None else judged(settings, model, *gating, tell, issue)
     conclude(outcome, as_json)
 
 

@@ -7,6 +7,8 @@ In the order of what happens to a command:
     publish      status, commands and audit records out to Kafka
     state        what a log of commands means: a pure fold
     follower     one thread per worker tails the log, another loads: `.serving` is what the log prescribes, checked here
+    gating       deploy asks the gates first: a verdict that travels with the stage, or a refusal
+    admission    a worker's own say on a staged model: its verdict, its cost, its golden rows
     cache        artefacts fetched by URI, kept by digest
     serving      what the pipeline reads at each batch boundary
     workers      which workers are alive and what each has answered

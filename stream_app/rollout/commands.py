@@ -10,7 +10,19 @@ from typing import Any
 from uuid import uuid4
 
 from models import artefact
-from schemas.rollout import Abort, Canary, Command, Freeze, Promote, Role, Rollback, Shadow, Stage, Unfreeze
+from schemas.rollout import (
+    Abort,
+    Canary,
+    Command,
+    Freeze,
+    GateVerdict,
+    Promote,
+    Role,
+    Rollback,
+    Shadow,
+    Stage,
+    Unfreeze,
+)
 from schemas.topics import MODEL_SWAP
 from schemas.transactions import ModelRef
 from stream_app.kafka.log import read_to_end
@@ -40,7 +52,7 @@ def models(settings: Settings) -> Models:
     return Models(history[-1].after if history else Rollout(), history)
 
 
-def deploy(
+def deploy(  # noqa: PLR0913 - what is announced with a stage is said in one place
     settings: Settings,
     model: Path,
     issuer: str,
@@ -48,6 +60,8 @@ def deploy(
     timeout_s: float | None = None,
     on_progress: Say = lambda _: None,
     sha256: str | None = None,
+    *,
+    gates: GateVerdict | None = None,
 ) -> Outcome:
     """Put a model into service on every live worker, in two phases.
 
@@ -59,6 +73,7 @@ def deploy(
         timeout_s: How long to wait; by default as long as the workers may take to stage, and a little.
         on_progress: Told each time that something has moved.
         sha256: The digest announced for the file, if not its own. Workers refuse a file with another one.
+        gates: What the gates said of it (`stream_app.rollout.gating.admit`).
 
     Raises:
         models.artefact.ArtefactError: the file is no model.
@@ -70,10 +85,10 @@ def deploy(
         if serving is not None and serving.model.sha256 == release.model.sha256:
             return watch.outcome(True, f"{describe(release.model)} serves already")
         order = Order(settings, issuer, reason, timeout_s, on_progress)
-        return order.stage(watch, release, "deploy")
+        return order.stage(watch, release, "deploy", gates=gates)
 
 
-def try_out(
+def try_out(  # noqa: PLR0913 - as deploy
     settings: Settings,
     model: Path | None,
     percent: float | None,
@@ -81,6 +96,8 @@ def try_out(
     reason: str = "",
     timeout_s: float | None = None,
     on_progress: Say = lambda _: None,
+    *,
+    gates: GateVerdict | None = None,
 ) -> Outcome:
     """Let a model score beside the one that serves: as a shadow or, for a share of the customers, as a canary.
 
@@ -94,6 +111,7 @@ def try_out(
         reason: Why, for the audit trail.
         timeout_s: How long to wait.
         on_progress: Told each time that something has moved.
+        gates: What the gates said of it (`stream_app.rollout.gating.admit`).
 
     Raises:
         models.artefact.ArtefactError: the file is no model.
@@ -105,7 +123,7 @@ def try_out(
         order = Order(settings, issuer, reason, timeout_s, on_progress)
         candidate = watch.rollout.candidate
         if release is not None and (candidate is None or candidate.release.model.sha256 != release.model.sha256):
-            return order.stage(watch, release, action, percent)
+            return order.stage(watch, release, action, percent, gates)
         if candidate is None:
             return watch.outcome(False, f"there is no candidate: name one with `stream-app {action} MODEL`")
         if candidate.percent == (percent or 0.0):
@@ -274,11 +292,23 @@ class Order:
             "reason": self._reason,
         }
 
-    def stage(self, watch: Watch, release: Release, action: str, percent: float | None = None) -> Outcome:
-        """Two phases: every worker loads the model, then it is put to use."""
+    def stage(
+        self,
+        watch: Watch,
+        release: Release,
+        action: str,
+        percent: float | None = None,
+        gates: GateVerdict | None = None,
+    ) -> Outcome:
+        """Two phases: every worker loads the model, then it is put to use.
+
+        A rollback asks no gate: it goes back to what has served.
+        """
+        if action == "rollback":
+            gates = GateVerdict(passed=False, override_by=self._issuer, override_reason="a rollback asks no gate")
         role = ROLES.get(action, Role.SERVE)
         head = self._head(STAGE_VALID_FOR)
-        stage = Stage(uri=release.uri, model=release.model, role=role, percent=percent, **head)
+        stage = Stage(uri=release.uri, model=release.model, role=role, percent=percent, gates=gates, **head)
         watch.issue(stage, describe(release.model))
         self._say(f"staging {describe(release.model)}")
         return watch.conclude(watch.staged(stage, self._stage_s, self._say), action, describe(release.model))

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from models import artefact
+from models.gates.limits import load_limits
 from models.manifest import Manifest
 from models.runtime import Runtime
 from schemas.rollout import AuditRecord, ModelStatus, Phase
@@ -22,6 +23,7 @@ from schemas.topics import MODEL_SWAP
 from schemas.transactions import ModelRef
 from stream_app.kafka.log import Tail
 from stream_app.ops.metrics import Metrics
+from stream_app.rollout.admission import Admission
 from stream_app.rollout.cache import ModelCache
 from stream_app.rollout.publish import Publisher, audit_record
 from stream_app.rollout.serving import Second, Serving
@@ -84,6 +86,7 @@ class Follower:
         sink: StatusSink,
         metrics: Metrics,
         watch_s: float = 0.0,
+        admission: Admission | None = None,
     ) -> None:
         self.worker = worker
         self._watch_for = timedelta(seconds=watch_s)
@@ -94,6 +97,7 @@ class Follower:
         self._cache = cache
         self._sink = sink
         self._metrics = metrics
+        self._admission = admission or Admission()
         self._lock = threading.Lock()
         self._changed = threading.Event()
         self._stopping = threading.Event()
@@ -278,10 +282,14 @@ class Follower:
             if pending is None or pending.stage_id == self._answered:
                 return
             failure = self._failed.get(pending.release)
-            if pending.release.model.sha256 not in self._warm and failure is None:
+            candidate = self._warm.get(pending.release.model.sha256)
+            if candidate is None and failure is None:
                 return
             self._answered = pending.stage_id
-        self._say(pending, failure.reason if failure else "")
+        if candidate is not None:
+            self._say(pending, self._admission.objection(pending, candidate, self.serving))
+        elif failure is not None:
+            self._say(pending, failure.reason)
 
     def _say(self, pending: Pending, reason: str) -> None:
         serving = self.serving
@@ -313,7 +321,8 @@ def connect(settings: Settings, publisher: Publisher, metrics: Metrics) -> Follo
     log = Tail(settings, [MODEL_SWAP])
     cache = ModelCache(settings.model_cache)
     watch_s = 0.0 if settings.guard is GuardMode.OFF else settings.guard_watch_s
-    return Follower(settings.worker_name, log, cache, publisher, metrics, watch_s)
+    admission = Admission(settings.gates, load_limits(settings.gate_limits))
+    return Follower(settings.worker_name, log, cache, publisher, metrics, watch_s, admission)
 
 
 def describe(model: ModelRef) -> str:

@@ -32,6 +32,7 @@ from schemas.rollout import (
     Canary,
     Command,
     Freeze,
+    GateVerdict,
     Promote,
     Role,
     Rollback,
@@ -62,6 +63,7 @@ class Pending:
     expires_at: datetime | None = None
     role: Role = Role.SERVE
     percent: float = 0.0
+    gates: GateVerdict | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +239,9 @@ def _stage(state: Rollout, command: Stage) -> tuple[Rollout, str | None]:
         return state, f"{name} serves already"
     release = Release(command.model, command.uri)
     if command.role is Role.SERVE:
-        return replace(state, pending=Pending(command.command_id, release, command.expires_at)), None
+        return replace(
+            state, pending=Pending(command.command_id, release, command.expires_at, gates=command.gates)
+        ), None
     if state.serving is None:
         return state, f"nothing serves beside which {name} could be tried out"
     if state.candidate is not None and _is(state.candidate.release, command.model.sha256):
@@ -245,7 +249,7 @@ def _stage(state: Rollout, command: Stage) -> tuple[Rollout, str | None]:
     if command.role is Role.CANARY and command.percent is None:
         return state, "a canary needs the percentage of customers that it decides for"
     share = command.percent if command.role is Role.CANARY else None
-    pending = Pending(command.command_id, release, command.expires_at, command.role, share or 0.0)
+    pending = Pending(command.command_id, release, command.expires_at, command.role, share or 0.0, command.gates)
     return replace(state, pending=pending), None
 
 

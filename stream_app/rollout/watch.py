@@ -121,6 +121,10 @@ class Watch:
             )
         )
 
+    def record(self, actor: str, action: str, subject: str, **details: str) -> None:
+        """Put something else on record."""
+        self._publisher.audit(audit_record(actor, action, subject, **details))
+
     def conclude(self, outcome: Outcome, action: str, subject: str) -> Outcome:
         """Put the outcome on record."""
         actor = self._command.issuer if self._command else "unknown"

@@ -14,19 +14,22 @@ from msgspec import structs
 from models import artefact
 from models.data.drift import Drift, DriftKind
 from models.data.events import encode
+from models.data.frame import write
 from models.data.simulator import Simulation, simulate
+from models.evaluation import DAY
 from models.features import load_spec
 from models.training import TrainingConfig, train
 from schemas import topics as declared
 from schemas.drift import DriftAlert
 from stream_app.cli import readable
+from stream_app.cli.demo import incident
 from stream_app.cli.demo.cast import Stream, WorkerProcess
 from stream_app.cli.demo.telling import StoryError, Telling
 from stream_app.cli.demo.watch import Seen, Watch
 from stream_app.cli.terminal import progress, somebody_is_looking
 from stream_app.kafka import topics
 from stream_app.kafka.broker import EmbeddedBroker
-from stream_app.rollout import commands
+from stream_app.rollout import commands, gating
 from stream_app.rollout.watch import Outcome
 from stream_app.settings import Settings
 from stream_app.verify import Verdict, verify
@@ -34,7 +37,7 @@ from stream_app.verify import Verdict, verify
 FOLDER = Path("build/demo")
 OPERATOR = "demo"
 START = date(2018, 4, 1)
-TRAINING_DAYS, LIVE_DAYS = 7, 16
+TRAINING_DAYS, LIVE_DAYS, RECENT_DAYS = 7, 16, 7
 EPOCHS = 5
 RATE = 4000.0
 CALM, DRIFTED, SWAPPED = 40_000, 20_000, 30_000  # events in a row: as usual, with a unit bug, while models are swapped
@@ -52,7 +55,7 @@ class Story:
     """
 
     def __init__(self, settings: Settings, stage: ExitStack) -> None:
-        self.telling = Telling(steps=11)
+        self.telling = Telling(steps=12)
         self.stage = stage
         self.given = settings
         self.figures: list[tuple[str, str]] = []
@@ -70,6 +73,7 @@ class Story:
         self.transactions_stream()
         self.drift_is_noticed()
         self.second_model_is_deployed()
+        self.shifted_candidate_is_refused()
         self.corrupted_model_is_refused()
         self.rollback_takes_effect()
         self.backlog_is_worked_off()
@@ -88,6 +92,7 @@ class Story:
                     "bootstrap_servers": kafka.bootstrap_servers,
                     "app_id": f"demo-{mark}",
                     "model_cache": (FOLDER / "model-cache").resolve(),
+                    "gate_reports": FOLDER / "gate-reports",
                 }
             )
             topics.ensure(self.settings, declared.ALL)
@@ -104,14 +109,19 @@ class Story:
             self.history, calm = frame.filter(is_history), frame.filter(~is_history)
             self.drift = Drift(DriftKind.AMOUNT_UNIT, calm["event_time"][CALM])
             wrong = self.drift.apply(calm)
+            self.recent = FOLDER / "recent.parquet"
+            write(calm.filter(live_from.date() + timedelta(days=RECENT_DAYS) > DAY), self.recent)
             self.live = pl.concat((calm[:CALM], wrong[CALM : CALM + DRIFTED], calm[CALM + DRIFTED :]))
             frauds = float(self.history["fraud"].mean() or 0)  # type: ignore[arg-type]
             self.telling.line(f"{len(self.history):,} to train on ({frauds:.2%} frauds), {len(self.live):,} to stream")
 
     def models_are_trained(self) -> None:
-        """Two, of different seeds, without labels; their quality beside what trivial rules reach."""
-        with self.telling.step("Two autoencoders, trained without labels"):
+        """Two of different seeds, and the incident's; without labels; their quality beside what trivial rules reach."""
+        with self.telling.step("Autoencoders, trained without labels"):
             self.models = [self._train(version) for version in (1, 2)]
+            how = incident.SIMULATED_SHIFTED
+            with progress("training a candidate", how.config.epochs) as advance:
+                self.shifted = how.make(self.history, "4", FOLDER / "card-fraud-4.pt", advance)
             manifest = artefact.read_manifest(self.models[0])
             rows = manifest.metrics.items()
             self.telling.metrics({k: (q.auc_roc, q.average_precision, q.card_precision_at_100) for k, q in rows})
@@ -167,6 +177,19 @@ class Story:
         with self.telling.step("A second model, deployed while transactions stream"):
             outcome = self._must(commands.deploy(self.settings, self.models[1], OPERATOR, "newer"))
             self.figures.append(("model swap, from command to the last worker", f"{outcome.elapsed_s:.2f} s"))
+
+    def shifted_candidate_is_refused(self) -> None:
+        """It finds fraud better than what serves, and the gates see what that would cost."""
+        with self.telling.step("A better candidate with shifted latents, refused"):
+            try:
+                gating.admit(self.settings, self.shifted, OPERATOR, self.recent)
+            except gating.Refused as refused:
+                report = refused.report
+            else:
+                raise StoryError("the gates let the shifted candidate pass")
+            for gate in report.gates:
+                self.telling.line(gate.sentence)
+            self.telling.line(report.conclusion)
 
     def corrupted_model_is_refused(self) -> None:
         """One byte is enough."""

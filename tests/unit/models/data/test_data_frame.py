@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from models.data.frame import FEATURES, HANDBOOK, LAYOUT, DataError, digest, read, write
+from models.data.simulator import Simulation, simulate
 
 DESIGN_NAMES = {
     "CUSTOMER_ID_NB_TX_1DAY_WINDOW": "customer_nb_tx_1d",
@@ -133,3 +134,17 @@ def _refused(path: Path, *parts: str) -> None:
     assert "\n" not in line
     assert str(path) in line
     assert all(part in line for part in parts), line
+
+
+def test_a_file_without_labels_is_read_only_where_none_are_needed(tmp_path: Path) -> None:
+    labelled, bare = tmp_path / "labelled.parquet", tmp_path / "bare.parquet"
+    frame = simulate(Simulation(days=1, customers=50))
+    write(frame, labelled)
+    frame.drop("fraud", "fraud_scenario").write_parquet(bare)
+    with pytest.raises(DataError, match="lacks the columns fraud, fraud_scenario"):
+        read(bare)
+    assert read(bare, labels_needed=False).equals(frame.drop("fraud", "fraud_scenario"))
+    assert read(labelled, labels_needed=False).equals(read(labelled))
+    frame.drop("amount", "fraud").write_parquet(bare)
+    with pytest.raises(DataError, match="amount"):
+        read(bare, labels_needed=False)

@@ -84,6 +84,7 @@ def test_no_command_shows_the_help_and_counts_as_called_wrongly():
         (["produce", "x.parquet", "--from", "yesterday"], "--from"),
         (["consume", "anomalys"], "choose one of transactions, anomalies"),
         (["status", "--no-such-option"], "--no-such-option"),
+        (["deploy", "x.pt", "--override", " "], "say why"),
         (["worker", "--web-port", "99999"], "--web-port"),
         (["audit", "verify", "--head", "what?"], "OFFSET:SHA256"),
         (["audit", "erase"], "erase"),

@@ -1,0 +1,129 @@
+"""A worker takes a staged model when its verdict is one and nothing here speaks against it; otherwise it says why."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from msgspec.structs import replace
+from prometheus_client import CollectorRegistry
+
+from models import artefact
+from schemas.rollout import GateVerdict, Phase
+from schemas.transactions import ModelRef
+from stream_app.ops.metrics import Metrics
+from stream_app.rollout.admission import Admission, lacks
+from stream_app.rollout.cache import ModelCache
+from stream_app.rollout.follower import Follower
+from stream_app.settings import GatePolicy
+from tests.tiny_model import TinyGraph, tiny_model
+from tests.unit.stream_app.rollout.swap_log import Heard, MemoryLog, MemoryTail, activate, stage
+
+Wait = Callable[..., None]
+SERVING = ModelRef("tiny", "1", "1" * 64)
+PASSED = GateVerdict(passed=True, against=SERVING.sha256, report_sha256="a" * 64)
+REFUSED = GateVerdict(passed=False, against=SERVING.sha256, failed=["alert volume", "latent stability"])
+
+
+@pytest.mark.parametrize(
+    ("verdict", "says"),
+    [
+        (PASSED, None),
+        (None, "none has looked at it"),
+        (REFUSED, "refused it for alert volume, latent stability"),
+        (replace(PASSED, against="9" * 64), "compared with 999999999999"),
+        (replace(PASSED, against=""), "compared with nothing"),
+        (replace(REFUSED, override_by="ann", override_reason="the old one is worse"), None),
+        (replace(REFUSED, override_by="ann"), "refused it"),
+        (replace(REFUSED, override_reason="nobody says so"), "refused it"),
+    ],
+)
+def test_a_required_verdict_must_be_passed_on_what_serves_or_overridden_by_name_and_reason(verdict, says):
+    lacking = lacks(verdict, SERVING)
+    assert (lacking == "") if says is None else (says in lacking)
+
+
+class Slow(TinyGraph):
+    """The tiny model, with work for nothing."""
+
+    def forward(self, inputs: torch.Tensor):
+        waste = torch.ones((100, 100)) * inputs[0, 0].clamp(0, 1)
+        for _ in range(150):
+            waste = waste @ waste / 200
+        score = inputs.square().sum(dim=1) + 0 * waste[0, 0]
+        return score, inputs, inputs, score.unsqueeze(1), inputs, inputs
+
+
+class Bench:
+    """One follower with a policy, serving model 1."""
+
+    def __init__(self, folder: Path, policy: GatePolicy, wait_until: Wait) -> None:
+        self.folder, self.log, self.heard = folder, MemoryLog(), Heard()
+        self.first = self.model("1")
+        self.log.append(stage(self.first, folder / "1.pt", "s1"), activate("s1"))
+        cache, metrics = ModelCache(folder / "cache"), Metrics(CollectorRegistry())
+        self.follower = Follower("w1", MemoryTail(self.log), cache, self.heard, metrics, admission=Admission(policy))
+        self.follower.start()
+        wait_until(lambda: self.follower.serving is not None)
+
+    def model(self, version: str) -> ModelRef:
+        return tiny_model(self.folder / f"{version}.pt", version, centre=float(version) / 10)
+
+    def stage(self, version: str, stage_id: str, verdict: GateVerdict | None = None) -> None:
+        path = self.folder / f"{version}.pt"
+        manifest = artefact.read_manifest(path)
+        ref = ModelRef("tiny", manifest.version, artefact.digest(path))
+        self.log.append(replace(stage(ref, path, stage_id), gates=verdict))
+
+
+@pytest.fixture
+def bench(tmp_path, wait_until):
+    made: list[Bench] = []
+
+    def make(policy: GatePolicy) -> Bench:
+        made.append(Bench(tmp_path, policy, wait_until))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.follower.stop()
+
+
+def test_where_gates_are_required_a_stage_needs_its_verdict_and_what_serves_serves_on(bench, wait_until):
+    b = bench(GatePolicy.REQUIRE)
+    b.model("2")
+    b.stage("2", "bare")
+    wait_until(lambda: b.heard.answers() == [("bare", Phase.REJECTED)])
+    assert "gates are required" in b.heard.statuses[-1].reason
+    assert b.follower.serving.model == b.first
+    b.stage("2", "judged", replace(PASSED, against=b.first.sha256))
+    wait_until(lambda: b.heard.answers()[1:] == [("judged", Phase.STAGED)])
+    b.stage("2", "forced", replace(REFUSED, override_by="ann", override_reason="tried"))
+    wait_until(lambda: b.heard.answers()[2:] == [("forced", Phase.STAGED)])
+
+
+def test_the_first_model_has_nothing_to_be_compared_with(bench, wait_until, tmp_path):
+    heard, log = Heard(), MemoryLog()
+    log.append(stage(tiny_model(tmp_path / "7.pt", "7"), tmp_path / "7.pt", "first"))
+    cache, admission = ModelCache(tmp_path / "own"), Admission(GatePolicy.REQUIRE)
+    follower = Follower("w2", MemoryTail(log), cache, heard, Metrics(CollectorRegistry()), admission=admission)
+    follower.start()
+    wait_until(lambda: heard.answers() == [("first", Phase.STAGED)])
+    follower.stop()
+
+
+def test_a_model_50_times_slower_is_rejected_even_where_gates_are_off_or_overridden_and_its_memory_is_given_back(
+    bench, wait_until
+):
+    b = bench(GatePolicy.OFF)
+    path = b.folder / "5.pt"
+    tiny_model(path, "5")
+    artefact.save(path, torch.jit.script(Slow(0.0)), artefact.read_manifest(path))
+    b.stage("5", "slow", replace(REFUSED, override_by="ann", override_reason="it will do"))
+    wait_until(lambda: b.heard.answers() == [("slow", Phase.REJECTED)])
+    assert "cost refused" in b.heard.statuses[-1].reason
+    assert b.follower.serving.model == b.first
+    b.model("2")
+    b.stage("2", "next")
+    wait_until(lambda: b.heard.answers()[1:] == [("next", Phase.STAGED)])
+    assert set(b.follower._warm) == {b.first.sha256, artefact.digest(b.folder / "2.pt")}
