@@ -13,5 +13,9 @@ In the order of what happens to a command:
     serving      what the pipeline reads at each batch boundary
     workers      which workers are alive and what each has answered
     controller   activates a stage when every live worker has it, aborts it when one cannot
+    trial        the trial that runs now, for people
+    evidence     counts to e-values
+    guard        comparisons of two models to a finding: roll back, promote, keep watching
+    warden       the guard at work: reports, and acts where it may
     service      runs the controller on the worker that owns the log's one partition
 """

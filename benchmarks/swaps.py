@@ -1,0 +1,154 @@
+"""Commands and their effect: how long until every worker scores by a rollback, a deploy; what a shadow costs.
+
+    python -m benchmarks.swaps          two workers under load on an embedded broker, into build/swaps/report.json
+
+The time is from before the command is written until both workers have committed output under it and said so.
+"""
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from benchmarks.material import FOLDER, endless, model, publish, say, transactions
+from benchmarks.own_worker import Process
+from models import artefact
+from models.features import load_spec, matrix
+from models.runtime import Scored, one_thread
+from models.training import TrainingConfig, train
+from schemas.topics import ALL
+from schemas.transactions import ModelRef
+from stream_app.kafka import topics
+from stream_app.kafka.broker import EmbeddedBroker
+from stream_app.kafka.node import free_port
+from stream_app.pipeline.batch import Decoded, Raw
+from stream_app.pipeline.compare import Trial
+from stream_app.rollout import commands
+from stream_app.rollout.serving import Second, Serving
+from stream_app.rollout.watch import Outcome
+from stream_app.settings import Settings
+
+OUT = Path("build/swaps/report.json")
+TIMES = 20
+DEPLOYS = 8
+CHUNK = 2000
+PAUSE_S = 0.3
+BATCH = 1024
+BATCHES = 300
+
+
+def main() -> None:
+    frame, source = transactions()
+    first = model(frame, source)
+    second = _another(frame, first)
+    report = {"data": source, "scoring": _cost(frame, first, second), **_commands(frame, first, second)}
+    OUT.parent.mkdir(parents=True, exist_ok=True)
+    OUT.write_text(json.dumps(report, indent=2) + "\n")
+    json.dump(report, sys.stdout, indent=2)
+
+
+def _another(frame: pl.DataFrame, first: Path) -> Path:
+    path = first.with_name(f"{first.stem}-2.pt")
+    if not path.is_file():
+        say("training another model")
+        week = frame.filter(pl.col("event_time") < frame["event_time"][0] + timedelta(days=7))
+        artefact.save(path, *train(week, load_spec(), TrainingConfig(seed=1), "bench", "2"))
+    return path
+
+
+def _cost(frame: pl.DataFrame, first: Path, second: Path) -> dict[str, float]:
+    """Microseconds an event: the first model's scoring, and all that a second one adds to it."""
+    runtimes = [artefact.load(path) for path in (first, second)]
+    inputs = matrix(frame.head(BATCH), runtimes[0].manifest.inputs)
+    customers = frame["customer_id"].head(BATCH).cast(pl.String).to_list()
+    times = frame["event_time"].head(BATCH).to_list()
+    decoded = Decoded(np.arange(BATCH), inputs, customers, customers, times, [])
+    raw = Raw([b""] * BATCH, [0] * BATCH, list(range(BATCH)), [], {0: (0, BATCH)})
+    found = {}
+    with one_thread():
+        found["score"] = _each(lambda: runtimes[0].score(inputs))
+        scored: Scored = runtimes[0].score(inputs)
+        for name, percent in (("shadow", 0.0), ("canary_10_percent", 10.0)):
+            refs = [ModelRef("bench", str(n), str(n) * 64) for n in (1, 2)]
+            beside = Second("s", runtimes[1], refs[1], percent, is_candidate=True)
+            trial = Trial(Serving(runtimes[0], refs[0], None, "a", beside), beside, "w", None)
+            found[f"{name}_adds"] = _each(lambda trial=trial: trial.decide(raw, decoded, scored, 1.0))
+    return {f"{name}_us_per_event": round(value, 3) for name, value in found.items()}
+
+
+def _each(step: Callable[[], object]) -> float:
+    took = []
+    for _ in range(BATCHES):
+        began = time.perf_counter()
+        step()
+        took.append(time.perf_counter() - began)
+    return float(np.median(took)) / BATCH * 1e6
+
+
+def _commands(frame: pl.DataFrame, first: Path, second: Path) -> dict[str, Any]:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        broker = stack.enter_context(EmbeddedBroker())
+        settings = Settings(
+            bootstrap_servers=broker.bootstrap_servers, model_cache=folder / "cache", input_partitions=4
+        )
+        topics.ensure(settings, ALL)
+        for number in range(2):
+            worker = Process(settings.model_copy(update={"web_port": free_port()}), folder / f"{number}.log")
+            stack.callback(worker.stop)
+            worker.start()
+        _must(commands.deploy(settings, first, "bench"))
+        stop = Event()
+        load = Thread(target=_load, args=(settings, frame, stop), daemon=True)
+        load.start()
+        stack.callback(stop.set)
+        time.sleep(3)
+        _must(commands.deploy(settings, second, "bench"))
+        say("rolling back and forth")
+        rollbacks = [_timed(lambda: commands.rollback(settings, "bench")) for _ in range(TIMES)]
+        say("deploying in two phases, from the cache")
+        third = [first, second]
+        deploys = []
+        for number in range(DEPLOYS):
+            _must(commands.deploy(settings, third[number % 2], "bench"))
+            deploys.append(_timed(lambda n=number: commands.deploy(settings, third[(n + 1) % 2], "bench")))
+        return {"workers": 2, "rollback_ms": _quantiles(rollbacks), "deploy_ms": _quantiles(deploys)}
+
+
+def _load(settings: Settings, frame: pl.DataFrame, stop: Event) -> None:
+    events = endless(frame, CHUNK)
+    while not stop.is_set():
+        publish(settings, events)
+        stop.wait(PAUSE_S)
+
+
+def _timed(command: Callable[[], Outcome]) -> float:
+    """Milliseconds until the last worker has said that it scores by the command."""
+    outcome = _must(command())
+    time.sleep(PAUSE_S)
+    return max(outcome.workers.values(), default=0.0) * 1000
+
+
+def _must(outcome: Outcome) -> Outcome:
+    if not outcome.ok:
+        raise RuntimeError(outcome.sentence)
+    return outcome
+
+
+def _quantiles(values: list[float]) -> dict[str, float]:
+    spread = {f"p{q}": round(float(np.percentile(values, q)), 1) for q in (50, 95)}
+    return {"times": len(values), **spread, "max": round(max(values), 1)}
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    main()
