@@ -26,6 +26,7 @@ from stream_app.rollout.cache import ModelCache
 from stream_app.rollout.publish import Publisher, audit_record
 from stream_app.rollout.serving import Second, Serving
 from stream_app.rollout.state import Entry, Pending, Record, Release, Rollout, Watch, read
+from stream_app.rollout.trust import UNCHECKED, Trust, trust
 from stream_app.settings import GuardMode, Settings
 
 logger = logging.getLogger(__name__)
@@ -84,6 +85,7 @@ class Follower:
         sink: StatusSink,
         metrics: Metrics,
         watch_s: float = 0.0,
+        trust: Trust = UNCHECKED,
     ) -> None:
         self.worker = worker
         self._watch_for = timedelta(seconds=watch_s)
@@ -94,6 +96,7 @@ class Follower:
         self._cache = cache
         self._sink = sink
         self._metrics = metrics
+        self._trust = trust
         self._lock = threading.Lock()
         self._changed = threading.Event()
         self._stopping = threading.Event()
@@ -174,7 +177,7 @@ class Follower:
         while not self._stopping.is_set():
             records = self._log.poll(POLL_S, POLL_LIMIT)
             for record in records:
-                self._append(read(self.rollout, record))
+                self._append(read(self.rollout, record, self._trust))
             if records or not self.read_to_end or self._watched_enough():
                 self.read_to_end = self.read_to_end or self._log.caught_up
                 self._settle()
@@ -183,6 +186,8 @@ class Follower:
         self.history.append(entry)
         if entry.refused is not None:
             logger.warning("model-swap offset %d changed nothing: %s", entry.offset, entry.refused)
+        elif entry.complaint:
+            logger.warning("model-swap offset %d was carried out although %s", entry.offset, entry.complaint)
         with self._lock:
             self._uris.update({release.model.sha256: release.uri for release in entry.after.kept})
 
@@ -311,9 +316,10 @@ def connect(settings: Settings, publisher: Publisher, metrics: Metrics) -> Follo
         metrics: Where loads are timed and rejections counted.
     """
     log = Tail(settings, [MODEL_SWAP])
-    cache = ModelCache(settings.model_cache)
+    trusted = trust(settings)
+    cache = ModelCache(settings.model_cache, trusted)
     watch_s = 0.0 if settings.guard is GuardMode.OFF else settings.guard_watch_s
-    return Follower(settings.worker_name, log, cache, publisher, metrics, watch_s)
+    return Follower(settings.worker_name, log, cache, publisher, metrics, watch_s, trusted)
 
 
 def describe(model: ModelRef) -> str:
