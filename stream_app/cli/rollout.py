@@ -22,7 +22,9 @@ Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
 def deploy(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model artefact, where the workers can read it.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A model artefact, where the workers can read it: a path or s3://.")
+    ],
     reason: Reason = "",
     timeout: Timeout = None,
     as_json: Json = False,
@@ -34,7 +36,9 @@ def deploy(
 
     topics.ensure(settings)
     with waiting("deploying") as tell:
-        outcome = commands.deploy(settings, model, issuer(), reason, timeout, tell)
+        outcome = commands.deploy(
+            settings, model if model.startswith("s3://") else Path(model), issuer(), reason, timeout, tell
+        )
     conclude(outcome, as_json)
 
 

@@ -3,9 +3,10 @@
 Nothing here decides anything: the log does. If the person leaves while waiting, the command stands and is carried out.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +15,7 @@ from schemas.rollout import Abort, Canary, Command, Freeze, Promote, Role, Rollb
 from schemas.topics import MODEL_SWAP
 from schemas.transactions import ModelRef
 from stream_app.kafka.log import read_to_end
+from stream_app.rollout.cache import remote
 from stream_app.rollout.follower import describe
 from stream_app.rollout.state import Entry, Release, Rollout, fold
 from stream_app.rollout.trust import trust
@@ -43,7 +45,7 @@ def models(settings: Settings) -> Models:
 
 def deploy(
     settings: Settings,
-    model: Path,
+    model: Path | str,
     issuer: str,
     reason: str = "",
     timeout_s: float | None = None,
@@ -54,7 +56,7 @@ def deploy(
 
     Args:
         settings: Where Kafka is, and the time limits.
-        model: The artefact, on storage that every worker can read under the same path.
+        model: The artefact, on storage that every worker can read under the same path; or its `s3://` URI.
         issuer: Who asks.
         reason: Why, for the audit trail.
         timeout_s: How long to wait; by default as long as the workers may take to stage, and a little.
@@ -292,7 +294,12 @@ class Order:
         return watch.conclude(watch.applied(command.command_id, self.limit_s, self._say), action, subject)
 
 
-def _release(model: Path, sha256: str | None = None) -> Release:
+def _release(model: Path | str, sha256: str | None = None) -> Release:
+    if isinstance(model, str):
+        with NamedTemporaryFile(suffix=".pt") as copy:
+            copy.write(remote(model))
+            copy.flush()
+            return replace(_release(Path(copy.name), sha256), uri=model)
     manifest = artefact.read_manifest(model)
     ref = ModelRef(manifest.name, manifest.version, sha256 or artefact.digest(model))
     return Release(ref, model.resolve().as_uri())
