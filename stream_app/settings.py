@@ -96,7 +96,7 @@ class Settings(BaseSettings):
     heartbeat_interval_s: float = Field(default=1.0, gt=0, description="how often a worker says that it is alive")
     worker_lost_after_s: float = Field(default=5.0, gt=0, description="after this silence a worker no longer counts")
 
-    drift_block_events: int = Field(default=256, ge=32, description="transactions per block that the detectors see")
+    drift_block_events: int = Field(default=64, ge=32, description="transactions per block that the detectors see")
     drift_delta: float = Field(default=0.002, gt=0, lt=1, description="ADWIN's error bound, shared over all signals")
     drift_effect_sd: float = Field(default=0.15, ge=0, description="smallest shift that is an alert, in reference sd")
 

@@ -139,7 +139,9 @@ class Loop:
         manifest = serving.runtime.manifest
         self._serving = serving
         self._decode = Decoder(manifest.inputs, self._settings.record_max_bytes)
-        self._summaries = Summaries(manifest.signals, serving.model.sha256, self._settings.worker_name)
+        self._summaries = Summaries(
+            manifest.signals, manifest.relations, serving.model.sha256, self._settings.worker_name
+        )
         self._announced.clear()
         self._said = False
 
