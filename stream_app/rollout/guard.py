@@ -80,7 +80,7 @@ class Guard:
 
     def report(self, trial_id: str) -> GuardReport | None:
         """The finding on a trial; None where nothing was heard of it yet."""
-        if trial_id != self._trial_id:
+        if not trial_id or trial_id != self._trial_id:
             return None
         totals = self._totals
         found = [self._judged(signal, *look(totals, self._settings)) for signal, look in LOOKS.items()]

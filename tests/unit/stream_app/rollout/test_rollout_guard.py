@@ -197,6 +197,12 @@ def test_it_promotes_by_itself_only_where_that_is_set() -> None:
     assert (command.stage_id, command.automatic) == ("t", True)
 
 
+def test_where_nothing_was_ever_tried_out_nothing_is_reported() -> None:
+    for rollout in (Rollout(), Rollout(serving=CHAMPION), TRIED):
+        said = acted(rollout, guard="act")
+        assert (said.commands, said.statuses, said.audits) == ([], [], [])
+
+
 def test_comparisons_of_a_trial_that_is_over_lead_to_nothing() -> None:
     said = acted(Rollout(serving=CHAMPION), *BAD, guard="act")
     assert (said.commands, said.statuses) == ([], [])
