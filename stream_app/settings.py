@@ -47,6 +47,14 @@ class GatePolicy(StrEnum):
     REQUIRE = "require"
 
 
+class Signatures(StrEnum):
+    """What becomes of commands and models that no trusted key has signed."""
+
+    OFF = "off"
+    WARN = "warn"
+    REQUIRE = "require"
+
+
 class Settings(BaseSettings):
     """Everything that can be set. Each name here is a key in the file and, in upper case with the prefix, a variable.
 
@@ -135,6 +143,14 @@ class Settings(BaseSettings):
     gate_reports: Path = Field(default=Path("build/gate-reports"), description="where reports are kept, by digest")
     heartbeat_interval_s: float = Field(default=1.0, gt=0, description="how often a worker says that it is alive")
     worker_lost_after_s: float = Field(default=5.0, gt=0, description="after this silence a worker no longer counts")
+
+    signatures: Signatures = Field(
+        default=Signatures.OFF, description="off, warn or require: of commands and models that no trusted key signed"
+    )
+    trusted_keys: dict[str, str] = Field(
+        default_factory=dict, description="name to public key, as `stream-app keys new` prints them"
+    )
+    signing_key: Path | None = Field(default=None, description="private key that commands given here are signed with")
 
     drift_block_events: int = Field(default=256, ge=32, description="transactions per block that the detectors see")
     drift_delta: float = Field(default=0.002, gt=0, lt=1, description="ADWIN's error bound, shared over all signals")

@@ -35,6 +35,7 @@ from stream_app.pipeline.recovery import Pipeline
 from stream_app.rollout import follower as rollout_follower
 from stream_app.rollout import service as rollout_service
 from stream_app.rollout.publish import Publisher
+from stream_app.rollout.trust import signing_key
 from stream_app.settings import Settings, load
 
 PIPELINE_STOP_S = 3.0
@@ -158,7 +159,8 @@ def run(settings: Settings) -> int:
 
 
 def _prepare(settings: Settings) -> None:
-    """Wait for the broker, and see that the topics are there."""
+    """Wait for the broker, and see that the topics are there and that what this worker decides will count."""
+    signing_key(settings)
     clients.wait_for_broker(settings, None, log.info)
     topics.ensure(settings, declared.ALL)
     settings.model_cache.mkdir(parents=True, exist_ok=True)  # Faust makes its own folder beside it, but no parents

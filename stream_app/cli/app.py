@@ -9,7 +9,21 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from stream_app.cli import audit, consume, data, doctor, drift, gates, operate, replay, rollout, status, training, trial
+from stream_app.cli import (
+    audit,
+    consume,
+    data,
+    doctor,
+    drift,
+    gates,
+    keys,
+    operate,
+    replay,
+    rollout,
+    status,
+    training,
+    trial,
+)
 from stream_app.cli.errors import report
 from stream_app.cli.invocation import Invocation, current
 
@@ -91,7 +105,7 @@ def options(
         raise typer.Exit(2)
 
 
-for room in (operate, data, consume, training, gates, rollout, trial, status, drift, audit, replay, doctor):
+for room in (operate, data, consume, training, gates, rollout, trial, status, drift, audit, replay, doctor, keys):
     room.register(app)
 
 

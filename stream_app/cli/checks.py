@@ -20,6 +20,7 @@ from stream_app.kafka.clients import BrokerError, explain
 from stream_app.kafka.log import read_to_end
 from stream_app.rollout.cache import FetchError, local_path
 from stream_app.rollout.state import Release, Rollout, fold
+from stream_app.rollout.trust import trust
 from stream_app.settings import ENVIRONMENT_PREFIX, SETTINGS_FILE, Settings
 
 PACKAGES = ("stream-app", "confluent-kafka", "faust-streaming", "torch", "river", "polars")
@@ -175,7 +176,7 @@ def permissions(settings: Settings) -> Iterator[Finding]:
 
 def models_in_service(settings: Settings) -> Iterator[Finding]:
     """The models that the swap log prescribes can be fetched from here, and are what was announced."""
-    log = fold(read_to_end(settings, MODEL_SWAP))
+    log = fold(read_to_end(settings, MODEL_SWAP), trust=trust(settings))
     rollout = log[-1].after if log else Rollout()
     if rollout.serving is None:
         yield Finding("model", True, "none in service yet: stream-app deploy MODEL")

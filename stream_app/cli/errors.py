@@ -20,6 +20,7 @@ FOR_USERS = {
     "stream_app.rollout.cache.FetchError": FAILED,
     "stream_app.replay.receipt.ReplayError": FAILED,
     "models.artefact.ArtefactError": FAILED,
+    "models.signing.SignatureError": FAILED,
     "models.data.frame.DataError": FAILED,
     "models.features.SpecError": FAILED,
     "models.training.TrainingError": FAILED,

@@ -93,6 +93,7 @@ def _model(settings: "Settings", file: Path | None, sha256: str | None) -> "Runt
     from models import artefact
     from stream_app.rollout.cache import ModelCache
     from stream_app.rollout.commands import models
+    from stream_app.rollout.trust import trust
 
     if file is not None:
         return artefact.load(file)
@@ -104,7 +105,7 @@ def _model(settings: "Settings", file: Path | None, sha256: str | None) -> "Runt
     uris = [r.uri for entry in known.history for r in entry.after.kept if r.model.sha256 == sha256]
     if not uris:
         raise Failure(f"the swap log knows no model {sha256[:12]}: give it with --model FILE")
-    return artefact.load(ModelCache(settings.model_cache).fetch(uris[-1], sha256), sha256)
+    return artefact.load(ModelCache(settings.model_cache, trust(settings)).fetch(uris[-1], sha256), sha256)
 
 
 def _receipt(settings: "Settings", anomaly_id: str, file: Path | None, as_json: bool) -> None:

@@ -109,12 +109,10 @@ def rollback(
 def models(as_json: Json = False) -> None:
     """Show every model that was ever staged: which serves, which a rollback returns to, what became of the others."""
     settings = connected_settings()
-    from schemas.topics import MODEL_SWAP
     from stream_app.cli.register import entries
-    from stream_app.kafka.log import read_to_end
-    from stream_app.rollout.state import fold
+    from stream_app.rollout import commands
 
-    found = entries(fold(read_to_end(settings, MODEL_SWAP)))
+    found = entries(commands.models(settings).history)
     if as_json:
         out_json(found)
         return

@@ -46,11 +46,12 @@ def observe(settings: "Settings") -> "Overview":
     from stream_app.kafka.log import read_to_end
     from stream_app.rollout.state import Rollout, fold
     from stream_app.rollout.trial import trial
+    from stream_app.rollout.trust import trust
 
     now = datetime.now(UTC)
     lost_after = timedelta(seconds=settings.worker_lost_after_s)
     statuses = list(decoded(read_to_end(settings, MODEL_STATUS, start=now - lost_after), ModelStatus))
-    commands = fold(read_to_end(settings, MODEL_SWAP))
+    commands = fold(read_to_end(settings, MODEL_SWAP), trust=trust(settings))
     rollout = commands[-1].after if commands else Rollout()
     alerts = decoded(read_to_end(settings, DRIFT_ALERTS), DriftAlert)
     return Overview(

@@ -29,13 +29,17 @@ def train(  # noqa: PLR0913 - one parameter for each option is typer's way
     ] = None,
     name: Annotated[str, typer.Option(help="Name of the model.")] = "card-fraud",
     version: Annotated[str, typer.Option(help="Its version.")] = "1",
+    sign_with: Annotated[
+        Path | None, typer.Option(metavar="NAME.key", help="Private key to release it with, as `sign` does.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train an autoencoder on DATA without its labels, calibrate it to its alert budget, and write it as one file."""
-    from models import artefact, training
+    from models import artefact, signing, training
     from models.data.frame import read
     from models.features import load_spec, read_toml
 
+    key = None if sign_with is None else signing.read_key(sign_with)
     how = training.load_config(config, seed)
     declares_inputs = config is not None and "input" in read_toml(config)
     spec = load_spec(config if declares_inputs else None)
@@ -44,6 +48,8 @@ def train(  # noqa: PLR0913 - one parameter for each option is typer's way
     with progress("training", how.epochs) as advance:
         graph, manifest = training.train(frame, spec, how, name, version, lambda epoch, _loss: advance(epoch))
     sha256 = artefact.save(destination, graph, manifest)
+    if key is not None:
+        signing.sign_artefact(destination, sha256, key)
     if as_json:
         described = {
             "name": name,

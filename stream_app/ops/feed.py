@@ -18,6 +18,7 @@ from stream_app.kafka.clients import BrokerError
 from stream_app.kafka.log import Tail
 from stream_app.ops.board import Board
 from stream_app.ops.metrics import Metrics
+from stream_app.rollout.trust import trust
 from stream_app.settings import Settings
 
 # What is frequent is read from an hour back, so that a new worker's page is not blank; what is rare is read whole.
@@ -53,6 +54,7 @@ class Feed:
         self._board = board
         self._metrics = metrics
         self._now = now
+        self._trust = trust(settings)
         self._decoders = {
             topics.name(settings, topic): msgspec.json.Decoder(topic.record) for topic in (*FREQUENT, *RARE)
         }
@@ -94,6 +96,8 @@ class Feed:
             except (msgspec.DecodeError, UnicodeError, RecursionError):
                 self._metrics.feed_skipped.labels(topic).inc()
                 continue
+            if topic == self._trust.topic and self._trust.required and self._trust.command(message).complaint:
+                continue  # refused by everybody: no page shows what it asks for
             self._board.post(record, at)
             if isinstance(record, Label):
                 self._metrics.labels["fraud" if record.fraud else "legitimate"].inc()

@@ -29,6 +29,7 @@ from stream_app.report.view import View
 from stream_app.report.window import Window, resolve
 from stream_app.rollout.cache import FetchError, ModelCache
 from stream_app.rollout.state import fold
+from stream_app.rollout.trust import trust
 from stream_app.settings import Settings
 
 NEEDED = ("evidently", "matplotlib", "pandas")
@@ -221,13 +222,13 @@ def _history(settings: Settings, tell: Callable[[str], None]) -> History:
 
 def _uris(settings: Settings) -> dict[str, str]:
     """Digest to where it was staged from."""
-    entries = fold(read_to_end(settings, MODEL_SWAP))
-    stages = (entry.command for entry in entries if isinstance(entry.command, Stage))
+    entries = fold(read_to_end(settings, MODEL_SWAP), trust=trust(settings))
+    stages = (entry.command for entry in entries if isinstance(entry.command, Stage) and not entry.refused)
     return {stage.model.sha256: stage.uri for stage in stages}
 
 
 def _fetch(settings: Settings, uris: dict[str, str], sha256: str) -> Path:
-    return ModelCache(settings.model_cache).fetch(uris.get(sha256, f"model {sha256[:12]}"), sha256)
+    return ModelCache(settings.model_cache, trust(settings)).fetch(uris.get(sha256, f"model {sha256[:12]}"), sha256)
 
 
 def _manifest(settings: Settings, uris: dict[str, str], sha256: str) -> Manifest | None:

@@ -13,6 +13,7 @@ from schemas.rollout import GateVerdict
 from schemas.transactions import ModelRef
 from stream_app.rollout.serving import Serving
 from stream_app.rollout.state import Pending
+from stream_app.rollout.trust import UNCHECKED, Trust
 from stream_app.settings import GatePolicy
 
 
@@ -23,10 +24,12 @@ class Admission:
     Attributes:
         policy: Whether a stage needs a verdict.
         limits: How far a candidate may differ.
+        trust: Whose commands count.
     """
 
     policy: GatePolicy = GatePolicy.OFF
     limits: Limits = field(default_factory=load_limits)
+    trust: Trust = UNCHECKED
 
     def objection(self, pending: Pending, candidate: Runtime, serving: Serving | None) -> str:
         """Why the staged model may not serve here, for people; empty when it may.

@@ -5,6 +5,7 @@ use: a damaged entry is fetched anew. (The loader checks the very bytes it loads
 """
 
 import errno
+import logging
 import os
 import shutil
 import tempfile
@@ -12,6 +13,10 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from models.artefact import ArtefactError, digest
+from models.signing import SIGNATURE_MAX_BYTES, SUFFIX
+from stream_app.rollout.trust import UNCHECKED, Trust
+
+logger = logging.getLogger(__name__)
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # said of a write, and without the name of a file
 
@@ -21,10 +26,16 @@ class FetchError(Exception):
 
 
 class ModelCache:
-    """A folder of artefacts, one file for each digest. Several processes may share it."""
+    """A folder of artefacts, one file for each digest, their signatures beside them. Several processes may share it.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: Where they are kept.
+        trust: Whose signatures count, and whether one is required.
+    """
+
+    def __init__(self, folder: Path, trust: Trust = UNCHECKED) -> None:
         self._folder = folder
+        self._trust = trust
 
     def fetch(self, uri: str, sha256: str) -> Path:
         """The path of the artefact with this digest, from the cache or from its URI.
@@ -34,8 +45,13 @@ class ModelCache:
             sha256: The digest announced for it.
 
         Raises:
-            FetchError: not readable, not the digest announced, or no room in the cache.
+            FetchError: not signed as settings require, not readable, not the digest announced, or no room in the cache.
         """
+        complaint = self._complaint(uri, sha256)
+        if complaint and self._trust.required:
+            raise FetchError(f"{uri} is refused: {complaint}")
+        if complaint:
+            logger.warning("%s is taken although %s", uri, complaint)
         kept = self._folder / f"{sha256}.pt"
         if _holds(kept, sha256):
             return kept
@@ -59,6 +75,20 @@ class ModelCache:
         finally:
             partial.unlink(missing_ok=True)
         return kept
+
+    def _complaint(self, uri: str, sha256: str) -> str:
+        """What is wrong with the signature that was kept, or else with the one beside the artefact; empty: nothing."""
+        if not self._trust.artefact(sha256, None).complaint:
+            return ""  # nobody asks
+        kept = self._folder / f"{sha256}.pt{SUFFIX}"
+        if not self._trust.artefact(sha256, _content(kept)).complaint:
+            return ""
+        signature = _content(local_path(uri + SUFFIX))
+        complaint = self._trust.artefact(sha256, signature).complaint
+        if signature is not None and not complaint:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            kept.write_bytes(signature)
+        return complaint
 
     def _copy(self, source: Path) -> Path:
         """A private copy in the cache's own folder, so that the rename at the end is atomic."""
@@ -87,6 +117,14 @@ def local_path(uri: str) -> Path:
     if "://" in uri:
         raise FetchError(f"cannot fetch {uri}: only paths and file:// are supported, put the model on shared storage")
     return Path(uri)
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        with path.open("rb") as file:
+            return file.read(SIGNATURE_MAX_BYTES)
+    except OSError:
+        return None
 
 
 def _holds(path: Path, sha256: str) -> bool:

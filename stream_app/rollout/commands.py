@@ -28,6 +28,7 @@ from schemas.transactions import ModelRef
 from stream_app.kafka.log import read_to_end
 from stream_app.rollout.follower import describe
 from stream_app.rollout.state import Entry, Release, Rollout, fold
+from stream_app.rollout.trust import trust
 from stream_app.rollout.watch import Outcome, Say, Watch, watching
 from stream_app.settings import Settings
 
@@ -48,7 +49,7 @@ class Models:
 
 def models(settings: Settings) -> Models:
     """Serving, previous, pending and history, from the log alone."""
-    history = fold(read_to_end(settings, MODEL_SWAP))
+    history = fold(read_to_end(settings, MODEL_SWAP), trust=trust(settings))
     return Models(history[-1].after if history else Rollout(), history)
 
 

@@ -205,18 +205,19 @@ class Controller:
         seen, self._caught_up = self._caught_up, self._follower.read_to_end
         new, self._audited = history[self._audited :], len(history)
         for entry in new if owner and seen else ():
-            if entry.refused is not None:
+            if entry.refused is not None or entry.complaint:
                 self._sink.audit(_refusal(entry, self._issuer))
 
 
 def _refusal(entry: Entry, actor: str) -> AuditRecord:
     command = entry.command
+    changed = "changed nothing" if entry.refused is not None else "was carried out all the same"
     return audit_record(
         actor,
-        "refuse",
+        "refuse" if entry.refused is not None else "warn",
         f"{type(command).__name__.lower()} by {command.issuer}" if command else "a record that is no command",
-        reason=entry.refused or "",
-        effect=f"model-swap offset {entry.offset} changed nothing",
+        reason=entry.refused or entry.complaint,
+        effect=f"model-swap offset {entry.offset} {changed}",
         command_id=command.command_id if command else "",
         audit_id=f"refuse-model-swap-{entry.offset}",
     )

@@ -28,6 +28,7 @@ from stream_app.rollout.cache import ModelCache
 from stream_app.rollout.publish import Publisher, audit_record
 from stream_app.rollout.serving import Second, Serving
 from stream_app.rollout.state import Entry, Pending, Record, Release, Rollout, Watch, read
+from stream_app.rollout.trust import trust
 from stream_app.settings import GuardMode, Settings
 
 logger = logging.getLogger(__name__)
@@ -178,7 +179,7 @@ class Follower:
         while not self._stopping.is_set():
             records = self._log.poll(POLL_S, POLL_LIMIT)
             for record in records:
-                self._append(read(self.rollout, record))
+                self._append(read(self.rollout, record, self._admission.trust))
             if records or not self.read_to_end or self._watched_enough():
                 self.read_to_end = self.read_to_end or self._log.caught_up
                 self._settle()
@@ -187,6 +188,8 @@ class Follower:
         self.history.append(entry)
         if entry.refused is not None:
             logger.warning("model-swap offset %d changed nothing: %s", entry.offset, entry.refused)
+        elif entry.complaint:
+            logger.warning("model-swap offset %d was carried out although %s", entry.offset, entry.complaint)
         with self._lock:
             self._uris.update({release.model.sha256: release.uri for release in entry.after.kept})
 
@@ -319,9 +322,10 @@ def connect(settings: Settings, publisher: Publisher, metrics: Metrics) -> Follo
         metrics: Where loads are timed and rejections counted.
     """
     log = Tail(settings, [MODEL_SWAP])
-    cache = ModelCache(settings.model_cache)
+    trusted = trust(settings)
+    cache = ModelCache(settings.model_cache, trusted)
     watch_s = 0.0 if settings.guard is GuardMode.OFF else settings.guard_watch_s
-    admission = Admission(settings.gates, load_limits(settings.gate_limits))
+    admission = Admission(settings.gates, load_limits(settings.gate_limits), trusted)
     return Follower(settings.worker_name, log, cache, publisher, metrics, watch_s, admission)
 
 

@@ -14,6 +14,7 @@ from schemas.rollout import AuditRecord, Command, ModelStatus
 from schemas.topics import AUDIT, MODEL_STATUS, MODEL_SWAP, Topic
 from stream_app.audit.chain import Chain
 from stream_app.kafka import clients, topics
+from stream_app.rollout.trust import signature_headers, signing_key
 from stream_app.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class Publisher:
 
         Raises:
             NotPublished: no acknowledgement within the timeout.
+            SettingsError: it must be signed, and cannot be.
         """
         delivered: list[int | None] = []
         failed: list[KafkaError] = []
@@ -61,7 +63,7 @@ class Publisher:
             else:
                 failed.append(error)
 
-        self._produce(MODEL_SWAP, "model-swap", command, on_delivery)
+        self._produce(MODEL_SWAP, "model-swap", command, on_delivery, self._signed(command))
         self._producer.flush(timeout_s)
         if delivered and delivered[0] is not None:
             return delivered[0]
@@ -72,17 +74,25 @@ class Publisher:
         """Let go of what is still on its way, within the timeout."""
         self._producer.flush(timeout_s)
 
+    def _signed(self, command: Command) -> dict[str, str | bytes | None]:
+        """Its signature, where this process has a key."""
+        key = signing_key(self._settings)
+        topic = topics.name(self._settings, MODEL_SWAP)
+        return {} if key is None else signature_headers(key, topic, msgspec.json.encode(command))
+
     def _produce(
         self,
         topic: Topic,
         key: str,
         record: msgspec.Struct | bytes,
         on_delivery: Callable[[KafkaError | None, Message], None] | None = None,
+        headers: dict[str, str | bytes | None] | None = None,
     ) -> None:
         self._producer.produce(
             topics.name(self._settings, topic),
             key=key.encode(),
             value=record if isinstance(record, bytes) else msgspec.json.encode(record),
+            headers=headers or {},
             on_delivery=on_delivery or _log_failure,
         )
         self._producer.poll(0)

@@ -16,7 +16,8 @@ After an activation or a promotion the previous model is compared with what serv
 A command that does not fit is ignored, with the reason: known id, expired, about a stage that is neither pending nor
 the candidate, a stage of what serves already, a rollback to what is not warm. A record that is no command is refused,
 with the reason. Neither stops anybody. Expiry is judged by the record's Kafka timestamp, never by a local clock, or two
-workers could read the same log differently.
+workers could read the same log differently. So are signatures: by record and settings alone, and before the id counts
+as seen, or a forged record could use up the id of the true one.
 """
 
 from collections.abc import Iterable
@@ -41,6 +42,7 @@ from schemas.rollout import (
     Unfreeze,
 )
 from schemas.transactions import ModelRef
+from stream_app.rollout.trust import UNCHECKED, Signed, Trust
 
 COMMAND_MAX_BYTES = 64 * 1024
 _DECODER: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
@@ -133,6 +135,8 @@ class Entry:
         command: What it says; None where it is no command.
         refused: Why it changed nothing; None where it did its work.
         after: The state from here on.
+        signer: The trusted key that signed it; empty where nobody asks.
+        complaint: What is wrong with its signature. Where signatures are required, that is why it was refused.
     """
 
     offset: int
@@ -140,9 +144,11 @@ class Entry:
     command: Command | None
     refused: str | None
     after: Rollout
+    signer: str = ""
+    complaint: str = ""
 
 
-class Record(Protocol):
+class Record(Signed, Protocol):
     """What is asked of a Kafka message."""
 
     def offset(self) -> int | None:
@@ -151,11 +157,8 @@ class Record(Protocol):
     def timestamp(self) -> tuple[int, int]:
         """Kind, and milliseconds since the epoch."""
 
-    def value(self) -> bytes | None:
-        """The encoded command."""
 
-
-def read(state: Rollout, record: Record) -> Entry:
+def read(state: Rollout, record: Record, trust: Trust = UNCHECKED) -> Entry:
     """The effect of one record on the state. Never raises, whatever the record holds."""
     at = datetime.fromtimestamp(max(record.timestamp()[1], 0) / 1000, UTC)
     offset = record.offset() or 0
@@ -163,15 +166,18 @@ def read(state: Rollout, record: Record) -> Entry:
         command = decode(record.value())
     except ValueError as error:
         return Entry(offset, at, None, str(error), state)
+    signer, complaint = trust.command(record)
+    if complaint and trust.required:
+        return Entry(offset, at, command, complaint, state, complaint=complaint)
     after, refused = apply(state, command, at)
-    return Entry(offset, at, command, refused, after)
+    return Entry(offset, at, command, refused, after, signer, complaint)
 
 
-def fold(records: Iterable[Record], state: Rollout | None = None) -> list[Entry]:
+def fold(records: Iterable[Record], state: Rollout | None = None, trust: Trust = UNCHECKED) -> list[Entry]:
     """The effect of each record in turn."""
     entries: list[Entry] = []
     for record in records:
-        entries.append(read(entries[-1].after if entries else state or Rollout(), record))
+        entries.append(read(entries[-1].after if entries else state or Rollout(), record, trust))
     return entries
 
 

@@ -14,6 +14,7 @@ from stream_app.kafka.log import Tail
 from stream_app.rollout.follower import describe
 from stream_app.rollout.publish import Publisher, audit_record
 from stream_app.rollout.state import Entry, Release, Rollout, fold
+from stream_app.rollout.trust import trust
 from stream_app.rollout.workers import Worker, Workers, recent
 from stream_app.settings import Settings
 
@@ -73,6 +74,7 @@ class Watch:
         self._swaps = Tail(settings, [MODEL_SWAP])
         self._statuses = Tail(settings, [MODEL_STATUS], recent(settings))
         self._workers = Workers()
+        self._trust = trust(settings)
         self._entries: list[Entry] = []
         self._command: Command | None = None
         self._written_at = 0.0
@@ -225,7 +227,7 @@ class Watch:
         return self.outcome(True, sentence, workers=took)
 
     def _turn(self) -> None:
-        self._entries += fold(self._swaps.poll(POLL_S, POLL_LIMIT), self.rollout)
+        self._entries += fold(self._swaps.poll(POLL_S, POLL_LIMIT), self.rollout, self._trust)
         caught_up = self._statuses.caught_up
         self._workers.read(self._statuses.poll(POLL_S, POLL_LIMIT), caught_up)
 
@@ -245,8 +247,9 @@ class Watch:
             say(sentence)
 
     def _entry(self, command_id: str) -> Entry | None:
-        """The first record with this id: a later one is a duplicate."""
-        return next((e for e in self._entries if e.command is not None and e.command.command_id == command_id), None)
+        """The first record with this id: a later one is a duplicate. One with a false signature only if it is alone."""
+        same = [e for e in self._entries if e.command is not None and e.command.command_id == command_id]
+        return next((e for e in same if e.refused is None or not e.complaint), same[0] if same else None)
 
     def _since(self, entry: Entry, command_id: str) -> bool:
         """Whether a worker that applied this command is at least as far as the entry: maybe at a later one."""

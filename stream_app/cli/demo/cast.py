@@ -135,8 +135,9 @@ class WorkerProcess:
             time.sleep(CHECK_S)
 
     def _environment(self) -> dict[str, str]:
-        given = self._settings.model_dump(mode="json", exclude_defaults=True, exclude={"kafka"})
-        own = {f"{ENVIRONMENT_PREFIX}{name.upper()}": str(value) for name, value in given.items()}
+        given = self._settings.model_dump(mode="json", exclude_defaults=True)
+        written = {name: orjson.dumps(v).decode() if isinstance(v, dict) else str(v) for name, v in given.items()}
+        own = {f"{ENVIRONMENT_PREFIX}{name.upper()}": value for name, value in written.items()}
         return {**os.environ, **own}
 
     def _last_line(self) -> str:
