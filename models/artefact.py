@@ -9,6 +9,7 @@ between two reads), and the golden rows must reproduce before the model may serv
 import hashlib
 import io
 import zipfile
+import zlib
 from pathlib import Path
 
 import msgspec
@@ -21,6 +22,8 @@ from models.runtime import Runtime, torchscript
 MANIFEST = "manifest.json"
 GOLDEN_TOLERANCE = 1e-4
 WARM_UP_SIZES = (1, 64, 1024)
+LARGEST_BYTES = 512 * 1024 * 1024  # of the file, and of all that is in it once unpacked; a usual model has 100 kB
+MOST_ENTRIES = 10_000
 
 
 class ArtefactError(Exception):
@@ -134,6 +137,8 @@ def _check_shapes(runtime: Runtime) -> None:
 
 def _read(path: Path) -> bytes:
     try:
+        if (size := path.stat().st_size) > LARGEST_BYTES:
+            raise ArtefactError(f"{path} has {size:,} bytes, a model has at most {LARGEST_BYTES:,}")
         return path.read_bytes()
     except OSError as error:
         raise ArtefactError(f"cannot read model {path}: {error.strerror}") from error
@@ -142,12 +147,25 @@ def _read(path: Path) -> bytes:
 def _manifest(data: bytes, where: str) -> Manifest:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            _check_archive(archive, where)
             entry = next(name for name in archive.namelist() if name.endswith(f"/extra/{MANIFEST}"))
             return Manifest.decode(archive.read(entry))
-    except (zipfile.BadZipFile, StopIteration) as error:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError, StopIteration) as error:
         raise ArtefactError(f"{where} is not a model artefact: train one with `stream-app train`") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise ArtefactError(f"the manifest in {where} cannot be read: {error}") from error
+
+
+def _check_archive(archive: zipfile.ZipFile, where: str) -> None:
+    """Before anything is unpacked: what it would take, by its own directory, which no reader goes beyond.
+
+    Two entries of one name could be read as one manifest here and as another by torch.
+    """
+    entries = archive.infolist()
+    if len(entries) > MOST_ENTRIES or sum(entry.file_size for entry in entries) > LARGEST_BYTES:
+        raise ArtefactError(f"{where} would unpack to more than {LARGEST_BYTES:,} bytes or {MOST_ENTRIES:,} files")
+    if len({entry.filename for entry in entries}) < len(entries):
+        raise ArtefactError(f"{where} holds two files of one name: train the model again")
 
 
 def _warm_up(runtime: Runtime) -> None:
