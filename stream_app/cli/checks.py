@@ -18,7 +18,8 @@ from stream_app.cli.invocation import current
 from stream_app.kafka import clients, topics
 from stream_app.kafka.clients import BrokerError, explain
 from stream_app.kafka.log import read_to_end
-from stream_app.rollout.cache import FetchError, local_path
+from stream_app.rollout.cache import FetchError, local_path, remote
+from stream_app.rollout.object_store import SCHEME
 from stream_app.rollout.state import Release, Rollout, fold
 from stream_app.rollout.trust import trust
 from stream_app.settings import ENVIRONMENT_PREFIX, SETTINGS_FILE, Settings
@@ -186,12 +187,18 @@ def models_in_service(settings: Settings) -> Iterator[Finding]:
         yield _release("previous", rollout.previous)
 
 
+def _digest(uri: str) -> str:
+    if uri.startswith(SCHEME):
+        return hashlib.sha256(remote(uri)).hexdigest()
+    with local_path(uri).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _release(role: str, release: Release) -> Finding:
     name = f"{role} {release.model.name} {release.model.version}"
     advice = "bring the file back: a worker that starts with an empty cache cannot serve without it"
     try:
-        with local_path(release.uri).open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = _digest(release.uri)
     except (OSError, FetchError) as error:
         return Finding("model", False, f"{name} cannot be read from {release.uri}: {error}", advice)
     if sha256 != release.model.sha256:

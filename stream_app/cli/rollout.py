@@ -33,7 +33,9 @@ Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 def deploy(
     *,
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model artefact, where the workers can read it.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A model artefact, where the workers can read it: a path or s3://.")
+    ],
     reason: Reason = "",
     timeout: Timeout = None,
     gate_data: GateData = None,
@@ -53,10 +55,15 @@ def deploy(
     with waiting("deploying") as tell:
 
         def issue(verdict: "GateVerdict | None") -> "Outcome":
-            return commands.deploy(settings, model, issuer(), reason, timeout, tell, gates=verdict)
+            return commands.deploy(settings, located(model), issuer(), reason, timeout, tell, gates=verdict)
 
         outcome = judged(settings, model, gate_data, override, tell, issue)
     conclude(outcome, as_json)
+
+
+def located(model: str) -> Path | str:
+    """A path, or the URI of an object store as it is."""
+    return model if "://" in model else Path(model)
 
 
 def check_reason(override: str | None) -> None:
@@ -67,7 +74,7 @@ def check_reason(override: str | None) -> None:
 
 def judged(
     settings: "Settings",
-    model: Path,
+    model: str,
     data: Path | None,
     override: str | None,
     tell: Callable[[str], None],
@@ -79,7 +86,7 @@ def judged(
 
     forced = gating.Override(issuer(), override) if override else None
     try:
-        return issue(gating.admit(settings, model, issuer(), data or settings.gate_data, forced, tell))
+        return issue(gating.admit(settings, located(model), issuer(), data or settings.gate_data, forced, tell))
     except gating.Refused as refused:
         return Outcome(ok=False, sentence=str(refused))
 

@@ -16,6 +16,7 @@ from stream_app.cli.rollout import (
     conclude,
     issuer,
     judged,
+    located,
 )
 from stream_app.cli.terminal import waiting
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from stream_app.rollout.watch import Outcome
 
 Model = Annotated[
-    Path | None,
-    typer.Argument(metavar="[MODEL]", help="A model artefact, where the workers can read it. Default: the candidate."),
+    str | None,
+    typer.Argument(metavar="[MODEL]", help="A model artefact, as for `deploy`. Default: the candidate that there is."),
 ]
 
 
@@ -91,7 +92,7 @@ def unfreeze(reason: Reason = "", as_json: Json = False) -> None:
 
 
 def _try_out(
-    model: Path | None,
+    model: str | None,
     percent: float | None,
     how: tuple[str, float | None],
     gating: tuple[Path | None, str | None],
@@ -107,7 +108,8 @@ def _try_out(
     with waiting("trying out") as tell:
 
         def issue(verdict: "GateVerdict | None") -> "Outcome":
-            return commands.try_out(settings, model, percent, issuer(), *how, tell, gates=verdict)
+            location = None if model is None else located(model)
+            return commands.try_out(settings, location, percent, issuer(), *how, tell, gates=verdict)
 
         outcome = issue(None) if model is None else judged(settings, model, *gating, tell, issue)
     conclude(outcome, as_json)

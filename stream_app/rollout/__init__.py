@@ -9,7 +9,9 @@ In the order of what happens to a command:
     follower     one thread per worker tails the log, another loads: `.serving` is what the log prescribes, checked here
     gating       deploy asks the gates first: a verdict that travels with the stage, or a refusal
     admission    a worker's own say on a staged model: its verdict, its cost, its golden rows
+    trust        whose signatures count: of commands, of artefacts
     cache        artefacts fetched by URI, kept by digest
+    object_store what an `s3://` URI names
     serving      what the pipeline reads at each batch boundary
     workers      which workers are alive and what each has answered
     controller   activates a stage when every live worker has it, aborts it when one cannot

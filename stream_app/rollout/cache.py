@@ -9,11 +9,14 @@ import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from models.artefact import ArtefactError, digest
+from models.artefact import LARGEST_BYTES, ArtefactError, digest
 from models.signing import SIGNATURE_MAX_BYTES, SUFFIX
+from stream_app.rollout import object_store
 from stream_app.rollout.trust import UNCHECKED, Trust
 
 logger = logging.getLogger(__name__)
@@ -41,7 +44,7 @@ class ModelCache:
         """The path of the artefact with this digest, from the cache or from its URI.
 
         Args:
-            uri: A path, or `file://` URL, that this worker can read.
+            uri: A path, `file://` or `s3://` URL that this worker can read.
             sha256: The digest announced for it.
 
         Raises:
@@ -55,12 +58,12 @@ class ModelCache:
         kept = self._folder / f"{sha256}.pt"
         if _holds(kept, sha256):
             return kept
-        source = local_path(uri)
+        source = None if uri.startswith(object_store.SCHEME) else local_path(uri)
         try:
-            partial = self._copy(source)
+            partial = self._copy(source) if source is not None else self._download(uri)
         except OSError as error:
             of_source = error.errno not in _NO_ROOM and error.filename in (str(source), None)
-            where = source if of_source else self._folder
+            where = source if of_source and source is not None else self._folder
             raise FetchError(f"cannot fetch {uri}: {error.strerror or error} ({where})") from error
         try:
             got = digest(partial)
@@ -83,12 +86,21 @@ class ModelCache:
         kept = self._folder / f"{sha256}.pt{SUFFIX}"
         if not self._trust.artefact(sha256, _content(kept)).complaint:
             return ""
-        signature = _content(local_path(uri + SUFFIX))
+        signature = _signature(uri + SUFFIX)
         complaint = self._trust.artefact(sha256, signature).complaint
         if signature is not None and not complaint:
             self._folder.mkdir(parents=True, exist_ok=True)
             kept.write_bytes(signature)
         return complaint
+
+    def _download(self, uri: str) -> Path:
+        """The object in the cache's own folder, under a passing name."""
+        content = remote(uri)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix="fetch-", suffix=".partial", dir=self._folder)
+        with os.fdopen(handle, "wb") as copy:
+            copy.write(content)
+        return Path(name)
 
     def _copy(self, source: Path) -> Path:
         """A private copy in the cache's own folder, so that the rename at the end is atomic."""
@@ -105,6 +117,22 @@ class ModelCache:
         return Path(name)
 
 
+@contextmanager
+def at_hand(model: Path | str) -> Iterator[Path]:
+    """A file of this machine with the artefact: itself or, of what an `s3://` URI names, a copy for as long as needed.
+
+    Raises:
+        FetchError: it cannot be had.
+    """
+    if isinstance(model, Path):
+        yield model
+        return
+    with tempfile.NamedTemporaryFile(suffix=".pt") as copy:
+        copy.write(remote(model))
+        copy.flush()
+        yield Path(copy.name)
+
+
 def local_path(uri: str) -> Path:
     """The file that a URI names.
 
@@ -115,8 +143,30 @@ def local_path(uri: str) -> Path:
     if parts.scheme == "file":
         return Path(unquote(parts.path))
     if "://" in uri:
-        raise FetchError(f"cannot fetch {uri}: only paths and file:// are supported, put the model on shared storage")
+        raise FetchError(f"cannot fetch {uri}: only paths, file:// and s3:// are supported")
     return Path(uri)
+
+
+def remote(uri: str) -> bytes:
+    """The artefact that an `s3://` URI names, whatever it is.
+
+    Raises:
+        FetchError: it cannot be had.
+    """
+    try:
+        return object_store.read(uri, LARGEST_BYTES)
+    except object_store.ObjectStoreError as error:
+        raise FetchError(f"cannot fetch {uri}: {error}") from error
+
+
+def _signature(uri: str) -> bytes | None:
+    if not uri.startswith(object_store.SCHEME):
+        return _content(local_path(uri))
+    try:
+        return object_store.read(uri, SIGNATURE_MAX_BYTES)
+    except object_store.ObjectStoreError as error:
+        logger.info("no signature at %s: %s", uri, error)
+        return None
 
 
 def _content(path: Path) -> bytes | None:

@@ -26,6 +26,7 @@ from schemas.rollout import (
 from schemas.topics import MODEL_SWAP
 from schemas.transactions import ModelRef
 from stream_app.kafka.log import read_to_end
+from stream_app.rollout.cache import at_hand
 from stream_app.rollout.follower import describe
 from stream_app.rollout.state import Entry, Release, Rollout, fold
 from stream_app.rollout.trust import trust
@@ -55,7 +56,7 @@ def models(settings: Settings) -> Models:
 
 def deploy(  # noqa: PLR0913 - what is announced with a stage is said in one place
     settings: Settings,
-    model: Path,
+    model: Path | str,
     issuer: str,
     reason: str = "",
     timeout_s: float | None = None,
@@ -68,7 +69,7 @@ def deploy(  # noqa: PLR0913 - what is announced with a stage is said in one pla
 
     Args:
         settings: Where Kafka is, and the time limits.
-        model: The artefact, on storage that every worker can read under the same path.
+        model: The artefact, on storage that every worker can read under the same path; or its `s3://` URI.
         issuer: Who asks.
         reason: Why, for the audit trail.
         timeout_s: How long to wait; by default as long as the workers may take to stage, and a little.
@@ -91,7 +92,7 @@ def deploy(  # noqa: PLR0913 - what is announced with a stage is said in one pla
 
 def try_out(  # noqa: PLR0913 - as deploy
     settings: Settings,
-    model: Path | None,
+    model: Path | str | None,
     percent: float | None,
     issuer: str,
     reason: str = "",
@@ -106,7 +107,7 @@ def try_out(  # noqa: PLR0913 - as deploy
 
     Args:
         settings: Where Kafka is, and the time limits.
-        model: The artefact; None: the candidate that there is.
+        model: The artefact, or its `s3://` URI; None: the candidate that there is.
         percent: Of the customers, for whom it decides; None: a shadow.
         issuer: Who asks.
         reason: Why, for the audit trail.
@@ -322,7 +323,8 @@ class Order:
         return watch.conclude(watch.applied(command.command_id, self.limit_s, self._say), action, subject)
 
 
-def _release(model: Path, sha256: str | None = None) -> Release:
-    manifest = artefact.read_manifest(model)
-    ref = ModelRef(manifest.name, manifest.version, sha256 or artefact.digest(model))
-    return Release(ref, model.resolve().as_uri())
+def _release(model: Path | str, sha256: str | None = None) -> Release:
+    with at_hand(model) as file:
+        manifest = artefact.read_manifest(file)
+        ref = ModelRef(manifest.name, manifest.version, sha256 or artefact.digest(file))
+    return Release(ref, model if isinstance(model, str) else model.resolve().as_uri())

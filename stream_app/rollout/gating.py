@@ -15,7 +15,7 @@ from models.gates.limits import load_limits
 from models.gates.report import Report
 from schemas.rollout import GateVerdict
 from schemas.transactions import ModelRef
-from stream_app.rollout.cache import ModelCache
+from stream_app.rollout.cache import ModelCache, at_hand
 from stream_app.rollout.follower import describe
 from stream_app.rollout.state import Release
 from stream_app.rollout.watch import Say, Watch, watching
@@ -45,7 +45,7 @@ class Override:
 
 def admit(
     settings: Settings,
-    model: Path,
+    model: Path | str,
     issuer: str,
     data: Path | None,
     override: Override | None = None,
@@ -55,7 +55,7 @@ def admit(
 
     Args:
         settings: Where Kafka and the cache are, the limits, and where reports are kept.
-        model: The candidate's artefact.
+        model: The candidate's artefact, or its `s3://` URI.
         issuer: Who asks.
         data: Recent transactions. None: the gates are not asked.
         override: Put it through whatever they say.
@@ -70,16 +70,16 @@ def admit(
     """
     if data is None and override is None:
         return None
-    with watching(settings) as watch:
+    with watching(settings) as watch, at_hand(model) as file:
         serving = watch.rollout.serving
-        manifest = artefact.read_manifest(model)
-        candidate = ModelRef(manifest.name, manifest.version, artefact.digest(model))
+        manifest = artefact.read_manifest(file)
+        candidate = ModelRef(manifest.name, manifest.version, artefact.digest(file))
         if serving is None or serving.model.sha256 == candidate.sha256:
             return None
         report = None
         if data is not None:
             on_progress(f"comparing with {describe(serving.model)}")
-            report = _report(settings, model, serving, data)
+            report = _report(settings, file, serving, data)
         verdict = _verdict(report, serving.model, override)
         _put_on_record(watch, issuer, candidate, report, verdict)
     if report is not None and not report.passed and override is None:

@@ -1,0 +1,74 @@
+"""A model on an object store, here moto's server: fetched by digest, refused by name."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from models.signing import Keyring, new_key, sign_artefact
+from stream_app.rollout.cache import FetchError, ModelCache
+from stream_app.rollout.commands import _release
+from stream_app.rollout.trust import Trust
+from stream_app.settings import Signatures
+from tests.tiny_model import tiny_model
+
+URI = "s3://models/fraud/1.pt"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    moto = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    moto.start()
+    host, port = moto.get_host_and_port()
+    yield f"http://{host}:{port}"
+    moto.stop()
+
+
+@pytest.fixture
+def store(server: str, monkeypatch: pytest.MonkeyPatch):
+    for name, value in {
+        "AWS_ENDPOINT_URL": server,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="models")
+    return client
+
+
+def test_an_object_is_fetched_by_its_digest_and_described_by_its_manifest(store, tmp_path: Path) -> None:
+    ref = tiny_model(tmp_path / "1.pt", "1")
+    store.upload_file(tmp_path / "1.pt", "models", "fraud/1.pt")
+    release = _release(URI)
+    assert (release.model, release.uri) == (ref, URI)
+    kept = ModelCache(tmp_path / "cache").fetch(URI, ref.sha256)
+    assert kept.read_bytes() == (tmp_path / "1.pt").read_bytes()
+
+
+def test_another_object_behind_the_same_uri_is_refused(store, tmp_path: Path) -> None:
+    announced = tiny_model(tmp_path / "1.pt", "1")
+    tiny_model(tmp_path / "2.pt", "2", centre=1.0)
+    store.upload_file(tmp_path / "2.pt", "models", "fraud/1.pt")
+    with pytest.raises(FetchError, match="damaged or not the one meant"):
+        ModelCache(tmp_path / "cache").fetch(URI, announced.sha256)
+
+
+def test_the_signature_is_fetched_from_beside_the_object(store, tmp_path: Path) -> None:
+    key = new_key(tmp_path / "ann.key")
+    ref = tiny_model(tmp_path / "1.pt", "1")
+    store.upload_file(tmp_path / "1.pt", "models", "signed/1.pt")
+    cache = ModelCache(tmp_path / "cache", Trust(Signatures.REQUIRE, Keyring({"ann": key.public}), "model-swap"))
+    with pytest.raises(FetchError, match="it is not signed"):
+        cache.fetch("s3://models/signed/1.pt", ref.sha256)
+    store.upload_file(sign_artefact(tmp_path / "1.pt", ref.sha256, key), "models", "signed/1.pt.sig")
+    assert cache.fetch("s3://models/signed/1.pt", ref.sha256).exists()
+
+
+def test_an_object_that_is_not_there_is_named_in_one_line(store, tmp_path: Path) -> None:
+    with pytest.raises(FetchError, match=r"cannot fetch s3://models/none\.pt: .*NoSuchKey") as caught:
+        ModelCache(tmp_path / "cache").fetch("s3://models/none.pt", "0" * 64)
+    assert "\n" not in str(caught.value)
