@@ -63,7 +63,7 @@ def deploy(
 
 def located(model: str) -> Path | str:
     """A path, or the URI of an object store as it is."""
-    return model if "://" in model else Path(model)
+    return model if model.startswith("s3://") else Path(model)
 
 
 def check_reason(override: str | None) -> None:

@@ -18,6 +18,7 @@ from schemas.transactions import ModelRef
 from stream_app.rollout.cache import ModelCache, at_hand
 from stream_app.rollout.follower import describe
 from stream_app.rollout.state import Release
+from stream_app.rollout.trust import trust
 from stream_app.rollout.watch import Say, Watch, watching
 from stream_app.settings import Settings
 
@@ -90,7 +91,7 @@ def admit(
 def _report(settings: Settings, model: Path, serving: Release, data: Path) -> Report:
     """All gates, and the report kept."""
     limits = load_limits(settings.gate_limits)
-    kept = ModelCache(settings.model_cache).fetch(serving.uri, serving.model.sha256)
+    kept = ModelCache(settings.model_cache, trust(settings)).fetch(serving.uri, serving.model.sha256)
     champion = artefact.load(kept, serving.model.sha256)
     frame = read(data, labels_needed=False)
     report = judge(compare(artefact.load(model), champion, frame, limits), limits, datetime.now(UTC))
