@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo test faults check bench bench-all format lock clean
+.PHONY: help install demo test faults fuzz check bench bench-all format lock clean
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -35,6 +35,9 @@ check: $(INSTALLED)  ## Format, lint, types, import rules, generated documents: 
 
 faults: $(INSTALLED)  ## Break everything that can break, for half an hour; a short part of it is in `make test`
 	@$(BIN)/python -m pytest tests/faults -m "faults or not faults"
+
+fuzz: $(INSTALLED)  ## A million inputs through the decoder, guided by coverage; some minutes
+	@$(BIN)/python -m tests.faults.fuzz_decode
 
 bench: $(INSTALLED)  ## Throughput beside peers and the bare client, into build/bench/report.json
 	@$(BIN)/python -m benchmarks.run

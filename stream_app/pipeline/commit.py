@@ -38,8 +38,11 @@ class Committer(Protocol):
             PipelineError: they are not permanent.
         """
 
-    def abandon(self) -> KafkaError | None:
+    def abandon(self, unsaid: bool = False) -> KafkaError | None:
         """Give the open interval up: nothing of it becomes visible where there are transactions. Never raises.
+
+        Args:
+            unsaid: What led to this said only that the producer cannot go on: find out why.
 
         Returns:
             What the outputs failed of, where they did: everything else that the producer is asked says only that it
@@ -85,16 +88,26 @@ class ExactlyOnce:
         with _doing("committing"):
             self._producer.commit_transaction(COMMIT_TIMEOUT_S)
 
-    def abandon(self) -> KafkaError | None:
+    def abandon(self, unsaid: bool = False) -> KafkaError | None:
         """Abort; where that fails too, the next session's initialisation does it."""
+        cause = self._cause() if unsaid else None
         try:
             self._producer.abort_transaction(ABORT_TIMEOUT_S)
         except KafkaException as exception:
             error = error_of(exception)
             if error.fatal():
-                return error
+                return cause or error
         self._producer.poll(0)
-        return self._failures.first
+        return self._failures.first or cause
+
+    def _cause(self) -> KafkaError | None:
+        """What the transaction failed of. `produce` does not say it; this step does, and is aborted with the rest."""
+        group = self._consumer.consumer_group_metadata()
+        try:
+            self._producer.send_offsets_to_transaction(_places(self._topic, {0: 0}), group, ABORT_TIMEOUT_S)
+        except KafkaException as exception:
+            return error_of(exception)
+        return None
 
 
 class AtLeastOnce:
@@ -120,7 +133,7 @@ class AtLeastOnce:
             with _doing("committing the offsets"):
                 self._consumer.commit(offsets=places, asynchronous=False)
 
-    def abandon(self) -> KafkaError | None:
+    def abandon(self, unsaid: bool = False) -> KafkaError | None:
         """Outputs that are on their way cannot be called back; the offsets stay where they are."""
         self._producer.purge()
         self._producer.poll(0)

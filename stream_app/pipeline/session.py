@@ -21,6 +21,8 @@ from stream_app.pipeline.emit import Emitter, Outputs
 from stream_app.pipeline.faults import SessionLost, raise_for
 from stream_app.settings import Guarantee, Settings
 
+UNSAID = "state"  # the client's word for a producer that cannot go on
+
 
 class Session:
     """Consumption, emitter and committer over one consumer and one producer.
@@ -58,7 +60,7 @@ class Session:
         """The session itself."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, _e: BaseException | None, _t: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, _t: TracebackType | None) -> None:
         """Abandon what is open, and leave the group.
 
         Raises:
@@ -66,7 +68,7 @@ class Session:
         """
         if kind is not None:
             self._metrics.commits["aborted"].inc()
-        cause = self.committer.abandon()
+        cause = self.committer.abandon(unsaid=isinstance(e, SessionLost) and e.cause == UNSAID)
         self._consumer.close()
         if cause is not None and kind is SessionLost:
             raise_for(cause, "writing outputs")
