@@ -8,6 +8,10 @@ import numpy as np
 from msgspec import Meta, Struct
 
 Missing = Literal["impute", "reject"]
+CLIP = 4.0  # standard deviations; the attack of a few is then seen in the second moment, and does not drown the first
+CLIP_COMPONENT = 6.0  # of `Relations`
+CALENDAR = frozenset({"features.during_weekend", "features.during_night"})  # paths: they follow from the clock
+HOURS = 48  # of the day, on weekdays and on weekends
 
 
 class Input(Struct, frozen=True):
@@ -54,8 +58,24 @@ class Calibration(Struct, frozen=True):
         return np.asarray(np.interp(scores, self.scores, self.exceedance))
 
 
+class SignalSeason(Struct, frozen=True):
+    """How one signal follows the clock: a value for each hour of the day (UTC), weekdays first, then the weekend.
+
+    Attributes:
+        clipped: 48 means of the clipped signal.
+        square: 48 means of its square.
+        shares: 48 times the share of each bin.
+    """
+
+    clipped: list[float]
+    square: list[float]
+    shares: list[list[float]]
+
+
 class SignalReference(Struct, frozen=True):
     """Distribution of one signal over the reference rows (undrifted, as the model sees it).
+
+    "Clipped" is the signal in reference standard deviations, limited to +-`CLIP`: heavy tails do not drown its mean.
 
     Attributes:
         name: `score`, `input:NAME`, `latent:I` or `residual:NAME`.
@@ -64,6 +84,14 @@ class SignalReference(Struct, frozen=True):
         tail: 99.9 % quantile.
         edges: Inner bin edges, ascending; k edges make k + 1 bins, the outer ones open.
         shares: Share of the reference in each bin, k + 1 values.
+        beyond: Share of the values above `tail`.
+        missing: Share of the rows in which it was missing.
+        clipped: Mean of the clipped signal.
+        clipped_std: Its standard deviation, season taken out.
+        square: Mean of its square.
+        square_std: Standard deviation of that, season taken out.
+        raw_mean: Of an input, the mean in its own unit; None for other signals.
+        season: None where the reference is too short to know it.
     """
 
     name: str
@@ -72,6 +100,34 @@ class SignalReference(Struct, frozen=True):
     tail: float
     edges: list[float]
     shares: list[float]
+    beyond: float = 0.001
+    missing: float = 0.0
+    clipped: float = 0.0
+    clipped_std: float = 1.0
+    square: float = 1.0
+    square_std: float = 1.4142
+    raw_mean: float | None = None
+    season: SignalSeason | None = None
+
+
+class Relations(Struct, frozen=True):
+    """How the inputs belong together: directions in which they are uncorrelated, and what their products look like.
+
+    Component i of a row is `weights[i]` times its clipped inputs, about standard normal; under the reference a product
+    of two is 0 on average, of one with itself 1. A product that moves is a relation that broke, however still every
+    input is by itself.
+
+    Attributes:
+        weights: One row for each component, one value for each of the model's inputs.
+        centre: Mean of each component before it is centred.
+        mean: Of each product, pairs in the order of `numpy.triu_indices`.
+        std: Standard deviation of each product.
+    """
+
+    weights: list[list[float]]
+    centre: list[float]
+    mean: list[float]
+    std: list[float]
 
 
 class GoldenRow(Struct, frozen=True):
@@ -111,6 +167,12 @@ class Manifest(Struct, frozen=True):
     latent_mean: list[float]
     latent_covariance: list[list[float]]
     golden: list[GoldenRow]
+    relations: Relations | None = None
+
+    @property
+    def has_season(self) -> bool:
+        """Whether the reference knows how its signals follow the clock."""
+        return all(signal.season is not None for signal in self.signals)
 
     @property
     def signal_names(self) -> list[str]:

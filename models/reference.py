@@ -1,36 +1,63 @@
 """What an artefact remembers of undrifted rows: the distribution of every signal, and scores that must reproduce."""
 
 import numpy as np
+import polars as pl
 from torch.jit import ScriptModule
 
-from models.manifest import GoldenRow, Input, SignalReference, signal_layout
+from models.manifest import CLIP, GoldenRow, Input, Relations, SignalReference, SignalSeason, signal_layout
+from models.relations import relations
 from models.runtime import Scored, run
+from models.season import bin_shares, hour_cells, profile
 
 BINS = 16
 TAIL_QUANTILE = 0.999
 SMALLEST_STD = 1e-6
+# What the clock alone decides has no spread left once the season is out, and an hour that is cut in two must not alarm.
+SMALLEST_CLIPPED_STD = 0.2
+DIGITS = 4
 GOLDEN_ROWS = 8
 FAR_OUT = 1e6  # times the largest value seen
 
 
-def signals(inputs: list[Input], raw: np.ndarray, scored: Scored) -> list[SignalReference]:
+def signals(
+    inputs: list[Input], raw: np.ndarray, scored: Scored, event_times: pl.Series | None = None
+) -> list[SignalReference]:
     """The reference distribution of every signal, in the order of `signal_layout`.
 
     Args:
         inputs: The model's, in order.
         raw: float32 [n, inputs], NaN where missing: an input's signals leave its missing rows out.
         scored: What the model says of the same rows.
+        event_times: Of the rows, in UTC, ascending. None: nothing is known of the season.
     """
     present = ~np.isnan(raw)
     everywhere = np.ones(len(raw), dtype=bool)
     columns = [
-        (scored.score, everywhere),
-        *zip(scored.standardised.T, present.T, strict=True),
-        *((latent, everywhere) for latent in scored.latent.T),
-        *zip(scored.residual.T, present.T, strict=True),
+        (scored.score, everywhere, None),
+        *zip(scored.standardised.T, present.T, raw.T, strict=True),
+        *((latent, everywhere, None) for latent in scored.latent.T),
+        *((residual, kept, None) for residual, kept in zip(scored.residual.T, present.T, strict=True)),
     ]
+    cells = None if event_times is None else hour_cells(event_times)
     layout = signal_layout(inputs, scored.latent.shape[1])
-    return [_signal(name, values[kept]) for name, (values, kept) in zip(layout, columns, strict=True)]
+    return [
+        _signal(name, values[kept], None if cells is None else cells[kept], 1 - float(kept.mean()), own)
+        for name, (values, kept, own) in zip(layout, columns, strict=True)
+    ]
+
+
+def input_relations(inputs: list[Input], raw: np.ndarray, scored: Scored) -> Relations | None:
+    """How the inputs belong together.
+
+    Args:
+        inputs: The model's, in order.
+        raw: float32 [n, inputs], NaN where missing.
+        scored: What the model says of the same rows.
+    """
+    seen = np.where(np.isnan(raw), np.nan, scored.standardised)
+    mean, std = np.nanmean(seen, axis=0, dtype=np.float64), np.nanstd(seen, axis=0, dtype=np.float64)
+    clipped = np.clip((seen - mean) / np.maximum(std, SMALLEST_STD), -CLIP, CLIP)
+    return relations(inputs, np.nan_to_num(clipped))
 
 
 def golden_rows(graph: ScriptModule, raw: np.ndarray) -> list[GoldenRow]:
@@ -46,16 +73,42 @@ def golden_rows(graph: ScriptModule, raw: np.ndarray) -> list[GoldenRow]:
     ]
 
 
-def _signal(name: str, values: np.ndarray) -> SignalReference:
+def _signal(
+    name: str, values: np.ndarray, cells: np.ndarray | None, missing: float, own: np.ndarray | None
+) -> SignalReference:
+    """Of the values that are there; `own` are all of an input in its own unit, NaN where missing."""
     edges = inner_edges(values)
-    counts = np.bincount(np.searchsorted(edges, values), minlength=len(edges) + 1)
+    bins = np.searchsorted(edges, values)
+    shares = np.bincount(bins, minlength=len(edges) + 1) / len(values)
+    mean, tail = float(values.mean(dtype=np.float64)), float(np.quantile(values, TAIL_QUANTILE))
+    std = max(float(values.std(dtype=np.float64)), SMALLEST_STD)
+    clipped = np.clip((values.astype(np.float64) - mean) / std, -CLIP, CLIP)
+    square = clipped**2
+    season = None
+    around, around_square = clipped.mean(), square.mean()
+    if cells is not None:
+        usual, usual_square = profile(clipped, cells), profile(square, cells)
+        around, around_square = usual[cells], usual_square[cells]
+        season = SignalSeason(
+            clipped=usual.round(DIGITS).tolist(),
+            square=usual_square.round(DIGITS).tolist(),
+            shares=bin_shares(bins, cells, shares.tolist()).round(DIGITS).tolist(),
+        )
     return SignalReference(
         name=name,
-        mean=float(values.mean(dtype=np.float64)),
-        std=max(float(values.std(dtype=np.float64)), SMALLEST_STD),
-        tail=float(np.quantile(values, TAIL_QUANTILE)),
+        mean=mean,
+        std=std,
+        tail=tail,
         edges=edges.tolist(),
-        shares=(counts / counts.sum()).tolist(),
+        shares=shares.tolist(),
+        beyond=float((values > tail).mean()),
+        missing=missing,
+        clipped=float(clipped.mean()),
+        clipped_std=max(float((clipped - around).std()), SMALLEST_CLIPPED_STD),
+        square=float(square.mean()),
+        square_std=max(float((square - around_square).std()), SMALLEST_CLIPPED_STD),
+        raw_mean=None if own is None else float(np.nanmean(own, dtype=np.float64)),
+        season=season,
     )
 
 

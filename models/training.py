@@ -26,7 +26,7 @@ from models.evaluation import EvaluationError, baselines, metrics_of
 from models.features import FeatureSpec, SpecError, matrix, read_toml, where_and_what
 from models.manifest import Manifest, Quality
 from models.network import Autoencoder, Preprocessing, ScoringGraph
-from models.reference import golden_rows, signals
+from models.reference import golden_rows, input_relations, signals
 from models.runtime import one_thread, run, torchscript
 
 FEWEST_ROWS = 2000
@@ -140,10 +140,11 @@ def train(
         training=msgspec.to_builtins(config),
         metrics=_metrics(scored.score[fitted:], frame[fitted:], spec),
         calibration=calibrate(scored.score[fitted:], config.budget),
-        signals=signals(spec.inputs, raw, scored),
+        signals=signals(spec.inputs, raw, scored, frame["event_time"]),
         latent_mean=latent.mean(axis=0).tolist(),
         latent_covariance=np.cov(latent, rowvar=False, ddof=0).reshape(config.latent, config.latent).tolist(),
         golden=golden_rows(graph, raw),
+        relations=input_relations(spec.inputs, raw, scored),
     )
     return graph, manifest
 

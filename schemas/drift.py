@@ -44,6 +44,13 @@ class DriftSummary(Struct, frozen=True):
     ] = ""
     candidate_decided: Annotated[int, Meta(description="of the scored, those that the canary decided")] = 0
     candidate_anomalies: Annotated[int, Meta(description="of the anomalies, those that name the canary")] = 0
+    clipped: Annotated[list[float], Meta(description="sum of each signal in reference sd, limited to +-4")] = []
+    squares: Annotated[list[float], Meta(description="sum of the squares of those")] = []
+    products: Annotated[list[float], Meta(description="sums of the products of the manifest's relations")] = []
+    raw: Annotated[list[float], Meta(description="sum of each input in its own unit, where not missing")] = []
+    hours: Annotated[
+        list[int], Meta(description="scored by hour of event time (UTC): 24 of weekdays, 24 of weekends")
+    ] = []
 
 
 class DriftSeverity(StrEnum):
@@ -54,21 +61,45 @@ class DriftSeverity(StrEnum):
     CRITICAL = "critical"
 
 
-class SignalShift(Struct, frozen=True):
-    """One signal of an incident, block against reference."""
+class DriftPhase(StrEnum):
+    """How far an incident is. Each phase is a record with the same `alert_id`; the newest one counts."""
 
-    signal: str
-    detector: Annotated[str, Meta(description="adwin_mean, adwin_spread, psi, ...")]
-    shift: Annotated[float, Meta(description="in standard deviations of the reference")]
+    RAISED = "raised"
+    CONFIRMED = "confirmed"
+    OVER = "over"
+
+
+class DriftCause(StrEnum):
+    """What an incident is likely to be, for machines; `cause` says the same to people."""
+
+    FIELD_MISSING = "field_missing"
+    FIELD_BROKEN = "field_broken"
+    RELATION_BROKEN = "relation_broken"
+    POPULATION = "population"
+    ATTACK = "attack"
+    REFUSALS = "refusals"
+    UNKNOWN = "unknown"
+
+
+class SignalShift(Struct, frozen=True):
+    """One signal of an incident, since the change against the reference."""
+
+    signal: Annotated[str, Meta(description="as in the summaries, or dead_letters, or relation:INPUT+INPUT")]
+    detector: Annotated[str, Meta(description="what has moved: mean, spread, share or product")]
+    shift: Annotated[float, Meta(description="in standard deviations of the reference; of a share, its excess")]
     reference: Annotated[float, Meta(description="reference mean, as the model sees the signal")]
     current: Annotated[float, Meta(description="mean since the drift began, as the model sees the signal")]
-    psi: Annotated[float, Meta(description="population stability index over the sliding window")]
+    psi: Annotated[float, Meta(description="population stability index over the sliding window, hours matched")]
+    unit: Annotated[str, Meta(description="the input's own unit, where there is one")] = ""
+    reference_value: Annotated[float | None, Meta(description="reference mean in that unit")] = None
+    current_value: Annotated[float | None, Meta(description="mean since the drift began, in that unit")] = None
 
 
 class DriftAlert(Struct, frozen=True):
     """What drifted, since when, how far, and what it is likely to be.
 
-    `alert_id` is a function of the summaries' log, so replays repeat it.
+    `alert_id` names the incident and is a function of the summaries' log, so replays repeat it. An incident is raised
+    at once, confirmed when enough has been seen to name its cause, and over in the end: one record each.
     """
 
     alert_id: NonEmpty
@@ -84,3 +115,5 @@ class DriftAlert(Struct, frozen=True):
     alert_rate_now: float
     events_observed: Annotated[int, Meta(description="transactions seen by the detectors under this model")]
     model: ModelRef
+    phase: DriftPhase = DriftPhase.RAISED
+    cause_kind: DriftCause = DriftCause.UNKNOWN

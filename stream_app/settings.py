@@ -152,7 +152,7 @@ class Settings(BaseSettings):
     )
     signing_key: Path | None = Field(default=None, description="private key that commands given here are signed with")
 
-    drift_block_events: int = Field(default=256, ge=32, description="transactions per block that the detectors see")
+    drift_block_events: int = Field(default=64, ge=32, description="transactions per block that the detectors see")
     drift_delta: float = Field(default=0.002, gt=0, lt=1, description="ADWIN's error bound, shared over all signals")
     drift_effect_sd: float = Field(default=0.15, ge=0, description="smallest shift that is an alert, in reference sd")
 

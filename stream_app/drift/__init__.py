@@ -2,10 +2,13 @@
 
 merge         summaries to sums, exactly, whatever the split
 blocks        sums to blocks of about equal count, each with its place in the stream
-standardise   a block to statistics in units of the model's reference
-detectors     statistics to findings: ADWIN, a gate on effect size
+standardise   a block to statistics in units of the model's reference, season taken out
+cusum         statistics to those that have left their reference: cumulative sums, for what comes at once
+detectors     the same with River's ADWIN beside it, for what creeps
 incident      findings to incidents: one for a cause, with a beginning and an end
-cause         the signals of an incident to a likely cause and what to do
+evidence      what has moved since the beginning of an incident, and how far
+cause         that to a likely cause and what to do
+window        all signals of a sliding window by these, at the hours that it holds
 watch         one model's summaries through all of these, in this order
 aggregator    a pure fold of the summaries' log to alerts, one watch for each model
 agent         the Faust agent that runs the fold, rebuilt from the log wherever it goes

@@ -45,7 +45,10 @@ class Aggregator:
         if self._models.get(summary.partition) != summary.model_sha256:
             self._move(summary)
         watch = self._watches[summary.model_sha256]
-        return watch.update(summary, offset) if watch else []
+        # A worker of an older version counts without these sums: a rolling upgrade is a short blind spot, no alarm.
+        if watch is None or len(summary.clipped) != len(summary.signals):
+            return []
+        return watch.update(summary, offset)
 
     @property
     def distances(self) -> Mapping[str, Distances]:
@@ -64,6 +67,11 @@ class Aggregator:
     def _watch(self, summary: DriftSummary) -> Watch | None:
         manifest = self._reference(summary.model_sha256)
         if manifest is not None and manifest.signal_names == summary.signals:
+            if not manifest.has_season:
+                log.warning(
+                    "drift of model %s is watched without a season: its reference is shorter than a week",
+                    summary.model_sha256[:12],
+                )
             return Watch(self._settings, manifest, summary.model_sha256)
         why = "its manifest cannot be had" if manifest is None else "its summaries have other signals than its manifest"
         log.warning("drift of model %s is not watched: %s", summary.model_sha256[:12], why)

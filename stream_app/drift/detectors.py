@@ -1,91 +1,126 @@
-"""A block's statistics in, findings out: River's ADWIN says that something changed, a gate that it matters.
+"""Blocks of observations in, findings out: cumulative sums see a step soon, River's ADWIN sees what creeps.
 
-ADWIN (Bifet and Gavalda 2007) compares the two halves of every cut of its window, so it needs no season's length and no
-threshold; one error bound is shared over all statistics (Bonferroni). It sees changes in either direction, the end of a
-drift as well as its beginning: the gate asks how far from the reference the last blocks are, and lets the first pass.
+ADWIN (Bifet and Gavalda 2007) compares the two halves of every cut of its window, so it needs no threshold; one error
+bound is shared over all statistics (Bonferroni). It is handed several blocks at a time: it looks for what is slow. It
+sees changes in either direction, the end of a drift as well as its beginning: a gate asks how far from the reference
+the last blocks are, and lets the first pass.
 """
 
 from collections import deque
+from collections.abc import Iterable
 
 import numpy as np
 
+from stream_app.drift.cusum import Cusum
+from stream_app.drift.standardise import Observation, Standard
+
 CLIP = 4.0
-RECENT_BLOCKS = 4
-# A change that ADWIN has seen may need more blocks to fill the recent mean; after that it was too small.
-LATCH_BLOCKS = 8
+POOLED_EVENTS = 256
+RECENT_EVENTS = 1024
+# A change that ADWIN has seen may need more of the pooled blocks to show in the recent mean; then it was too small.
+LATCH_POOLED = 8
+GRACE_POOLED = 4
+
+
+def blocks_of(events: int, block_events: int) -> int:
+    """How many blocks hold so many transactions."""
+    return max(-(-events // block_events), 1)
 
 
 class Detectors:
-    """One ADWIN for each statistic, and the gate.
+    """The detectors of one model.
 
     Args:
-        statistics: How many.
-        block_events: Transactions in a block. ADWIN is handed standard errors of such a block: its bound has a part in
-            the units of the values, and on plain means that part would hide shifts below half a standard deviation.
-        delta: Error bound of all together.
-        effect: Smallest distance from the reference that matters, in its standard deviations.
+        standard: What the statistics are.
+        block_events: Transactions in a block.
+        delta: ADWIN's error bound, for all statistics together.
+        effect: Smallest shift that matters, in reference standard deviations.
     """
 
-    def __init__(self, statistics: int, block_events: int, delta: float, effect: float) -> None:
+    def __init__(self, standard: Standard, block_events: int, delta: float, effect: float) -> None:
         from river.drift import ADWIN  # seconds of imports, which would stand before a worker's first score
 
-        self._windows = [
-            ADWIN(  # type: ignore[no-untyped-call]
-                delta=delta / statistics, clock=1, min_window_length=1, grace_period=RECENT_BLOCKS
+        columns = np.flatnonzero(~standard.shares).tolist()
+        self._windows = {
+            column: ADWIN(  # type: ignore[no-untyped-call]
+                delta=delta / len(columns), clock=1, min_window_length=1, grace_period=GRACE_POOLED
             )
-            for _ in range(statistics)
-        ]
-        self._precision = block_events**0.5
+            for column in columns
+        }
+        self.cusum = Cusum(standard, effect)
+        self._pooled = blocks_of(POOLED_EVENTS, block_events)
+        # In standard errors: ADWIN's bound has a part in the units of the values, which would hide small shifts.
+        self._precision = (self._pooled * block_events) ** 0.5
         self._effect = effect
-        self._blocks = 0
-        self._recent: deque[np.ndarray] = deque(maxlen=RECENT_BLOCKS)
+        self._recent: deque[np.ndarray] = deque(maxlen=blocks_of(RECENT_EVENTS, block_events))
         self._latched: dict[int, int] = {}
 
-    def update(self, statistics: np.ndarray) -> list[int]:
+    def update(self, observation: Observation, block: int) -> dict[int, int]:
         """Take the next block.
 
         Args:
-            statistics: float64 [statistics], in reference standard deviations; NaN is no observation.
+            observation: Of the block.
+            block: Its number.
 
         Returns:
-            Columns of the statistics that have left their reference.
+            Columns of the statistics that have left their reference, each with the block in which that began.
         """
-        clipped = np.clip(statistics, -CLIP, CLIP)
-        self._recent.append(clipped)
-        for column in np.flatnonzero(~np.isnan(clipped)).tolist():
-            window = self._windows[column]
-            window.update(float(clipped[column]) * self._precision)  # type: ignore[no-untyped-call]
-            if window.drift_detected:  # holds until the next update only
-                self._latched[column] = self._blocks + LATCH_BLOCKS
-        self._blocks += 1
-        away = self.away
-        findings = [column for column in self._latched if away[column]]
-        self._latched = {
-            column: last for column, last in self._latched.items() if not away[column] and last >= self._blocks
-        }
+        self._recent.append(np.clip(observation.shift, -CLIP, CLIP))
+        over = self.cusum.update(observation, block)
+        begins = self.cusum.begins
+        findings = {column: int(begins[column]) for column in over}
+        if (block + 1) % self._pooled == 0:
+            self._feed_windows(block)
+        far = np.abs(self.recent) >= self._effect
+        for column in [column for column in self._latched if far[column]]:
+            del self._latched[column]
+            findings.setdefault(column, block - len(self._recent) + 1)
         return findings
 
+    def _feed_windows(self, block: int) -> None:
+        pooled = _mean(list(self._recent)[-self._pooled :])
+        self._latched = {column: last for column, last in self._latched.items() if last >= block}
+        for column, window in self._windows.items():
+            if np.isnan(pooled[column]):
+                continue
+            window.update(float(pooled[column]) * self._precision)  # type: ignore[no-untyped-call]
+            if window.drift_detected:  # holds until the next update only
+                self._latched[column] = block + LATCH_POOLED * self._pooled
+
     @property
-    def away(self) -> np.ndarray:
-        """Which are away from the reference now (bool [statistics]), whether or not a change was seen."""
-        seen = np.array(self._recent)
-        counts = np.maximum((~np.isnan(seen)).sum(axis=0), 1)
-        beyond: np.ndarray = np.abs(np.nansum(seen, axis=0) / counts) >= self._effect
-        return beyond
+    def recent(self) -> np.ndarray:
+        """Mean shift of the last blocks, float64 [statistics]; 0 where nothing was observed."""
+        recent: np.ndarray = np.nan_to_num(_mean(self._recent))
+        return recent
+
+    def reset(self, columns: Iterable[int] | None) -> None:
+        """An incident is over: what its statistics were is forgotten. None: all of them."""
+        chosen = list(range(len(self._recent[-1]))) if columns is None else list(columns)
+        self.cusum.reset(chosen)
+        for column in chosen:
+            self._latched.pop(column, None)
 
 
-def change_point(values: np.ndarray) -> int:
+def _mean(shifts: Iterable[np.ndarray]) -> np.ndarray:
+    """Mean of each statistic over the blocks that observed it; NaN where none did."""
+    seen = np.array(list(shifts))
+    known = ~np.isnan(seen)
+    counts = known.sum(axis=0)
+    means: np.ndarray = np.where(counts > 0, np.where(known, seen, 0.0).sum(axis=0) / np.maximum(counts, 1), np.nan)
+    return means
+
+
+def change_point(values: np.ndarray, recent: int) -> int:
     """Where values that are away from 0 by now have left it: the estimate of Page's cumulative sums (1954).
-
-    ADWIN says that there was a change, but drops its window bucket by bucket, so what it keeps begins too early.
 
     Args:
         values: float64 [n], the newest last; NaN where nothing was observed, which counts as 0.
+        recent: How many of the last values say how far away they are by now.
 
     Returns:
         Index of the first value after the change.
     """
     known = np.nan_to_num(values)
-    level = known[-RECENT_BLOCKS:].mean()
+    level = known[-recent:].mean()
     evidence = np.sign(level) * known - abs(level) / 2
     return int(np.argmax(np.cumsum(evidence[::-1])[::-1]))

@@ -1,17 +1,20 @@
 """Findings in, incidents out: one for a cause, however many signals show it, and for as long as it lasts.
 
-collecting    opened by a finding; what else is found meanwhile is a symptom of the same cause
-raised        once; its signals are silent, and for a while late symptoms still join
-over          every one of its signals is back at the reference, and has stayed there
+raised        with the first finding, at once
+confirmed     when enough has been seen since to name the cause
+over          every one of its statistics is back at the reference, and has stayed there
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 import numpy as np
 
-COLLECT_BLOCKS = 6
-LATE_BLOCKS = 32
-OVER_BLOCKS = 4
+from schemas.drift import DriftAlert, DriftPhase
+from stream_app.drift.detectors import blocks_of
+
+CONFIRM_EVENTS = 2048
+LATE_EVENTS = 4096
+OVER_EVENTS = 1024
 
 
 class Incident:
@@ -19,78 +22,106 @@ class Incident:
 
     Args:
         offset: Of the summary that completed the block it was found in: its identity.
-        block: Number of that block.
+        opened: Number of that block.
+        begins: Number of the block in which it began.
 
     Attributes:
         offset: As given.
+        opened: As given.
+        begins: As given.
         members: Columns of the statistics that belong to it.
-        raised: It has been raised.
+        moved: Columns that have moved since it began, at the last alert.
+        confirmed: It has been.
+        calm: For how many blocks every member has been back at the reference.
+        said: The last alert.
     """
 
-    def __init__(self, offset: int, block: int) -> None:
+    def __init__(self, offset: int, opened: int, begins: int) -> None:
         self.offset = offset
+        self.opened = opened
+        self.begins = begins
         self.members: set[int] = set()
-        self.raised = False
-        self._opened = block
-        self._calm = 0
-
-    def takes(self, finding: int, block: int) -> bool:
-        """Whether a finding of this block is a symptom of this incident, whatever it is."""
-        return finding in self.members or block - self._opened <= LATE_BLOCKS
-
-    def is_due(self, block: int) -> bool:
-        """Whether all symptoms that were waited for have had their time."""
-        return not self.raised and block - self._opened >= COLLECT_BLOCKS
-
-    def is_over(self, away: np.ndarray) -> bool:
-        """Whether it has ended with this block; to be asked once a block.
-
-        Args:
-            away: bool [statistics], which are away from their reference now.
-        """
-        self._calm = 0 if away[list(self.members)].any() else self._calm + 1
-        return self._calm >= OVER_BLOCKS
+        self.moved: set[int] = set()
+        self.confirmed = False
+        self.calm = 0
+        self.said: DriftAlert | None = None
 
 
 class Incidents:
     """Those of one model that are not over.
 
     Args:
-        symptoms: Columns of statistics that are no news while an incident lasts: residuals, since a network that is fed
-            a broken field reconstructs the others worse too.
+        founding: bool [statistics]: a finding of the others is no news while an incident lasts, since a network that is
+            fed a broken field reconstructs the others worse too.
+        kin: bool [statistics, statistics]: statistics of inputs that move together in the reference too.
+        block_events: Transactions in a block.
     """
 
-    def __init__(self, symptoms: frozenset[int]) -> None:
-        self._symptoms = symptoms
+    def __init__(self, founding: np.ndarray, kin: np.ndarray, block_events: int) -> None:
+        self._founding = founding
+        self._kin = kin
+        self._confirm = blocks_of(CONFIRM_EVENTS, block_events)
+        self._late = blocks_of(LATE_EVENTS, block_events)
+        self._over = blocks_of(OVER_EVENTS, block_events)
         self._current: list[Incident] = []
 
-    def update(self, findings: Iterable[int], away: np.ndarray, block: int, offset: int) -> list[Incident]:
+    def update(
+        self, findings: Mapping[int, int], away: np.ndarray, block: int, offset: int
+    ) -> list[tuple[Incident, DriftPhase]]:
         """Take the findings of a block.
 
         Args:
-            findings: Columns of the statistics that were found to have left their reference.
+            findings: Columns of statistics that have left their reference, each with the block where that began.
             away: bool [statistics], which are away from it now.
-            block: Number of the block.
+            block: Number of this block.
             offset: Of the summary that completed it.
 
         Returns:
-            The incidents that are due: to be raised, or to be asked for again with the next block.
+            What is to be said now: incidents with the phase that they have reached.
         """
-        self._current = [incident for incident in self._current if not incident.is_over(away)]
-        for finding in findings:
-            self._place(finding, block, offset)
-        due = [incident for incident in self._current if incident.is_due(block)]
-        for incident in due:
-            others = {member for other in self._current if other is not incident for member in other.members}
-            # Symptoms too slow to be a change of their own
-            incident.members |= set(np.flatnonzero(away).tolist()) - others
+        due = [(incident, DriftPhase.OVER) for incident in self._current if self._is_over(incident, away)]
+        for incident, _ in due:
+            self._current.remove(incident)
+        # What is still over its limit then is what just ended: the sums are taken back after this block.
+        for finding in () if due else sorted(findings, key=lambda column: (not self._founding[column], column)):
+            if self._place(finding, findings[finding], block, offset):
+                due.append((self._current[-1], DriftPhase.RAISED))
+        for incident in self._current:
+            if not incident.confirmed and block - incident.opened >= self._confirm:
+                incident.confirmed = True
+                due.append((incident, DriftPhase.CONFIRMED))
         return due
 
-    def _place(self, finding: int, block: int, offset: int) -> None:
-        for incident in self._current:
-            if finding in self._symptoms or incident.takes(finding, block):
-                incident.members.add(finding)
-                return
-        incident = Incident(offset, block)
-        incident.members.add(finding)
-        self._current.append(incident)
+    @property
+    def none_open(self) -> bool:
+        """Whether there is no incident now."""
+        return not self._current
+
+    def moved_by_others(self, incident: Incident) -> set[int]:
+        """Columns that have moved for another cause."""
+        return {column for other in self._current if other is not incident for column in other.moved | other.members}
+
+    def _is_over(self, incident: Incident, away: np.ndarray) -> bool:
+        incident.calm = 0 if away[list(incident.members)].any() else incident.calm + 1
+        return incident.calm >= self._over
+
+    def _place(self, finding: int, begins: int, block: int, offset: int) -> bool:
+        """Give a finding to the incident that it is part of; True where that is a new one."""
+        if not any(finding in incident.members for incident in self._current):
+            for incident in self._current:
+                if self._takes(incident, finding, begins):
+                    incident.members.add(finding)
+                    return False
+            self._current.append(Incident(offset, block, begins))
+            self._current[-1].members.add(finding)
+            return True
+        return False
+
+    def _takes(self, incident: Incident, finding: int, begins: int) -> bool:
+        members = list(incident.members)
+        return bool(
+            not self._founding[finding]
+            or begins <= incident.opened + self._late
+            or not self._founding[members].any()
+            or self._kin[finding, members].any()
+        )

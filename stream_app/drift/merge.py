@@ -5,6 +5,7 @@ from itertools import chain
 
 import numpy as np
 
+from models.manifest import HOURS
 from schemas.drift import DriftSummary
 
 
@@ -21,6 +22,11 @@ class Sums:
         m2: float64 [signals], sum of squared deviations from the mean.
         tail: int64 [signals], values beyond the reference's tail quantile.
         histogram: int64 [bins of all signals, one after the other].
+        clipped: float64 [signals], sum of the clipped values.
+        squares: float64 [signals], sum of their squares.
+        products: float64 [products of the relations], sums.
+        raw: float64 [inputs], sum of each in its own unit.
+        hours: int64 [HOURS], transactions by hour.
     """
 
     scored: int
@@ -31,6 +37,11 @@ class Sums:
     m2: np.ndarray
     tail: np.ndarray
     histogram: np.ndarray
+    clipped: np.ndarray
+    squares: np.ndarray
+    products: np.ndarray
+    raw: np.ndarray
+    hours: np.ndarray
 
     @classmethod
     def of(cls, summary: DriftSummary) -> "Sums":
@@ -45,6 +56,11 @@ class Sums:
             m2=np.where(present > 0, summary.m2, 0.0),
             tail=np.array(summary.tail, dtype=np.int64),
             histogram=np.fromiter(chain.from_iterable(summary.histogram), dtype=np.int64),
+            clipped=np.array(summary.clipped, dtype=np.float64),
+            squares=np.array(summary.squares, dtype=np.float64),
+            products=np.array(summary.products, dtype=np.float64),
+            raw=np.array(summary.raw, dtype=np.float64),
+            hours=np.array(summary.hours or [0] * HOURS, dtype=np.int64),
         )
 
     def __add__(self, other: "Sums") -> "Sums":
@@ -61,4 +77,9 @@ class Sums:
             m2=self.m2 + other.m2 + apart**2 * self.present * share,
             tail=self.tail + other.tail,
             histogram=self.histogram + other.histogram,
+            clipped=self.clipped + other.clipped,
+            squares=self.squares + other.squares,
+            products=self.products + other.products,
+            raw=self.raw + other.raw,
+            hours=self.hours + other.hours,
         )

@@ -13,7 +13,7 @@ import msgspec
 
 from models.distances import Distances
 from models.manifest import Manifest
-from schemas.drift import DriftAlert, DriftSummary
+from schemas.drift import DriftAlert, DriftPhase, DriftSummary
 from schemas.topics import DRIFT_ALERTS, DRIFT_SUMMARIES
 from stream_app.drift.aggregator import Aggregator
 from stream_app.kafka import clients, topics
@@ -26,9 +26,10 @@ log = logging.getLogger(__name__)
 
 
 class _Published(msgspec.Struct):
-    """The one field of an alert that is needed here."""
+    """What says which alert it is."""
 
     alert_id: str
+    phase: DriftPhase = DriftPhase.RAISED
 
 
 class Replica:
@@ -64,7 +65,7 @@ class Replica:
         if not raised:
             return []
         known = self._published()
-        missed = [alert for alert in raised if alert.alert_id not in known]
+        missed = [alert for alert in raised if (alert.alert_id, alert.phase) not in known]
         self.publish(missed)
         return missed
 
@@ -114,12 +115,13 @@ class Replica:
         """Signal to its distance from the reference."""
         return self._aggregator.distances
 
-    def _published(self) -> set[str]:
+    def _published(self) -> set[tuple[str, DriftPhase]]:
         decode = msgspec.json.Decoder(_Published).decode
         known = set()
         for message in read_to_end(self._settings, DRIFT_ALERTS):
             try:
-                known.add(decode(message.value() or b"").alert_id)
+                published = decode(message.value() or b"")
+                known.add((published.alert_id, published.phase))
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 log.warning("offset %s of %s is no alert: %s", message.offset(), DRIFT_ALERTS.name, error)
         return known

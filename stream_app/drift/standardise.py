@@ -1,34 +1,33 @@
-"""Blocks in, statistics in units of the model's reference out: 0 is as the reference, 1 is one standard deviation away.
+"""Sums in, statistics in units of the model's reference out: 0 is as usual at that hour, 1 is one standard deviation.
 
-Three statistics of a signal. The mean. The spread, from the histogram in normal scores, so that the few far values of
-heavy tails do not drown a change of the bulk. The share of missing values, whose reference is 0.
-
-Not every signal is watched. Night and weekend look like drift in whatever depends on the calendar flags: the flags,
-and for a model that reads them the score and the latents too. The other inputs and their residuals hardly depend on
-them, and score and latents are functions of the inputs: little goes unseen that these do not show.
+Of each signal the mean and the second moment of its clipped values; of the inputs' relations each product; of inputs
+the share that is missing, and of the records the share that is refused. What is usual depends on the hour: night and
+weekend look like drift in whatever follows the clock. Where the reference is too short to know the season, what depends
+on it is not watched: the calendar flags, and for a model that reads them its score and latents.
 """
 
+from dataclasses import dataclass
 from enum import StrEnum
-from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 
-from models.manifest import Manifest, SignalReference
+from models.manifest import CALENDAR, Manifest
 from stream_app.drift.merge import Sums
 
-CALENDAR = frozenset({"features.during_weekend", "features.during_night"})
 DEAD_LETTERS = "dead_letters"
-# A distribution on so few bins has hardly a spread that its mean does not tell.
-FEWEST_BINS_WITH_SPREAD = 6
+RELATION = "relation"
+# A share of missing or refused records below this is the daily life of producers.
+USUAL_SHARE = 0.01
 
 
 class Detector(StrEnum):
     """Which change of a signal, as alerts name it."""
 
-    MEAN = "adwin_mean"
-    SPREAD = "adwin_spread"
-    SHARE = "adwin_share"
+    MEAN = "mean"
+    SPREAD = "spread"
+    PRODUCT = "product"
+    SHARE = "share"
 
 
 class Statistic(NamedTuple):
@@ -38,6 +37,19 @@ class Statistic(NamedTuple):
     detector: Detector
 
 
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """Some transactions against the reference; columns are statistics.
+
+    Attributes:
+        shift: float64 [statistics], in reference standard deviations; of a share, its excess. NaN: nothing observed.
+        noise: float64 [statistics], standard deviation that chance alone gives `shift`.
+    """
+
+    shift: np.ndarray
+    noise: np.ndarray
+
+
 class Standard:
     """The reference of one model, as arrays.
 
@@ -45,44 +57,82 @@ class Standard:
         manifest: The model's.
 
     Attributes:
-        statistics: The columns of `of`.
-        residuals: Numbers of those that are about a residual.
+        statistics: The columns of an observation.
+        shares: Numbers of those that are a share.
+        founding: bool [statistics]: about the input itself. The others are functions of the inputs: while an incident
+            lasts, what they show is a symptom.
     """
 
     def __init__(self, manifest: Manifest) -> None:
         signals, watched = manifest.signals, watched_signals(manifest)
-        self._mean = np.array([signal.mean for signal in signals])
-        self._std = np.array([signal.std for signal in signals])
-        self._starts = np.concatenate(([0], np.cumsum([len(signal.shares) for signal in signals])[:-1]))
-        self._scores = np.concatenate([normal_scores(signal) for signal in signals])
-        names = [signal.name for signal in signals]
-        self._means = [i for i, name in enumerate(names) if name in watched]
-        self._spreads = [i for i in self._means if len(signals[i].shares) >= FEWEST_BINS_WITH_SPREAD]
-        self._shares = [i for i in self._means if names[i].startswith("input:")]
+        self._columns = [i for i, signal in enumerate(signals) if signal.name in watched]
+        self._inputs = [i for i in self._columns if signals[i].name.startswith("input:")]
+        kept = [signals[i] for i in self._columns]
+        self._overall = np.array([[s.clipped for s in kept], [s.square for s in kept]])
+        self._std = np.array([[s.clipped_std for s in kept], [s.square_std for s in kept]])
+        seasons = [s.season for s in kept if s.season is not None]
+        self._season = np.array([[s.clipped for s in seasons], [s.square for s in seasons]]) if seasons else None
+        self._missing = np.array([signals[i].missing for i in self._inputs])
+        relations = manifest.relations
+        self._products = np.array([relations.mean, relations.std]) if relations else np.zeros((2, 0))
+        products = len(self._products[0])
         self.statistics = (
-            *(Statistic(names[i], Detector.MEAN) for i in self._means),
-            *(Statistic(names[i], Detector.SPREAD) for i in self._spreads),
-            *(Statistic(names[i], Detector.SHARE) for i in self._shares),
+            *(Statistic(s.name, Detector.MEAN) for s in kept),
+            *(Statistic(s.name, Detector.SPREAD) for s in kept),
+            *(Statistic(RELATION, Detector.PRODUCT) for _ in range(products)),
+            *(Statistic(signals[i].name, Detector.SHARE) for i in self._inputs),
             Statistic(DEAD_LETTERS, Detector.SHARE),
         )
-        self.residuals = frozenset(i for i, s in enumerate(self.statistics) if s.signal.startswith("residual:"))
+        self.products = slice(2 * len(kept), 2 * len(kept) + products)
+        self.shares = np.array([s.detector is Detector.SHARE for s in self.statistics])
+        self.founding = np.array([s.signal.startswith("input:") or s.signal == DEAD_LETTERS for s in self.statistics])
 
-    def of(self, sums: Sums) -> np.ndarray:
-        """float64 [statistics]; NaN where every value was missing."""
-        absent = sums.present == 0
-        mean = np.where(absent, np.nan, (sums.mean - self._mean) / self._std)
-        counts = np.where(absent, 1, sums.present)
-        first = np.add.reduceat(self._scores * sums.histogram, self._starts) / counts
-        second = np.add.reduceat(self._scores**2 * sums.histogram, self._starts) / counts
-        spread = np.where(absent, np.nan, np.sqrt(np.maximum(second - first**2, 0.0)) - 1)
-        missing = 1 - sums.present / sums.scored
-        refused = sums.dead_lettered / (sums.scored + sums.dead_lettered)
-        return np.concatenate((mean[self._means], spread[self._spreads], missing[self._shares], [refused]))
+    def of(self, sums: Sums) -> Observation:
+        """The statistics of at least one transaction."""
+        present = sums.present[self._columns]
+        counted = np.maximum(present, 1)
+        moments = np.stack([sums.clipped[self._columns], sums.squares[self._columns]]) / counted
+        moments = np.where(present > 0, (moments - self._usual(sums.hours)) / self._std, np.nan)
+        mean, std = self._products
+        products = (sums.products / sums.scored - mean) / std
+        missing = 1 - sums.present[self._inputs] / sums.scored - self._missing
+        records = sums.scored + sums.dead_lettered
+        usual = np.maximum(self._missing, USUAL_SHARE)
+        chance = counted**-0.5
+        return Observation(
+            shift=np.concatenate((*moments, products, missing, [sums.dead_lettered / records])),
+            noise=np.concatenate(
+                (
+                    chance,
+                    chance,
+                    np.full(len(mean), sums.scored**-0.5),
+                    np.sqrt(usual / sums.scored),
+                    [(USUAL_SHARE / records) ** 0.5],
+                )
+            ),
+        )
+
+    def _usual(self, hours: np.ndarray) -> np.ndarray:
+        """Means and second moments at these hours, float64 [2, signals]."""
+        if self._season is None or not hours.any():
+            return self._overall
+        usual: np.ndarray = self._season @ hours / hours.sum()
+        return usual
+
+
+def season_of_bins(manifest: Manifest) -> np.ndarray | None:
+    """Usual share of each bin at each hour, float64 [HOURS, bins of all signals]; None where it is not known."""
+    if not manifest.has_season:
+        return None
+    return np.concatenate([np.array(s.season.shares) for s in manifest.signals if s.season], axis=1)
 
 
 def watched_signals(manifest: Manifest) -> frozenset[str]:
-    """Names of the signals that do not follow the calendar, see the module's docstring."""
+    """Names of the signals that do not follow the calendar, or whose season is known."""
     calendar = {entry.name for entry in manifest.inputs if entry.path in CALENDAR}
+    if manifest.has_season:
+        # What the model makes of a flag changes within the hour in which the flag does
+        return frozenset(manifest.signal_names) - {f"residual:{name}" for name in calendar}
     return frozenset(
         name
         for name in manifest.signal_names
@@ -91,23 +141,6 @@ def watched_signals(manifest: Manifest) -> frozenset[str]:
 
 
 def field_of(signal: str) -> str | None:
-    """The input that a signal is about; None for the score, latents and dead letters."""
+    """The input that a signal is about; None for the score, latents, relations and dead letters."""
     kind, _, name = signal.partition(":")
     return name if kind in {"input", "residual"} else None
-
-
-def normal_scores(signal: SignalReference) -> np.ndarray:
-    """For each bin the mean of a standard normal variable in the same quantile range, scaled to unit variance.
-
-    The mean of a normal between a and b is (pdf(a) - pdf(b)) / share (Johnson, Kotz and Balakrishnan 1994, 13.10).
-
-    Returns:
-        float64 [bins]; under the reference's shares their mean is 0 and their variance 1.
-    """
-    normal = NormalDist()
-    shares = np.maximum(signal.shares, 1e-9)
-    borders = np.cumsum(shares)[:-1] / shares.sum()
-    density = np.array([0.0, *(normal.pdf(normal.inv_cdf(border)) for border in borders), 0.0])
-    scores: np.ndarray = -np.diff(density) / (shares / shares.sum())
-    deviation = np.sqrt((shares / shares.sum()) @ scores**2)
-    return scores / deviation if deviation > 0 else scores

@@ -1,29 +1,35 @@
-"""One model's summaries in, alerts out: the window of recent blocks, and what is said of an incident that is due."""
+"""One model's summaries in, alerts out: the window of recent blocks, and what is said of an incident in each phase."""
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
+from itertools import islice
 from operator import add
 
 import numpy as np
+from msgspec.structs import replace
 
-from models.distances import Distances, distances
+from models.distances import Distances
 from models.manifest import Manifest
-from schemas.drift import DriftAlert, DriftSeverity, DriftSummary, SignalShift
+from schemas.drift import DriftAlert, DriftPhase, DriftSeverity, DriftSummary
 from schemas.transactions import ModelRef
 from stream_app.drift.blocks import Block, Blocks
 from stream_app.drift.cause import likely_cause
-from stream_app.drift.detectors import RECENT_BLOCKS, Detectors, change_point
+from stream_app.drift.detectors import RECENT_EVENTS, Detectors, blocks_of, change_point
+from stream_app.drift.evidence import gather, input_correlation, signal_shifts
 from stream_app.drift.incident import Incident, Incidents
 from stream_app.drift.merge import Sums
-from stream_app.drift.standardise import Standard
+from stream_app.drift.standardise import Standard, field_of
+from stream_app.drift.window import WindowDistances
 from stream_app.settings import Settings
 
-# 256 blocks of 256 are a week of the benchmark: over that the alert rate is compared.
-HISTORY_BLOCKS = 256
-WINDOW_BLOCKS = 8
+# A week of the benchmark: over that the alert rate is compared.
+HISTORY_EVENTS = 65_536
+WINDOW_EVENTS = 2048
 # How far back a change is looked for: further back the drift before this one may stand.
-SEARCH_BLOCKS = 64
+SEARCH_EVENTS = 16_384
+# Correlation in the reference from which on two inputs are one cause.
+KIN = 0.2
 # Alert rate, now by before: a third or threefold changes what analysts get; half or more is worth a look.
 CRITICAL_FACTOR = 3.0
 WARNING_FACTOR = 1.5
@@ -41,16 +47,19 @@ class Watch:
     """
 
     def __init__(self, settings: Settings, manifest: Manifest, sha256: str) -> None:
+        size = settings.drift_block_events
         self._manifest = manifest
         self._model = ModelRef(manifest.name, manifest.version, sha256)
-        self._blocks = Blocks(settings.drift_block_events)
+        self._blocks = Blocks(size)
         self._standard = Standard(manifest)
-        self._detectors = Detectors(
-            len(self._standard.statistics), settings.drift_block_events, settings.drift_delta, settings.drift_effect_sd
-        )
         self._effect = settings.drift_effect_sd
-        self._incidents = Incidents(self._standard.residuals)
-        self._history: deque[tuple[Block, np.ndarray]] = deque(maxlen=HISTORY_BLOCKS)
+        self._detectors = Detectors(self._standard, size, settings.drift_delta, self._effect)
+        self._incidents = Incidents(self._standard.founding, _kin(self._standard, manifest), size)
+        self._distances = WindowDistances(manifest)
+        self._history: deque[tuple[Block, np.ndarray]] = deque(maxlen=blocks_of(HISTORY_EVENTS, size))
+        self._recent = blocks_of(RECENT_EVENTS, size)
+        self._search = blocks_of(SEARCH_EVENTS, size)
+        self._window = blocks_of(WINDOW_EVENTS, size)
         self._count = 0
         self._events = 0
 
@@ -59,49 +68,57 @@ class Watch:
         block = self._blocks.add(summary)
         if block is None:
             return []
-        statistics = self._standard.of(block.sums)
-        findings = self._detectors.update(statistics)
-        self._history.append((block, statistics))
-        due = self._incidents.update(findings, self._detectors.away, self._count, offset)
+        observation = self._standard.of(block.sums)
+        findings = self._detectors.update(observation, self._count)
+        self._history.append((block, observation.shift / observation.noise))
+        away = np.abs(self._detectors.recent) >= self._effect / 2
+        due = self._incidents.update(findings, away, self._count, offset)
         self._count += 1
         self._events += block.sums.scored
-        return [alert for incident in due if (alert := self._alert(incident, block))]
+        return [self._alert(incident, phase, block) for incident, phase in due]
 
     @property
     def distances(self) -> Mapping[str, Distances]:
         """Signal to its distances over the last blocks; empty before the first."""
         if not self._history:
             return {}
-        window = _total([block for block, _ in list(self._history)[-WINDOW_BLOCKS:]])
-        ends = np.cumsum([len(signal.shares) for signal in self._manifest.signals])
-        histograms = np.split(window.histogram, ends[:-1])
-        return {
-            signal.name: distances(counts, np.array(signal.shares))
-            for signal, counts in zip(self._manifest.signals, histograms, strict=True)
-        }
+        return self._distances.of(_total(self._last(self._window)))
 
-    def _alert(self, incident: Incident, block: Block) -> DriftAlert | None:
-        """What is said of an incident; None while no signal of it is far enough away since the change."""
-        blocks = [entry for entry, _ in self._history]
-        statistics = np.array([entry for _, entry in self._history])
-        earliest = max(len(blocks) - SEARCH_BLOCKS, 0)
-        cut = earliest + _begin(statistics[earliest:, list(incident.members)])
-        before, since = blocks[:cut], blocks[cut:]
+    def _last(self, count: int) -> list[Block]:
+        return [block for block, _ in islice(self._history, max(len(self._history) - count, 0), None)]
+
+    def _alert(self, incident: Incident, phase: DriftPhase, block: Block) -> DriftAlert:
+        """What is said of an incident now; of one that is over, what was said when it was confirmed."""
+        held = [entry for entry, _ in self._history]
+        if phase is DriftPhase.OVER:
+            self._detectors.reset(None if self._incidents.none_open else incident.members)
+            if incident.confirmed and incident.said is not None:
+                return replace(incident.said, phase=phase, raised_at=block.ends, events_observed=self._events)
+            held = held[: -(incident.calm + self._recent // 2)] or held[:1]
+        elif phase is DriftPhase.CONFIRMED:
+            incident.begins = self._change(incident)
+        first = self._count - len(self._history)
+        cut = min(max(incident.begins - first, 0), len(held) - 1)
+        incident.said = self._describe(incident, phase, held[:cut], held[cut:])
+        return replace(incident.said, raised_at=block.ends)
+
+    def _describe(
+        self, incident: Incident, phase: DriftPhase, before: Sequence[Block], since: Sequence[Block]
+    ) -> DriftAlert:
         total = _total(since)
-        shifts = self._shifts(incident.members, statistics[cut:], total)
-        if not shifts:
-            return None
-        incident.raised = True
-        tails = (total.tail / np.maximum(total.present, 1)).tolist()
-        cause = likely_cause(shifts, self._manifest.signals, dict(zip(self._manifest.signal_names, tails, strict=True)))
+        others = self._incidents.moved_by_others(incident)
+        evidence = gather(self._standard, self._manifest, total, incident.members, others, self._effect)
+        incident.moved = set(np.flatnonzero(evidence.moved).tolist())
+        far = self._distances.of(total)
+        cause = likely_cause(evidence, self._manifest, total, far)
         usual, now = self._rate(before), self._rate(since)
         return DriftAlert(
             alert_id=f"drift:{self._model.sha256[:12]}:{incident.offset}",
-            raised_at=block.ends,
+            raised_at=since[-1].ends,
             since=since[0].begins,
             since_offsets={str(partition): offset for partition, offset in sorted(since[0].offsets.items())},
             severity=severity(usual, now, total.scored),
-            signals=shifts,
+            signals=signal_shifts(evidence, self._manifest, total, far),
             cause=cause.cause,
             action=cause.action,
             retraining_helps=cause.retraining_helps,
@@ -109,31 +126,17 @@ class Watch:
             alert_rate_now=now,
             events_observed=self._events,
             model=self._model,
+            phase=phase,
+            cause_kind=cause.kind,
         )
 
-    def _shifts(self, members: Iterable[int], statistics: np.ndarray, total: Sums) -> list[SignalShift]:
-        """The members that are far enough away, the furthest first."""
-        far = self.distances
-        columns = {reference.name: i for i, reference in enumerate(self._manifest.signals)}
-        shifts = []
-        for member in members:
-            signal, detector = self._standard.statistics[member]
-            seen = statistics[:, member][~np.isnan(statistics[:, member])]
-            shift = float(seen.mean()) if len(seen) else 0.0
-            if abs(shift) < self._effect:
-                continue
-            column = columns.get(signal)
-            shifts.append(
-                SignalShift(
-                    signal=signal,
-                    detector=detector,
-                    shift=shift,
-                    reference=0.0 if column is None else self._manifest.signals[column].mean,
-                    current=shift if column is None else float(total.mean[column]),
-                    psi=0.0 if column is None else far[signal].psi,
-                )
-            )
-        return sorted(shifts, key=lambda s: (-abs(s.shift), s.signal, s.detector))
+    def _change(self, incident: Incident) -> int:
+        """Number of the block in which the clearest member changed."""
+        scores = np.array([score for _, score in self._history])[-self._search :]
+        members = sorted(incident.members)
+        recent = np.nan_to_num(scores[-self._recent :, members]).mean(axis=0)
+        clearest = members[int(np.argmax(np.abs(recent)))]
+        return self._count - len(scores) + change_point(scores[:, clearest], self._recent)
 
     def _rate(self, blocks: Sequence[Block]) -> float:
         """Share of alerts; the model's budget where there is nothing to count."""
@@ -158,10 +161,15 @@ def severity(before: float, now: float, events: int) -> DriftSeverity:
     return DriftSeverity.WARNING if sure and factor >= WARNING_FACTOR else DriftSeverity.INFO
 
 
-def _begin(statistics: np.ndarray) -> int:
-    """Number of the block in which the clearest of some statistics (float64 [blocks, statistics]) changed."""
-    recent = np.nan_to_num(statistics[-RECENT_BLOCKS:]).mean(axis=0)
-    return change_point(statistics[:, np.argmax(np.abs(recent))])
+def _kin(standard: Standard, manifest: Manifest) -> np.ndarray:
+    """Bool [statistics, statistics]: about inputs that are correlated in the reference, or about the same one."""
+    names = [entry.name for entry in manifest.inputs]
+    fields = [names.index(field) if (field := field_of(s.signal)) else -1 for s in standard.statistics]
+    related = np.zeros((len(names) + 1, len(names) + 1), dtype=bool)
+    related[:-1, :-1] = np.abs(input_correlation(manifest)) >= KIN
+    related[:-1, :-1] |= np.eye(len(names), dtype=bool)
+    kin: np.ndarray = related[np.ix_(fields, fields)] & np.outer(standard.founding, standard.founding)
+    return kin
 
 
 def _total(blocks: Sequence[Block]) -> Sums:

@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
-from schemas.drift import DriftAlert
+from schemas.drift import DriftAlert, DriftPhase
 from stream_app.drift.replica import Replica
 from stream_app.kafka.clients import BrokerError
 from stream_app.ops.metrics import Metrics
@@ -52,6 +52,7 @@ class Watcher:
             self._whole.cancel()
         self._replica = self._whole = None
         self._metrics.drift_psi.clear()
+        self._metrics.drift_distance.clear()
         self._shown = set()
 
     async def take(self, offset: int, value: bytes) -> None:
@@ -84,8 +85,9 @@ class Watcher:
 
     def _show(self, alerts: Sequence[DriftAlert]) -> None:
         for alert in alerts:
-            log.warning("drift: %s %s", alert.cause, alert.action)
-            self._metrics.drift_alerts[alert.severity].inc()
+            log.warning("drift %s: %s %s", alert.phase, alert.cause, alert.action)
+            if alert.phase is DriftPhase.RAISED:
+                self._metrics.drift_alerts[alert.severity].inc()
         now = self._clock()
         if self._replica is None or now - self._shown_at < SHOW_S:
             return
@@ -93,6 +95,9 @@ class Watcher:
         distances = self._replica.distances
         if distances.keys() != self._shown:
             self._metrics.drift_psi.clear()
+            self._metrics.drift_distance.clear()
             self._shown = set(distances)
         for signal, distance in distances.items():
             self._metrics.drift_psi.labels(signal).set(distance.psi)
+            for name, value in distance._asdict().items():
+                self._metrics.drift_distance.labels(name, signal).set(value)

@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import Struct
 
 from schemas.comparison import GuardReport
-from schemas.drift import DriftAlert
+from schemas.drift import DriftAlert, DriftPhase
 from schemas.rollout import Command, ModelStatus, Phase
 from schemas.transactions import Anomaly, Label
 from stream_app.ops.feedback import Feedback
@@ -104,7 +104,7 @@ class Board:
                 case ModelStatus():
                     self._status(record, at)
                 case DriftAlert():
-                    _keep(self._alerts, record.alert_id, RaisedAlert(record, at), ALERTS_SHOWN)
+                    self._alert(record, at)
                 case _:
                     self._command(record, at)
 
@@ -139,6 +139,13 @@ class Board:
             self._guard = status.guard
         else:
             self._events.append(status)
+
+    def _alert(self, alert: DriftAlert, at: datetime) -> None:
+        """An incident is one line: its newest phase counts, and its place is where it was raised."""
+        known = self._alerts.get(alert.alert_id)
+        if known is not None and list(DriftPhase).index(alert.phase) > list(DriftPhase).index(known.alert.phase):
+            self._alerts[alert.alert_id] = RaisedAlert(alert, known.at)
+        _keep(self._alerts, alert.alert_id, RaisedAlert(alert, at), ALERTS_SHOWN)
 
     def _command(self, command: Command, at: datetime) -> None:
         after, _ = apply(self._rollout, command, at)

@@ -199,8 +199,14 @@ class Metrics:
     def _declare_quality(self) -> None:
         self.drift_psi = self._gauge(
             "drift_psi_ratio",
-            "Population stability index by signal, sliding window; below 0.1 is calm. Only on the drift agent.",
+            "Population stability index by signal at the same hours; below 0.1 is calm. Only on the drift agent.",
             ["signal"],
+        )
+        self.drift_distance = self._gauge(
+            "drift_distance",
+            "Distance from the reference at the same hours by signal: psi, kl and js in nats, wasserstein in reference "
+            "standard deviations. Only on the drift agent.",
+            ["distance", "signal"],
         )
         alerts = self._counter(
             "drift_alerts_total", "Drift alerts raised by the drift agent, by severity.", ["severity"]

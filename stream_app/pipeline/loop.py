@@ -157,7 +157,7 @@ class Loop:
         self._serving = serving
         self._decode = Decoder(manifest.inputs, self._settings.record_max_bytes)
         canary = second.model.sha256 if second is not None and second.percent else ""
-        self._summaries = Summaries(manifest.signals, serving.model.sha256, worker, canary)
+        self._summaries = Summaries(manifest.signals, manifest.relations, serving.model.sha256, worker, canary)
         self._trial = None
         if second is not None:
             inputs = second.runtime.manifest.inputs

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from models.manifest import Calibration, Input, Manifest, signal_layout
-from models.reference import signals
+from models.reference import input_relations, signals
 from models.runtime import Scored
-from schemas.drift import DriftAlert, DriftSummary
+from schemas.drift import DriftAlert, DriftPhase, DriftSummary
 from stream_app.drift.aggregator import Aggregator
-from stream_app.pipeline.summarise import Bins, PartitionSums
+from stream_app.pipeline.sums import Bins, PartitionSums
 from stream_app.settings import Settings
 
 INPUTS = [
@@ -47,9 +47,8 @@ def manifest(name: str = "small") -> Manifest:
     """A model whose reference is a quiet fortnight of this world."""
     rows = world(14 * DAY_ROWS, seed=0)
     n = len(INPUTS)
-    scored = Scored(
-        rows[:, 0], rows[:, 1 : n + 1], rows[:, 1 : n + 1], rows[:, n + 1 : n + 3], rows[:, 1 : n + 1], rows[:, n + 3 :]
-    )
+    raw = rows[:, 1 : n + 1]
+    scored = Scored(rows[:, 0], raw, raw, rows[:, n + 1 : n + 3], raw, rows[:, n + 3 :])
     return Manifest(
         name=name,
         version="1",
@@ -66,10 +65,11 @@ def manifest(name: str = "small") -> Manifest:
         training={},
         metrics={},
         calibration=Calibration(0.01, 10.0, [0.0, 10.0], [1.0, 0.01]),
-        signals=signals(INPUTS, rows[:, 1 : n + 1], scored),
+        signals=signals(INPUTS, raw, scored),
         latent_mean=[0.0] * LATENTS,
         latent_covariance=[[1.0, 0.0], [0.0, 1.0]],
         golden=[],
+        relations=input_relations(INPUTS, raw, scored),
     )
 
 
@@ -104,16 +104,21 @@ def summaries(
         anomalies: Share of alerts.
         start: How many transactions came before.
     """
-    bins = Bins(MANIFEST.signals)
+    bins = Bins(MANIFEST.signals, MANIFEST.relations)
     for i in range(0, len(rows), SUMMARY_ROWS):
         chunk, at = rows[i : i + SUMMARY_ROWS], start + i
         turn, partition = divmod(at // SUMMARY_ROWS, partitions)
-        sums = PartitionSums(turn * SUMMARY_ROWS, len(bins))
-        bins.add_to(sums, chunk)
+        sums = PartitionSums(turn * SUMMARY_ROWS, bins)
+        add(bins, sums, chunk)
         sums.to_offset = sums.from_offset + len(chunk)
         sums.anomalies = round((at + len(chunk)) * anomalies) - round(at * anomalies)
-        sums.first_event, sums.last_event = event_time(at), event_time(at + len(chunk) - 1)
+        sums.add_times([event_time(at), event_time(at + len(chunk) - 1)])
         yield bins.summary(partition, sums, sha256, "worker-1")
+
+
+def add(bins: Bins, sums: PartitionSums, rows: np.ndarray) -> None:
+    """Rows (float32 [n, signals]) to the sums of one partition; inputs in the model's own units."""
+    bins.add([sums], np.array([0]), rows.T, rows.T[1 : len(INPUTS) + 1])
 
 
 def event_time(transaction: int) -> datetime:
@@ -135,3 +140,8 @@ def aggregator(**references: Manifest) -> Aggregator:
 def fold(log: list[DriftSummary], state: Aggregator | None = None, start: int = 0) -> list[DriftAlert]:
     state = state or aggregator()
     return [alert for offset, summary in enumerate(log, start) for alert in state.update(summary, offset)]
+
+
+def confirmed(log: list[DriftSummary], state: Aggregator | None = None) -> list[DriftAlert]:
+    """One alert for each incident, when its cause is named."""
+    return [alert for alert in fold(log, state) if alert.phase is DriftPhase.CONFIRMED]

@@ -7,16 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.drift.merge import Sums
-from stream_app.pipeline.summarise import Bins, PartitionSums
-from tests.unit.stream_app.drift.streams import LAYOUT, MANIFEST, SHA, world
+from stream_app.pipeline.sums import Bins, PartitionSums
+from tests.unit.stream_app.drift.streams import LAYOUT, MANIFEST, SHA, add, event_time, world
 
-BINS = Bins(MANIFEST.signals)
+BINS = Bins(MANIFEST.signals, MANIFEST.relations)
 
 
-def sums_of(rows: np.ndarray) -> Sums:
-    partition = PartitionSums(0, len(BINS))
+def sums_of(rows: np.ndarray, first: int = 0) -> Sums:
+    partition = PartitionSums(0, BINS)
     if len(rows):
-        BINS.add_to(partition, rows)
+        add(BINS, partition, rows)
+        partition.add_times([event_time(first + i) for i in range(len(rows))])
     return Sums.of(BINS.summary(0, partition, SHA, "worker-1"))
 
 
@@ -31,7 +32,7 @@ def test_any_split_in_any_order_gives_the_sums_of_all_rows(seed, rows, cuts, mis
     matrix = world(rows, seed)
     matrix[np.random.default_rng(seed).random(matrix.shape) < missing] = np.nan
     bounds = [0, *sorted(min(cut, rows) for cut in cuts), rows]
-    parts = [sums_of(matrix[a:b]) for a, b in pairwise(bounds)]
+    parts = [sums_of(matrix[a:b], a) for a, b in pairwise(bounds)]
     order.shuffle(parts)
 
     merged = parts[0]
@@ -49,6 +50,9 @@ def test_any_split_in_any_order_gives_the_sums_of_all_rows(seed, rows, cuts, mis
     whole = sums_of(matrix)
     assert merged.tail.tolist() == whole.tail.tolist()
     assert merged.histogram.tolist() == whole.histogram.tolist()
+    assert merged.hours.tolist() == whole.hours.tolist()
+    for name in ("clipped", "squares", "products", "raw"):
+        np.testing.assert_allclose(getattr(merged, name), getattr(whole, name), rtol=1e-4, atol=2e-3)
 
 
 def test_a_signal_that_is_missing_everywhere_leaves_the_others_values_alone():

@@ -26,7 +26,7 @@ def outcome(decoded: Decoded, said: object, anomalous: list[int], author: object
 
 
 def fresh() -> Summaries:
-    return Summaries(references(), SHA, "worker-1")
+    return Summaries(references(), None, SHA, "worker-1")
 
 
 def batch(values: list[bytes | None], partitions: list[int], seed: int) -> tuple[Raw, Decoded, object]:
@@ -63,7 +63,7 @@ def test_what_a_canary_decided_is_counted_apart_and_the_sums_are_of_all_rows():
         outcome(decoded.keep(~theirs), said.take(~theirs), [0]),
         outcome(decoded.keep(theirs), said.take(theirs), [1, 2]),
     ]
-    summaries = Summaries(references(), SHA, "worker-1", "1" * 64)
+    summaries = Summaries(references(), None, SHA, "worker-1", "1" * 64)
     summaries.add(taken, decoded, said, outcomes)
     first, second = summaries.drain()
     assert [(s.scored, s.anomalies, s.candidate_decided, s.candidate_anomalies) for s in (first, second)] == [
@@ -80,7 +80,7 @@ def test_sums_are_those_of_all_rows_however_they_were_cut_into_batches(rows, cut
     features = [{"customer_nb_tx_1d": 2.0} if random.random() < 0.3 else {"terminal_risk_7d": 0.1} for _ in range(rows)]
     values = [encoded(features=f) for f in features]
     said = scored(rows, seed)
-    matrix = signal_matrix(decode(raw(*values)).inputs, said)
+    matrix = signal_matrix(decode(raw(*values)).inputs, said).T
     summaries = fresh()
     bounds = sorted({0, rows, *(cut for cut in cuts if cut < rows)})
     for start, end in pairwise(bounds):
@@ -102,4 +102,4 @@ def test_sums_are_those_of_all_rows_however_they_were_cut_into_batches(rows, cut
 
 def test_an_input_that_was_missing_is_no_observation_and_neither_is_its_residual():
     matrix = signal_matrix(decode(raw(encoded(features={"customer_nb_tx_1d": 2.0}))).inputs, scored(1))
-    assert np.flatnonzero(np.isnan(matrix[0])).tolist() == [3, 3 + LATENTS + len(INPUTS)]
+    assert np.flatnonzero(np.isnan(matrix[:, 0])).tolist() == [3, 3 + LATENTS + len(INPUTS)]

@@ -5,7 +5,7 @@ import pytest
 
 from stream_app.report import view
 from stream_app.report.history import History
-from tests.unit.stream_app.drift.streams import MANIFEST, SHA, doubled, event_time, fold, stream, stuck
+from tests.unit.stream_app.drift.streams import MANIFEST, SHA, confirmed, doubled, event_time, stream, stuck
 
 BEFORE, AFTER = 8192, 6144
 CHANGE = event_time(BEFORE)
@@ -30,7 +30,7 @@ def history(log):
 
 @pytest.fixture(scope="module")
 def drawn(log, history):
-    (alert,) = fold(log)
+    (alert,) = confirmed(log)
     return view.of_incident(alert, MANIFEST, history.blocks(SHA, event_time(0), event_time(BEFORE + AFTER), 1000))
 
 
@@ -58,7 +58,7 @@ def test_blocks_outside_the_window_or_of_another_model_are_left_out(history):
 
 
 def test_a_signal_is_at_its_reference_before_the_change_and_away_after_it(drawn):
-    (amount,) = [trace for trace in drawn.traces if trace.title == "amount"]
+    (amount,) = [trace for trace in drawn.traces if (trace.title, trace.usual) == ("amount", 0.0)]
     before, after = parts(drawn, amount)
     assert before == pytest.approx(0, abs=0.1)
     assert after == pytest.approx(2 / 2**0.5, abs=0.2)  # 2 more, of a gamma whose standard deviation is the root of 2

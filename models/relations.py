@@ -1,0 +1,43 @@
+"""Reference inputs in, the directions out in which a broken relation shows: uncorrelated components and their products.
+
+Principal components of the clipped inputs, each scaled to unit variance. Those of small variance are the relations that
+hold between inputs, and what watches them sees a change that no input shows by itself (Kuncheva and Faithfull 2014, PCA
+feature extraction for change detection in multidimensional unlabelled data).
+"""
+
+import numpy as np
+
+from models.manifest import CALENDAR, CLIP_COMPONENT, Input, Relations
+
+SMALLEST_VARIANCE = 1e-3  # of a component, in units of an input's: below is rounding
+
+
+def relations(inputs: list[Input], clipped: np.ndarray) -> Relations | None:
+    """The relations of the reference.
+
+    Args:
+        inputs: The model's; those that follow from the calendar are left out.
+        clipped: float [n, inputs], clipped inputs, 0 where missing.
+
+    Returns:
+        None where there are fewer than two inputs that vary.
+    """
+    varying = clipped.std(axis=0) > 0
+    columns = [i for i, entry in enumerate(inputs) if entry.path not in CALENDAR and varying[i]]
+    if len(columns) < 2:
+        return None
+    chosen = clipped[:, columns].astype(np.float64)
+    variances, directions = np.linalg.eigh(np.corrcoef(chosen, rowvar=False))
+    kept = variances > SMALLEST_VARIANCE
+    weights = np.zeros((np.count_nonzero(kept), len(inputs)))
+    weights[:, columns] = (directions[:, kept] / np.sqrt(variances[kept]) / chosen.std(axis=0)[:, None]).T
+    centre = weights @ clipped.mean(axis=0, dtype=np.float64)
+    components = np.clip(clipped @ weights.T - centre, -CLIP_COMPONENT, CLIP_COMPONENT)
+    first, second = np.triu_indices(len(weights))
+    products = components[:, first] * components[:, second]
+    return Relations(
+        weights=weights.tolist(),
+        centre=centre.tolist(),
+        mean=products.mean(axis=0).tolist(),
+        std=products.std(axis=0).tolist(),
+    )

@@ -1,0 +1,65 @@
+"""Observations in, columns out that have left their reference: Page's cumulative sums (1954) of all statistics.
+
+A sum grows while its statistic stays away from the reference by more than an allowance, and falls back to 0 otherwise.
+Half of the smallest shift that matters is the allowance that finds that shift soonest (Lorden 1971, Procedures for
+reacting to a change in distribution); a fixed reference makes it quicker than a window that first has to learn.
+"""
+
+import numpy as np
+
+from stream_app.drift.standardise import Detector, Observation, Standard
+
+# In standard deviations of a block. Second moments have a heavier tail than means.
+LIMITS = {Detector.MEAN: 24.0, Detector.SPREAD: 30.0, Detector.PRODUCT: 22.0, Detector.SHARE: 18.0}
+LEAST_ALLOWANCE = 0.5
+SHARE_ALLOWANCE = 1.5
+# One block, whatever is in it, is not more than this: a stuck client is no drift of the stream.
+LARGEST_STEP = 20.0
+
+
+class Cusum:
+    """Two sums for each statistic, upwards and downwards.
+
+    Args:
+        standard: What the statistics are.
+        effect: Smallest shift that matters, in reference standard deviations.
+
+    Attributes:
+        begins: int64 [statistics], number of the block in which the present rise began.
+    """
+
+    def __init__(self, standard: Standard, effect: float) -> None:
+        statistics = standard.statistics
+        self._limit = np.array([LIMITS[s.detector] for s in statistics])
+        self._shares = standard.shares
+        self._effect = effect
+        self._sums = np.zeros((2, len(statistics)))
+        self._begins = np.zeros((2, len(statistics)), dtype=np.int64)
+
+    def update(self, observation: Observation, block: int) -> list[int]:
+        """Take the next block.
+
+        Args:
+            observation: Of the block.
+            block: Its number.
+
+        Returns:
+            Columns that are over their limit now.
+        """
+        score = np.clip(np.nan_to_num(observation.shift / observation.noise), -LARGEST_STEP, LARGEST_STEP)
+        allowance = np.maximum(self._effect / 2 / observation.noise, LEAST_ALLOWANCE)
+        allowance[self._shares] = SHARE_ALLOWANCE
+        risen = self._sums + np.stack([score, -score]) - allowance
+        self._begins = np.where((self._sums > 0) & (risen > 0), self._begins, block)
+        self._sums = np.clip(risen, 0.0, 2 * self._limit)
+        return np.flatnonzero((self._sums >= self._limit).any(axis=0)).tolist()
+
+    @property
+    def begins(self) -> np.ndarray:
+        """int64 [statistics], number of the block in which the larger sum began to rise."""
+        begins: np.ndarray = np.take_along_axis(self._begins, self._sums.argmax(axis=0)[None], axis=0)[0]
+        return begins
+
+    def reset(self, columns: list[int]) -> None:
+        """Begin anew."""
+        self._sums[:, columns] = 0.0

@@ -1,0 +1,156 @@
+"""What has been seen since a change in, what has moved out: how far, by which of its statistics, in which units."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.distances import Distances
+from models.manifest import Manifest
+from schemas.drift import SignalShift
+from stream_app.drift.merge import Sums
+from stream_app.drift.standardise import RELATION, Detector, Standard, Statistic
+
+# Standard errors: with two hundred statistics, chance alone reaches 4 once in a hundred looks.
+SURE = 4.5
+LISTED = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """The statistics of everything since a change.
+
+    Attributes:
+        statistics: What the columns are.
+        shift: float64 [statistics], 0 where nothing was observed.
+        moved: bool [statistics]: members of the incident, and what is surely and far enough away beside them.
+        tails: Signal to how many times its usual share is beyond the reference's tail quantile.
+        events: Transactions since.
+    """
+
+    statistics: Sequence[Statistic]
+    shift: np.ndarray
+    moved: np.ndarray
+    tails: Mapping[str, float]
+    events: int
+
+    def of(self, signal: str, *detectors: Detector) -> float:
+        """The largest shift of a signal by any of these detectors, without its sign; 0 where it has not moved."""
+        return max(
+            (
+                abs(float(shift))
+                for statistic, shift, moved in zip(self.statistics, self.shift, self.moved, strict=True)
+                if moved and statistic.signal == signal and statistic.detector in detectors
+            ),
+            default=0.0,
+        )
+
+    def signed(self, signal: str, detector: Detector) -> float:
+        """The shift of one statistic, moved or not."""
+        return float(self.shift[list(self.statistics).index(Statistic(signal, detector))])
+
+    def names(self, kind: str, *detectors: Detector) -> list[str]:
+        """Names behind `kind:` of the signals that moved by one of these detectors, the furthest first."""
+        found = {
+            s.signal: self.of(s.signal, *detectors)
+            for s, moved in zip(self.statistics, self.moved, strict=True)
+            if moved and s.signal.startswith(f"{kind}:") and s.detector in detectors
+        }
+        return [signal.partition(":")[2] for signal in sorted(found, key=lambda s: (-found[s], s))]
+
+    @property
+    def relation_moved(self) -> bool:
+        """Whether a product of inputs has moved."""
+        return any(
+            moved for s, moved in zip(self.statistics, self.moved, strict=True) if s.detector is Detector.PRODUCT
+        )
+
+
+def gather(
+    standard: Standard, manifest: Manifest, total: Sums, members: set[int], others: set[int], effect: float
+) -> Evidence:
+    """Look at the sums since a change.
+
+    Args:
+        standard: The reference.
+        manifest: The same, as the model brought it.
+        total: Sums since the change.
+        members: Columns of the statistics that the detectors found.
+        others: Columns that belong to another incident.
+        effect: Smallest shift that matters.
+    """
+    observation = standard.of(total)
+    shift = np.nan_to_num(observation.shift)
+    moved = np.abs(shift) >= np.maximum(effect, SURE * observation.noise)
+    moved[list(others)] = False
+    moved[list(members)] = True
+    share = total.tail / np.maximum(total.present, 1)
+    tails = {
+        signal.name: float(found / max(signal.beyond, 2e-4))
+        for signal, found in zip(manifest.signals, share, strict=True)
+    }
+    return Evidence(standard.statistics, shift, moved, tails, total.scored)
+
+
+def signal_shifts(
+    evidence: Evidence, manifest: Manifest, total: Sums, far: Mapping[str, Distances]
+) -> list[SignalShift]:
+    """What has moved as alerts list it, the furthest first; of the relations the clearest alone."""
+    columns = np.flatnonzero(evidence.moved).tolist()
+    columns.sort(key=lambda column: -abs(evidence.shift[column]))
+    products = [column for column in columns if evidence.statistics[column].detector is Detector.PRODUCT]
+    kept = [column for column in columns if column not in products[1:]][:LISTED]
+    return [_shift(evidence, column, manifest, total, far) for column in kept]
+
+
+def _shift(
+    evidence: Evidence, column: int, manifest: Manifest, total: Sums, far: Mapping[str, Distances]
+) -> SignalShift:
+    statistic, shift = evidence.statistics[column], float(evidence.shift[column])
+    names = manifest.signal_names
+    if statistic.signal not in names:
+        pair = "+".join(broken_pair(manifest, total))
+        name = f"{RELATION}:{pair}" if statistic.signal == RELATION else statistic.signal
+        return SignalShift(name, statistic.detector, shift, 0.0, shift, 0.0)
+    place = names.index(statistic.signal)
+    reference = manifest.signals[place]
+    is_input = reference.raw_mean is not None and 1 <= place <= len(manifest.inputs)
+    present = int(total.present[place])
+    return SignalShift(
+        signal=statistic.signal,
+        detector=statistic.detector,
+        shift=shift,
+        reference=reference.mean,
+        current=float(total.mean[place]),
+        psi=far[statistic.signal].psi,
+        unit=manifest.inputs[place - 1].unit if is_input else "",
+        reference_value=reference.raw_mean if is_input else None,
+        current_value=float(total.raw[place - 1] / present) if is_input and present else None,
+    )
+
+
+def broken_pair(manifest: Manifest, total: Sums) -> list[str]:
+    """The two inputs whose covariance has changed most: the products of the components, turned back to the inputs."""
+    relations = manifest.relations
+    if relations is None:
+        return []
+    back = np.linalg.pinv(np.array(relations.weights))
+    size = back.shape[1]
+    change = np.zeros((size, size))
+    change[np.triu_indices(size)] = total.products / max(total.scored, 1) - np.array(relations.mean)
+    change += np.triu(change, 1).T
+    covariance = np.abs(np.triu(back @ change @ back.T, 1))
+    pair = np.unravel_index(covariance.argmax(), covariance.shape)
+    return [manifest.inputs[int(i)].name for i in pair]
+
+
+def input_correlation(manifest: Manifest) -> np.ndarray:
+    """Of the reference's clipped inputs, float64 [inputs, inputs]; 0 where the relations say nothing."""
+    n = len(manifest.inputs)
+    if manifest.relations is None:
+        return np.zeros((n, n))
+    back = np.linalg.pinv(np.array(manifest.relations.weights))
+    covariance = back @ back.T
+    deviation = np.sqrt(np.maximum(np.diag(covariance), 1e-9))
+    correlation: np.ndarray = covariance / np.outer(deviation, deviation)
+    return correlation

@@ -1,0 +1,176 @@
+"""Signals of transactions in, running sums of their partitions out, and from those the record of a partition.
+
+Sums alone, and counts: any split of the same transactions adds up to the same record, up to the rounding of floats.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from models.manifest import CLIP, CLIP_COMPONENT, HOURS, Relations, SignalReference
+from schemas.drift import DriftSummary
+
+SATURDAY = 5
+HOUR = timedelta(hours=1)
+DIGITS = 4  # of sums that are about as large as the count: the rest is noise, and bytes
+LARGEST = 1e30  # as the model's: a sum of raw values stays finite
+
+
+class PartitionSums:
+    """Running sums of one partition; columns are signals.
+
+    Args:
+        from_offset: First input offset that is accounted for.
+        bins: Says how many of what there are.
+    """
+
+    def __init__(self, from_offset: int, bins: "Bins") -> None:
+        self.from_offset = from_offset
+        self.to_offset = from_offset
+        self.scored = 0
+        self.dead_lettered = 0
+        self.anomalies = 0
+        self.candidate_decided = 0
+        self.candidate_anomalies = 0
+        self.first_event: datetime | None = None
+        self.last_event: datetime | None = None
+        self.hours = [0] * HOURS
+        self.missing = np.zeros(len(bins), dtype=np.int64)
+        self.moments = np.zeros((4, len(bins)))  # of the centred signal, its square, the clipped one, its square
+        self.tail = np.zeros(len(bins), dtype=np.int64)
+        self.histogram = np.zeros((len(bins), bins.width), dtype=np.int64)
+        self.products = np.zeros((bins.components, bins.components))
+        self.raw = np.zeros(bins.inputs)
+
+    def add_times(self, event_times: Sequence[datetime]) -> None:
+        """Widen the span of event times, and count the hours.
+
+        Times of a partition are nearly in order, which makes sorting cheaper than looking for the least.
+        """
+        times = sorted(event_times)
+        first, last = times[0], times[-1]
+        self.first_event = first if self.first_event is None else min(self.first_event, first)
+        self.last_event = last if self.last_event is None else max(self.last_event, last)
+        done = 0
+        while done < len(times):
+            hour = times[done].astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+            end = len(times) if last < hour + HOUR else bisect_left(times, hour + HOUR, done)
+            self.hours[hour.hour + 24 * (hour.weekday() >= SATURDAY)] += end - done
+            done = end
+
+
+class Bins:
+    """The reference as arrays, and the sums that are taken against it.
+
+    Args:
+        references: The model's signals.
+        relations: Of its inputs, where its manifest has them.
+    """
+
+    def __init__(self, references: Sequence[SignalReference], relations: Relations | None) -> None:
+        self._names = [reference.name for reference in references]
+        self._mean = _column([reference.mean for reference in references])
+        self._per_std = _column([1 / reference.std for reference in references])
+        self._tail = _column([reference.tail for reference in references])
+        self._widths = [len(reference.shares) for reference in references]
+        self.width = max(self._widths)
+        edges = [reference.edges + [np.inf] * (self.width - len(reference.shares)) for reference in references]
+        self._edges = [_column(edge) for edge in zip(*edges, strict=True)]
+        self.inputs = sum(name.startswith("input:") for name in self._names)
+        self._weights = np.array(relations.weights if relations else np.zeros((0, self.inputs)), dtype=np.float32)
+        self._centre = _column(relations.centre if relations else [])
+        self.components = len(self._weights)
+        self._pairs = np.triu_indices(self.components)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def add(self, parts: Sequence[PartitionSums], starts: np.ndarray, signals: np.ndarray, raw: np.ndarray) -> None:
+        """Add transactions to the sums of their partitions.
+
+        Args:
+            parts: Of the partitions that have any.
+            starts: int64 [parts], where the columns of each begin.
+            signals: float32 [signals, n], ordered by partition, NaN where missing.
+            raw: float32 [inputs, n], the inputs in their own units, NaN where missing.
+        """
+        centred = signals - self._mean
+        missing = np.isnan(signals)
+        has_missing = bool(missing.any())
+        if has_missing:
+            centred[missing] = 0.0
+            raw = np.nan_to_num(raw)
+        clipped = np.clip(centred * self._per_std, -CLIP, CLIP)
+        moments = [_by_part(values, starts) for values in (centred, centred**2, clipped, clipped**2)]
+        own = _by_part(np.clip(raw, -LARGEST, LARGEST).astype(np.float64), starts)
+        tail = _by_part((signals > self._tail).view(np.uint8), starts, np.int64)
+        histograms = self._histograms(signals, starts)
+        absent = _by_part(missing.view(np.uint8), starts, np.int64) if has_missing else np.zeros_like(tail)
+        components = self._weights @ clipped[1 : self.inputs + 1] - self._centre
+        np.clip(components, -CLIP_COMPONENT, CLIP_COMPONENT, out=components)
+        ends = [*starts[1:].tolist(), signals.shape[1]]
+        for i, (sums, start, end) in enumerate(zip(parts, starts.tolist(), ends, strict=True)):
+            sums.scored += end - start
+            sums.missing += absent[:, i]
+            sums.moments += [moment[:, i] for moment in moments]
+            sums.tail += tail[:, i]
+            sums.histogram += histograms[i]
+            sums.products += components[:, start:end] @ components[:, start:end].T
+            sums.raw += own[:, i]
+
+    def _histograms(self, signals: np.ndarray, starts: np.ndarray) -> np.ndarray:
+        """int64 [parts, signals, width]; what is missing stands in the first bin.
+
+        A bin is the number of edges below a value: that many comparisons of whole rows cost less than one search each.
+        """
+        bins = np.zeros(signals.shape, dtype=np.uint8)
+        above = np.empty(signals.shape, dtype=bool)
+        for edge in self._edges:
+            np.add(bins, np.greater(signals, edge, out=above).view(np.uint8), out=bins)
+        part = np.zeros(signals.shape[1], dtype=np.int64)
+        part[starts[1:]] = 1
+        size = len(self) * self.width
+        places = bins + (np.arange(0, size, self.width)[:, None] + np.cumsum(part) * size)
+        return np.bincount(places.ravel(), minlength=len(starts) * size).reshape(len(starts), len(self), self.width)
+
+    def summary(self, partition: int, sums: PartitionSums, model_sha256: str, worker: str) -> DriftSummary:
+        """The record of one partition."""
+        counted = np.maximum(sums.scored - sums.missing, 1)
+        centred, squared, clipped, squares = sums.moments
+        histogram = sums.histogram.copy()
+        histogram[:, 0] -= sums.missing
+        return DriftSummary(
+            partition=partition,
+            from_offset=sums.from_offset,
+            to_offset=sums.to_offset,
+            scored=sums.scored,
+            dead_lettered=sums.dead_lettered,
+            anomalies=sums.anomalies,
+            model_sha256=model_sha256,
+            worker=worker,
+            event_time_min=sums.first_event,
+            event_time_max=sums.last_event,
+            signals=self._names,
+            missing=sums.missing.tolist(),
+            mean=(self._mean[:, 0] + centred / counted).tolist(),
+            m2=np.maximum(squared - centred**2 / counted, 0.0).tolist(),
+            tail=sums.tail.tolist(),
+            histogram=[row[:width] for row, width in zip(histogram.tolist(), self._widths, strict=True)],
+            clipped=clipped.round(DIGITS).tolist(),
+            squares=squares.round(DIGITS).tolist(),
+            products=sums.products[self._pairs].round(DIGITS).tolist(),
+            raw=sums.raw.tolist(),
+            hours=sums.hours,
+        )
+
+
+def _column(values: Sequence[float]) -> np.ndarray:
+    return np.array(values, dtype=np.float32)[:, None]
+
+
+def _by_part(values: np.ndarray, starts: np.ndarray, dtype: type | None = None) -> np.ndarray:
+    """Sums over the columns of each part: [rows, parts]."""
+    sums: np.ndarray = np.add.reduceat(values, starts, axis=1, dtype=dtype)
+    return sums
