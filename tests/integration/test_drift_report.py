@@ -30,7 +30,7 @@ pytestmark = pytest.mark.kafka
 TRAINED_DAYS, DAYS = 7, 13
 CHANGE = "2018-04-12T00:00:00Z"
 # Summaries are never split: with large batches a busy machine would make few and large blocks, too few for ADWIN.
-SMALL = {"batch_max_events": 32, "commit_interval_ms": 1, "drift_block_events": 32}
+SMALL = {"batch_max_events": 32, "commit_interval_ms": 1, "drift_block_events": 64}
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +53,13 @@ def drifted(settings, frame, tmp_path, wait_until):
         events = ((key, value) for key, value, _ in encode(frame.filter(days >= TRAINED_DAYS)))
         publisher = Publisher(clients.producer(own, **PROPERTIES), threading.Event())
         publisher.publish(topics.name(own, declared.TRANSACTIONS), events, None, lambda done: None)
-        wait_until(lambda: published(read_to_end(own, DRIFT_ALERTS)), 60)
+        wait_until(lambda: about_the_amount(published(read_to_end(own, DRIFT_ALERTS))), 60)
     return own
+
+
+def about_the_amount(alerts):
+    """A week of few customers has other news too."""
+    return [alert for alert in alerts if "amount" in alert.cause]
 
 
 @pytest.fixture
@@ -91,8 +96,8 @@ class Loads(HTMLParser):
 
 
 def test_the_report_and_the_explanation_of_a_drifted_stream(cli, drifted, tmp_path, monkeypatch):
-    (alert, *_) = alerts = published(read_to_end(drifted, DRIFT_ALERTS))
-    assert "amount" in alert.cause
+    alerts = published(read_to_end(drifted, DRIFT_ALERTS))
+    alert = about_the_amount(alerts)[0]
     out = tmp_path / "report.html"
 
     made = cli("drift-report", "--window", "4d", "--reference", tmp_path / "history.parquet", "--out", out, "--json")
@@ -101,7 +106,8 @@ def test_the_report_and_the_explanation_of_a_drifted_stream(cli, drifted, tmp_pa
     assert alert.cause in page
     assert alert.action in page
     assert [found["alert"]["alert_id"] for found in figures["incidents"]] == [entry.alert_id for entry in alerts]
-    (amount,) = [level for level in figures["incidents"][0]["levels"] if level["name"] == "amount"]
+    (incident,) = [found for found in figures["incidents"] if found["alert"]["alert_id"] == alert.alert_id]
+    (amount,) = [level for level in incident["levels"] if level["name"] == "amount"]
     assert amount["unit"] == "EUR"
     assert amount["current"] == pytest.approx(2 * amount["reference"], rel=0.2)
     verdicts = {column["name"]: column["drifted"] for column in figures["columns"]}

@@ -92,7 +92,7 @@ def scored_ids(settings: Settings) -> list[str]:
 
 
 def lag(worker: Worker) -> int:
-    return sum(entry["lag"] for entry in worker._here()["vitals"]["partitions"])
+    return sum(entry["lag"] for entry in worker.here()["vitals"]["partitions"])
 
 
 def test_what_is_committed_is_scored_once_and_what_is_aborted_is_nothing(

@@ -50,7 +50,7 @@ class Slow(TinyGraph):
 
     def forward(self, inputs: torch.Tensor):
         waste = torch.ones((100, 100)) * inputs[0, 0].clamp(0, 1)  # what hangs on no input is folded away
-        for _ in range(150):
+        for _ in range(600):
             waste = waste @ waste / 200
         score = inputs.square().sum(dim=1) + 0 * waste[0, 0]
         return score, inputs, inputs, score.unsqueeze(1), inputs, inputs
