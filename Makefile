@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo test faults fuzz check bench bench-all format lock clean
+.PHONY: help install demo test faults fuzz check bench bench-all bench-drift format lock clean
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -46,6 +46,9 @@ bench-all: bench  ## That, then latency, cost along every axis, and a flame grap
 	@$(BIN)/python -m benchmarks.latency
 	@$(BIN)/python -m benchmarks.cost
 	@$(BIN)/python -m benchmarks.flame
+
+bench-drift: $(INSTALLED)  ## What drift is found, how soon, named how well; false alarms. Into build/drift/report.json
+	@$(BIN)/python -m benchmarks.drift
 
 format: $(INSTALLED)  ## Format the code, fix what the linter can, write the generated documents anew
 	@$(BIN)/ruff format .

@@ -84,24 +84,24 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def save(report: dict[str, Any], name: str) -> Path:
-    """The report as JSON under build/bench."""
-    path = FOLDER / f"{name}.json"
+def save(report: dict[str, Any], name: str, folder: Path = FOLDER) -> Path:
+    """The report as JSON under build/."""
+    path = folder / f"{name}.json"
     path.write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2))
     return path
 
 
-def load(name: str) -> dict[str, Any]:
+def load(name: str, folder: Path = FOLDER) -> dict[str, Any]:
     """The last report, as `save` left it."""
-    report: dict[str, Any] = orjson.loads((FOLDER / f"{name}.json").read_bytes())
+    report: dict[str, Any] = orjson.loads((folder / f"{name}.json").read_bytes())
     return report
 
 
-def into_page(name: str, text: str) -> None:
-    """Write a text between its two marks in docs/performance.md."""
+def into_page(name: str, text: str, page: Path = PAGE) -> None:
+    """Write a text between its two marks in a page."""
     begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->\n"
-    before, rest = PAGE.read_text(encoding="utf-8").split(begin)
-    PAGE.write_text(before + begin + text + end + rest.split(end)[1], encoding="utf-8")
+    before, rest = page.read_text(encoding="utf-8").split(begin)
+    page.write_text(before + begin + text + end + rest.split(end)[1], encoding="utf-8")
 
 
 def footing(report: dict[str, Any]) -> str:

@@ -121,13 +121,15 @@ class Relations(Struct, frozen=True):
         weights: One row for each component, one value for each of the model's inputs.
         centre: Mean of each component before it is centred.
         mean: Of each product, pairs in the order of `numpy.triu_indices`.
-        std: Standard deviation of each product.
+        std: Standard deviation of each product, season taken out.
+        season: 48 means of each product, hours as in `SignalSeason`; None where the reference is too short.
     """
 
     weights: list[list[float]]
     centre: list[float]
     mean: list[float]
     std: list[float]
+    season: list[list[float]] | None = None
 
 
 class GoldenRow(Struct, frozen=True):

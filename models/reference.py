@@ -7,14 +7,13 @@ from torch.jit import ScriptModule
 from models.manifest import CLIP, GoldenRow, Input, Relations, SignalReference, SignalSeason, signal_layout
 from models.relations import relations
 from models.runtime import Scored, run
-from models.season import bin_shares, hour_cells, profile
+from models.season import DIGITS, bin_shares, hour_cells, profile
 
 BINS = 16
 TAIL_QUANTILE = 0.999
 SMALLEST_STD = 1e-6
 # What the clock alone decides has no spread left once the season is out, and an hour that is cut in two must not alarm.
 SMALLEST_CLIPPED_STD = 0.2
-DIGITS = 4
 GOLDEN_ROWS = 8
 FAR_OUT = 1e6  # times the largest value seen
 
@@ -46,18 +45,21 @@ def signals(
     ]
 
 
-def input_relations(inputs: list[Input], raw: np.ndarray, scored: Scored) -> Relations | None:
+def input_relations(
+    inputs: list[Input], raw: np.ndarray, scored: Scored, event_times: pl.Series | None = None
+) -> Relations | None:
     """How the inputs belong together.
 
     Args:
         inputs: The model's, in order.
         raw: float32 [n, inputs], NaN where missing.
         scored: What the model says of the same rows.
+        event_times: As of `signals`.
     """
     seen = np.where(np.isnan(raw), np.nan, scored.standardised)
     mean, std = np.nanmean(seen, axis=0, dtype=np.float64), np.nanstd(seen, axis=0, dtype=np.float64)
     clipped = np.clip((seen - mean) / np.maximum(std, SMALLEST_STD), -CLIP, CLIP)
-    return relations(inputs, np.nan_to_num(clipped))
+    return relations(inputs, np.nan_to_num(clipped), None if event_times is None else hour_cells(event_times))
 
 
 def golden_rows(graph: ScriptModule, raw: np.ndarray) -> list[GoldenRow]:

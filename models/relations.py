@@ -8,16 +8,18 @@ feature extraction for change detection in multidimensional unlabelled data).
 import numpy as np
 
 from models.manifest import CALENDAR, CLIP_COMPONENT, Input, Relations
+from models.season import DIGITS, profile
 
 SMALLEST_VARIANCE = 1e-3  # of a component, in units of an input's: below is rounding
 
 
-def relations(inputs: list[Input], clipped: np.ndarray) -> Relations | None:
+def relations(inputs: list[Input], clipped: np.ndarray, cells: np.ndarray | None = None) -> Relations | None:
     """The relations of the reference.
 
     Args:
         inputs: The model's; those that follow from the calendar are left out.
         clipped: float [n, inputs], clipped inputs, 0 where missing.
+        cells: int64 [n], hour of each row (`models.season.hour_cells`). None: nothing is known of the season.
 
     Returns:
         None where there are fewer than two inputs that vary.
@@ -35,9 +37,12 @@ def relations(inputs: list[Input], clipped: np.ndarray) -> Relations | None:
     components = np.clip(clipped @ weights.T - centre, -CLIP_COMPONENT, CLIP_COMPONENT)
     first, second = np.triu_indices(len(weights))
     products = components[:, first] * components[:, second]
+    season = None if cells is None else np.array([profile(product, cells) for product in products.T])
+    around = products.mean(axis=0) if season is None or cells is None else season.T[cells]
     return Relations(
         weights=weights.tolist(),
         centre=centre.tolist(),
         mean=products.mean(axis=0).tolist(),
-        std=products.std(axis=0).tolist(),
+        std=(products - around).std(axis=0).tolist(),
+        season=None if season is None else season.round(DIGITS).tolist(),
     )

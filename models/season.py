@@ -16,6 +16,7 @@ SATURDAY = 6
 # Less than that, and a cell is one day's accident.
 SHORTEST = timedelta(days=6)
 FEWEST_ROWS = 20  # in each cell
+DIGITS = 4  # of what the manifest keeps
 PRIOR_ROWS = 100.0  # of the overall shares in each cell's
 
 

@@ -144,7 +144,7 @@ def train(
         latent_mean=latent.mean(axis=0).tolist(),
         latent_covariance=np.cov(latent, rowvar=False, ddof=0).reshape(config.latent, config.latent).tolist(),
         golden=golden_rows(graph, raw),
-        relations=input_relations(spec.inputs, raw, scored),
+        relations=input_relations(spec.inputs, raw, scored, frame["event_time"]),
     )
     return graph, manifest
 

@@ -76,6 +76,8 @@ class Standard:
         relations = manifest.relations
         self._products = np.array([relations.mean, relations.std]) if relations else np.zeros((2, 0))
         products = len(self._products[0])
+        followed = relations.season if relations else None
+        self._products_season = np.array(followed) if followed else None
         self.statistics = (
             *(Statistic(s.name, Detector.MEAN) for s in kept),
             *(Statistic(s.name, Detector.SPREAD) for s in kept),
@@ -93,8 +95,7 @@ class Standard:
         counted = np.maximum(present, 1)
         moments = np.stack([sums.clipped[self._columns], sums.squares[self._columns]]) / counted
         moments = np.where(present > 0, (moments - self._usual(sums.hours)) / self._std, np.nan)
-        mean, std = self._products
-        products = (sums.products / sums.scored - mean) / std
+        products = (sums.products / sums.scored - self._usual_products(sums.hours)) / self._products[1]
         missing = 1 - sums.present[self._inputs] / sums.scored - self._missing
         records = sums.scored + sums.dead_lettered
         usual = np.maximum(self._missing, USUAL_SHARE)
@@ -105,7 +106,7 @@ class Standard:
                 (
                     chance,
                     chance,
-                    np.full(len(mean), sums.scored**-0.5),
+                    np.full(len(products), sums.scored**-0.5),
                     np.sqrt(usual / sums.scored),
                     [(USUAL_SHARE / records) ** 0.5],
                 )
@@ -117,6 +118,14 @@ class Standard:
         if self._season is None or not hours.any():
             return self._overall
         usual: np.ndarray = self._season @ hours / hours.sum()
+        return usual
+
+    def _usual_products(self, hours: np.ndarray) -> np.ndarray:
+        """Means of the products at these hours, float64 [products]."""
+        if self._products_season is None or not hours.any():
+            overall: np.ndarray = self._products[0]
+            return overall
+        usual: np.ndarray = self._products_season @ hours / hours.sum()
         return usual
 
 
