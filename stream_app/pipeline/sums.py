@@ -55,8 +55,11 @@ class PartitionSums:
         self.last_event = last if self.last_event is None else max(self.last_event, last)
         done = 0
         while done < len(times):
-            hour = times[done].astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-            end = len(times) if last < hour + HOUR else bisect_left(times, hour + HOUR, done)
+            try:
+                hour = times[done].astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+                end = len(times) if last < hour + HOUR else bisect_left(times, hour + HOUR, done)
+            except OverflowError:  # in the first and the last hours of the calendar: as the producer's clock said
+                hour, end = times[done], done + 1
             self.hours[hour.hour + 24 * (hour.weekday() >= SATURDAY)] += end - done
             done = end
 

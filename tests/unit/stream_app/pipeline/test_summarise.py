@@ -1,5 +1,6 @@
 """Summaries: what a computation over all rows gives, whatever the batches; no offset is left out."""
 
+from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from stream_app.pipeline.batch import Decided, Decoded, Raw, Reasoned
 from stream_app.pipeline.decode import Decoder
 from stream_app.pipeline.summarise import Summaries, signal_matrix
+from stream_app.pipeline.sums import Bins, PartitionSums
 from tests.unit.stream_app.pipeline.rows import INPUTS, LATENTS, encoded, raw, references, scored
 
 decode = Decoder(INPUTS, 10_000)
@@ -103,3 +105,24 @@ def test_sums_are_those_of_all_rows_however_they_were_cut_into_batches(rows, cut
 def test_an_input_that_was_missing_is_no_observation_and_neither_is_its_residual():
     matrix = signal_matrix(decode(raw(encoded(features={"customer_nb_tx_1d": 2.0}))).inputs, scored(1))
     assert np.flatnonzero(np.isnan(matrix[:, 0])).tolist() == [3, 3 + LATENTS + len(INPUTS)]
+
+
+ZONES = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+ENDS = st.sampled_from([datetime.min, datetime.max])
+TIMES = st.builds(lambda time, zone: time.replace(tzinfo=zone), st.datetimes() | ENDS, ZONES)
+
+
+@given(st.lists(TIMES, min_size=1, max_size=20))
+def test_every_event_is_counted_in_one_hour_from_the_first_of_the_calendar_to_the_last(times):
+    sums = PartitionSums(0, Bins(references(), None))
+    sums.add_times(times)
+    assert sum(sums.hours) == len(times)
+    assert (sums.first_event, sums.last_event) == (min(times), max(times))
+
+
+def test_hours_are_those_of_utc_weekends_apart():
+    sums = PartitionSums(0, Bins(references(), None))
+    friday = datetime(2018, 7, 27, 22, 59, tzinfo=UTC)
+    sums.add_times([friday, friday + timedelta(minutes=1), friday.astimezone(timezone(timedelta(hours=9)))])
+    sums.add_times([friday + timedelta(days=1)])
+    assert {hour: count for hour, count in enumerate(sums.hours) if count} == {22: 2, 23: 1, 24 + 22: 1}
