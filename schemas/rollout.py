@@ -162,7 +162,9 @@ class ModelStatus(Struct, frozen=True, omit_defaults=True, kw_only=True):
     previous: ModelRef | None = None
     candidate: ModelRef | None = None
     percent: Annotated[float, Meta(description="of the customers, for whom the candidate decides; 0: a shadow")] = 0.0
-    command_id: Annotated[str, Meta(description="the command this answers, empty for heartbeats")] = ""
+    command_id: Annotated[
+        str, Meta(description="the command this answers; of a heartbeat, the one that put in service what scores")
+    ] = ""
     reason: str = ""
     barriers: dict[str, int] = {}
     vitals: WorkerVitals | None = None

@@ -50,7 +50,7 @@ def observe(settings: "Settings") -> "Overview":
 
     now = datetime.now(UTC)
     lost_after = timedelta(seconds=settings.worker_lost_after_s)
-    statuses = list(decoded(read_to_end(settings, MODEL_STATUS, start=now - lost_after), ModelStatus))
+    statuses = list(decoded(read_to_end(settings, MODEL_STATUS, start=now - lost_after, committed=False), ModelStatus))
     commands = fold(read_to_end(settings, MODEL_SWAP), trust=trust(settings))
     rollout = commands[-1].after if commands else Rollout()
     alerts = decoded(read_to_end(settings, DRIFT_ALERTS), DriftAlert)

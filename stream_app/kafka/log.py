@@ -1,4 +1,7 @@
-"""A topic as a log: read to the end that it has now, or followed as it grows. No group; committed records only.
+"""A topic as a log: read to the end that it has now, or followed as it grows. No group; committed records as a rule.
+
+Statuses are the exception. A worker that is killed may leave a transaction open for a while, and behind it stands what
+all others say of themselves: whoever wants to know who is alive does not wait for the dead.
 
 Ends are positions, not offsets of records: transaction markers and aborted records take offsets that no reader is
 ever handed.
@@ -48,6 +51,7 @@ class Tail:
         topics: What to follow.
         since: Records with this timestamp or a later one; None: from the beginning.
         bounds: Partition to the first offset that is wanted and the one after the last; None: all of them.
+        committed: Leave out what stands in transactions that are open or were aborted.
 
     Attributes:
         ends: Topic and partition -> the end when this was opened, where there is something to read before it.
@@ -63,10 +67,14 @@ class Tail:
         topics: Sequence[Topic],
         since: datetime | None = None,
         bounds: Mapping[int, tuple[int, int]] | None = None,
+        committed: bool = True,
     ) -> None:
         self._settings = settings
         self._names = [name(settings, topic) for topic in topics]
-        self._consumer = clients.consumer(settings, None, **{"enable.partition.eof": True})
+        isolation = "read_committed" if committed else "read_uncommitted"
+        self._consumer = clients.consumer(
+            settings, None, **{"enable.partition.eof": True, "isolation.level": isolation}
+        )
         try:
             starts, self.ends = _range(self._consumer, settings, self._names, since, bounds)
             self._consumer.assign(starts)
@@ -137,16 +145,18 @@ def read_to_end(
     topic: Topic,
     start: datetime | None = None,
     bounds: Mapping[int, tuple[int, int]] | None = None,
+    committed: bool = True,
 ) -> Iterator[Message]:
-    """Every committed record up to the end that the topic has when the iteration starts, in order within a partition.
+    """Every record up to the end that the topic has when the iteration starts, in order within a partition.
 
-    Open transactions are not waited for: the end is the last stable offset.
+    Open transactions are not waited for: the end of committed records is the last stable offset.
 
     Args:
         settings: Where the cluster is.
         topic: What to read.
         start: Leave out records with an earlier timestamp.
         bounds: Read these offsets only: partition to the first and the one after the last.
+        committed: As of `Tail`.
 
     Yields:
         Records.
@@ -155,7 +165,7 @@ def read_to_end(
         BrokerUnavailable: nobody answers, or nothing came for `SILENCE_S` and the end is not reached.
         NotAuthorised, TopicMissing: see `Tail`.
     """
-    with Tail(settings, [topic], start, bounds) as tail:
+    with Tail(settings, [topic], start, bounds, committed) as tail:
         heard = time.monotonic()
         while not tail.caught_up:
             messages = tail.poll(POLL_S)

@@ -22,7 +22,7 @@ from stream_app.rollout.trust import trust
 from stream_app.settings import Settings
 
 # What is frequent is read from an hour back, so that a new worker's page is not blank; what is rare is read whole.
-FREQUENT = (MODEL_STATUS, ANOMALIES, LABELS)
+FREQUENT = (ANOMALIES, LABELS)
 RARE = (MODEL_SWAP, DRIFT_ALERTS)
 HISTORY = timedelta(hours=1)
 
@@ -56,7 +56,8 @@ class Feed:
         self._now = now
         self._trust = trust(settings)
         self._decoders = {
-            topics.name(settings, topic): msgspec.json.Decoder(topic.record) for topic in (*FREQUENT, *RARE)
+            topics.name(settings, topic): msgspec.json.Decoder(topic.record)
+            for topic in (MODEL_STATUS, *FREQUENT, *RARE)
         }
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
@@ -74,18 +75,21 @@ class Feed:
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
+                since = self._now() - HISTORY
                 with (
-                    Tail(self._settings, FREQUENT, self._now() - HISTORY) as frequent,
+                    Tail(self._settings, FREQUENT, since) as frequent,
+                    Tail(self._settings, [MODEL_STATUS], since, committed=False) as statuses,
                     Tail(self._settings, RARE) as rare,
                 ):
-                    self._follow(frequent, rare)
+                    self._follow(frequent, statuses, rare)
             except BrokerError as error:
                 log.warning("the page shows no news from Kafka: %s", error)
                 self._stopping.wait(RETRY_S)
 
-    def _follow(self, frequent: Tail, rare: Tail) -> None:
+    def _follow(self, frequent: Tail, statuses: Tail, rare: Tail) -> None:
         while not self._stopping.is_set():
             self._post(rare.poll(0, POLL_RECORDS))
+            self._post(statuses.poll(0, POLL_RECORDS))
             self._post(frequent.poll(POLL_S, POLL_RECORDS))
 
     def _post(self, messages: Iterable[Message]) -> None:

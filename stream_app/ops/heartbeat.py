@@ -54,6 +54,7 @@ class Heartbeat:
     def stop(self) -> None:
         """Say STOPPED and end, within about `FAREWELL_S` even if the broker is gone."""
         self._stopping.set()
+        self._progress.news.set()
         if self._thread.is_alive():
             self._thread.join(FAREWELL_S + 1)
 
@@ -66,9 +67,10 @@ class Heartbeat:
         topic = topics.name(self._settings, MODEL_STATUS)
         key = self._settings.worker_name.encode()
         while not self._stopping.is_set():
+            self._progress.news.clear()
             self._publish(producer.produce, topic, key, Phase.HEARTBEAT)
             producer.poll(0)
-            self._stopping.wait(self._settings.heartbeat_interval_s)
+            self._progress.news.wait(self._settings.heartbeat_interval_s)
         self._publish(producer.produce, topic, key, Phase.STOPPED)
         producer.flush(FAREWELL_S)
 
@@ -83,6 +85,7 @@ class Heartbeat:
             previous=snapshot.previous,
             candidate=snapshot.candidate,
             percent=snapshot.percent,
+            command_id=snapshot.command_id,
             vitals=vitals(self._settings, snapshot, ready, self._started_at),
         )
         try:

@@ -4,6 +4,7 @@ Whole snapshots, so no locks.
 """
 
 from dataclasses import dataclass, field
+from threading import Event
 
 from schemas.rollout import PartitionProgress
 from schemas.transactions import ModelRef
@@ -23,6 +24,7 @@ class Snapshot:
         previous: What a rollback would serve.
         candidate: What is tried out beside it here.
         percent: Of the customers, for whom the candidate decides.
+        command_id: The command that put this in service.
         scored: Transactions scored and committed since start.
         anomalies: Of these, over the threshold.
         dead_lettered: Records refused and committed since start.
@@ -40,6 +42,7 @@ class Snapshot:
     previous: ModelRef | None = None
     candidate: ModelRef | None = None
     percent: float = 0.0
+    command_id: str = ""
     scored: int = 0
     anomalies: int = 0
     dead_lettered: int = 0
@@ -52,7 +55,13 @@ class Snapshot:
 
 
 class Progress:
-    """Holds the latest snapshot: one writer, any number of readers."""
+    """Holds the latest snapshot: one writer, any number of readers.
+
+    Attributes:
+        latest: Replaced whole.
+        news: Set when another model has decided and that is committed; whoever tells others clears it.
+    """
 
     def __init__(self) -> None:
         self.latest = Snapshot()
+        self.news = Event()

@@ -132,6 +132,7 @@ class Tally:
             previous=serving.previous,
             candidate=serving.candidate,
             percent=serving.percent,
+            command_id=serving.command_id,
             scored=latest.scored + self._scored,
             anomalies=latest.anomalies + self._anomalies.total(),
             dead_lettered=latest.dead_lettered + self._refused.total(),
@@ -140,6 +141,8 @@ class Tally:
             looped_at=at,
             **rates,
         )
+        if serving.command_id != latest.command_id:
+            self._progress.news.set()
 
     def _rates(self, at: float) -> dict[str, Any]:
         self._rated_at = at

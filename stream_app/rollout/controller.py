@@ -235,6 +235,6 @@ def connect(
         owner: Whether this worker owns the swap log's partition, asked at each turn.
         metrics: Where the guard says what it finds.
     """
-    log = Tail(settings, [MODEL_STATUS], recent(settings))
+    log = Tail(settings, [MODEL_STATUS], recent(settings), committed=False)
     guarding = warden.connect(settings, publisher, metrics)
     return Controller(settings, follower, log, publisher, owner, guarding)

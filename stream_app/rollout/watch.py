@@ -72,7 +72,7 @@ class Watch:
         self._settings = settings
         self._publisher = Publisher(settings)
         self._swaps = Tail(settings, [MODEL_SWAP])
-        self._statuses = Tail(settings, [MODEL_STATUS], recent(settings))
+        self._statuses = Tail(settings, [MODEL_STATUS], recent(settings), committed=False)
         self._workers = Workers()
         self._trust = trust(settings)
         self._entries: list[Entry] = []

@@ -33,7 +33,7 @@ class Worker:
         staged: The newest stage that it could take.
         rejected: The newest stage that it could not take.
         reason: Why not.
-        applied: The command that put in service what it scores with.
+        applied: The command that put in service what it scores with, as its heartbeats say: they know of commits.
     """
 
     seen_at: float
@@ -86,9 +86,9 @@ def _heard(worker: Worker, status: ModelStatus, seen_at: float) -> Worker:
             return replace(worker, staged=status.command_id, rejected="", reason="")
         case Phase.REJECTED:
             return replace(worker, staged="", rejected=status.command_id, reason=status.reason)
-        case Phase.APPLIED:
-            return replace(worker, applied=status.command_id)
+        case Phase.HEARTBEAT:
+            return replace(worker, applied=status.command_id or worker.applied)
         case Phase.STOPPED:
             return replace(worker, seen_at=float("-inf"))
-        case Phase.HEARTBEAT | Phase.GUARD:
+        case Phase.APPLIED | Phase.GUARD:  # the first stands in a transaction, which may be aborted
             return worker

@@ -1,7 +1,7 @@
 """Two workers on real Kafka deploy, refuse and roll back together; a third that joins late serves the same.
 
 The workers are the real followers and controllers; a thread plays the heartbeat and what the pipeline does at a batch
-boundary (score with `.serving`, say `applied`).
+boundary (score with `.serving`).
 """
 
 import threading
@@ -64,10 +64,9 @@ class Worker:
         while not self._gone.wait(0.01):
             serving = self.follower.serving
             if serving is not None and serving.command_id != applied:
-                applied = serving.command_id
-                self._say(Phase.APPLIED, applied)
+                applied, turn = serving.command_id, 0
             if turn % 50 == 0:
-                self._say(Phase.HEARTBEAT)
+                self._say(Phase.HEARTBEAT, applied)
             turn += 1
 
     def _say(self, phase: Phase, command_id: str = "") -> None:
@@ -200,6 +199,23 @@ def test_a_worker_that_never_answers_ends_the_deploy_everywhere(
     assert not outcome.ok
     assert "no answer within 2 s from mute" in outcome.sentence
     assert (worker.serves, models(cluster).rollout.pending) == (None, None)
+
+
+def test_a_killed_worker_whose_transaction_is_still_open_hides_nobody(
+    cluster: Settings, join: Join, tmp_path: Path, wait_until: Wait
+) -> None:
+    """It had begun to say what it serves; whoever reads committed records only stands before that for a while."""
+    killed = clients.producer(cluster, **{"transactional.id": f"{cluster.topic_prefix}killed"})
+    killed.init_transactions(30)
+    killed.begin_transaction()
+    killed.produce(topics.name(cluster, MODEL_STATUS), b"never to be committed")
+    assert killed.flush(10) == 0
+    worker = join("w1")
+    wait_until(lambda: worker.follower.caught_up)
+    tiny_model(tmp_path / "1.pt", "1")
+    outcome = deploy(cluster, tmp_path / "1.pt", "ann")
+    assert outcome.ok, outcome.sentence
+    assert set(outcome.workers) == {"w1"}
 
 
 def test_noise_on_the_log_stops_nobody_and_goes_on_record(

@@ -150,8 +150,8 @@ def test_the_last_answer_of_a_worker_counts() -> None:
             Spoken(b"not json", 0.0),
             Spoken(json.dumps({"worker": ""}).encode(), 0.0),
             says("w1", Phase.STAGED, "s1"),
-            says("w1", Phase.HEARTBEAT),
-            says("w1", Phase.APPLIED, "activate-s1"),
+            says("w1", Phase.HEARTBEAT, "activate-s1"),
+            says("w1", Phase.APPLIED, "activate-s2"),  # until a heartbeat confirms that it was committed
         ],
         caught_up=True,
     )
