@@ -2,17 +2,20 @@
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
 
 from stream_app.ops.metrics import Metrics, ProgressCollector
 from stream_app.pipeline.progress import Progress
 
 ROOT = Path(__file__).parents[3]
-RULES = yaml.safe_load((ROOT / "deploy/prometheus/rules.yml").read_text(encoding="utf-8"))["groups"][0]["rules"]
+FOLDER = ROOT / "deploy/prometheus"
+RULES = yaml.safe_load((FOLDER / "rules.yml").read_text(encoding="utf-8"))["groups"][0]["rules"]
 DASHBOARD = json.loads((ROOT / "deploy/grafana/dashboards/stream-app.json").read_text(encoding="utf-8"))
 QUERIES = {panel["title"]: [target["expr"] for target in panel["targets"]] for panel in DASHBOARD["panels"]}
 SUFFIXES = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"], "gauge": [""], "info": ["_info"]}
@@ -20,11 +23,17 @@ EVERY_ALERT = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["aler
 
 
 @pytest.fixture(scope="module")
-def exposed() -> set[str]:
-    """Names of the series that a worker exposes."""
+def registry() -> CollectorRegistry:
+    """A worker's, before its first transaction."""
     registry = CollectorRegistry()
     Metrics(registry)
     ProgressCollector(Progress(), registry)
+    return registry
+
+
+@pytest.fixture(scope="module")
+def exposed(registry: CollectorRegistry) -> set[str]:
+    """Names of the series that a worker exposes."""
     return {family.name + suffix for family in registry.collect() for suffix in SUFFIXES[family.type]}
 
 
@@ -61,3 +70,22 @@ def test_the_dashboard_reads_from_the_data_source_that_is_provisioned():
 
 def test_every_panel_says_what_it_means():
     assert [panel["title"] for panel in DASHBOARD["panels"] if not panel["description"].endswith(".")] == []
+
+
+PROMTOOL = pytest.mark.skipif(shutil.which("promtool") is None, reason="Prometheus' own promtool is not on the path")
+
+
+def promtool(*command: str | Path, given: bytes = b"") -> None:
+    done = subprocess.run(["promtool", *command], input=given, capture_output=True, check=False)
+    assert done.returncode == 0, (done.stdout + done.stderr).decode()
+
+
+@PROMTOOL
+def test_prometheus_takes_its_configuration_and_the_rules_do_what_their_own_tests_say():
+    promtool("check", "config", "--lint=all", "--lint-fatal", FOLDER / "prometheus.yml")
+    promtool("test", "rules", FOLDER / "rules_test.yml")
+
+
+@PROMTOOL
+def test_prometheus_finds_no_fault_with_the_names_and_units_of_the_series(registry: CollectorRegistry):
+    promtool("check", "metrics", given=generate_latest(registry))
