@@ -208,6 +208,12 @@ class BoundedWorker(faust.Worker):
         self._bound()
         super()._on_sigterm()
 
+    async def _sentinel_task(self) -> None:
+        """Let what was cancelled last come to its end; mode sleeps a second here, whether there is anything or not."""
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if others:
+            await asyncio.wait(others, timeout=1.0)
+
     def _bound(self) -> None:
         timer = threading.Timer(EXIT_BOUND_S, os._exit, (0,))
         timer.daemon = True
