@@ -155,6 +155,7 @@ def run(settings: Settings) -> int:
         if guest.crash_reason is None:
             return int(exit_.code or 0)
     log.critical("the worker stops: %s", guest.crash_reason)
+    logging.disable()  # a thread that still rebuilds the drift statistics has nothing to add to that
     return 1
 
 
