@@ -4,6 +4,9 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .PHONY: help install demo test faults fuzz check bench bench-all bench-drift format lock clean
 
+# What Python has compiled, it keeps: otherwise each worker that a test or the demo starts compiles torch and Faust anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 UV := $(BIN)/uv
