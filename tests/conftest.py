@@ -4,10 +4,12 @@
 """
 
 import os
+import secrets
 import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -77,14 +79,11 @@ def settings(broker: str, fresh_settings: Callable[..., Settings]) -> Settings:
 
 
 def free_port() -> int:
-    """A port that nobody listens on, and that no other process of this session is given before it is bound."""
-    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    """A port that nobody listens on, below those that the kernel gives to outgoing connections meanwhile."""
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port // 2 % processes == process:  # halved, because the kernel keeps to odd ones
+        port = 16_000 + secrets.randbelow(16_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
             return port
 
 
