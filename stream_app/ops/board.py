@@ -4,7 +4,6 @@ Knows nothing of Kafka or HTTP. One thread writes, others read; each record and 
 """
 
 import threading
-from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -82,7 +81,7 @@ class Board:
         self._series = Series(lost_after_s)
         self._anomalies: dict[str, Anomaly] = {}  # by id: what is read twice is shown once
         self._alerts: dict[str, RaisedAlert] = {}
-        self._events: deque[ModelStatus] = deque(maxlen=EVENTS_SHOWN)
+        self._events: dict[str, ModelStatus] = {}  # by worker, phase and command
         self._rollout = Rollout()
         self._serving_since: datetime | None = None
         self._guard: GuardReport | None = None
@@ -119,7 +118,7 @@ class Board:
                 series=list(self._series.points),
                 anomalies=[self._shown(anomaly) for anomaly in reversed(self._anomalies.values())],
                 alerts=list(reversed(self._alerts.values())),
-                rollout=list(reversed(self._events)),
+                rollout=list(reversed(self._events.values())),
                 serving_since=self._serving_since,
                 trial=trial(self._rollout, self._guard),
                 precision=self.feedback.precision,
@@ -137,8 +136,8 @@ class Board:
             self._workers[status.worker] = Heard(status, at)
         elif status.phase is Phase.GUARD:
             self._guard = status.guard
-        else:
-            self._events.append(status)
+        else:  # `applied` is said again when partitions come, and when the model before is no longer compared
+            _keep(self._events, f"{status.worker} {status.phase} {status.command_id}", status, EVENTS_SHOWN)
 
     def _alert(self, alert: DriftAlert, at: datetime) -> None:
         """An incident is one line: its newest phase counts, and its place is where it was raised."""

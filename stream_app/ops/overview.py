@@ -10,8 +10,9 @@ from textwrap import shorten
 
 from msgspec import Struct
 
-from schemas.drift import DriftSeverity
+from schemas.drift import DriftPhase, DriftSeverity
 from schemas.rollout import ModelStatus, Phase, WorkerVitals
+from schemas.topics import DRIFT_SUMMARIES
 from schemas.transactions import ModelRef
 from stream_app.ops.board import Board, Heard, RaisedAlert, ShownAnomaly
 from stream_app.ops.health import Health, Liveness, readiness
@@ -153,7 +154,7 @@ class Overview:
             state=snapshot.state,
             live=live,
             ready=ready,
-            verdict=_verdict(live, ready, workers, totals, _news(reading.alerts, at)),
+            verdict=_verdict(live, ready, workers, totals, _drift(reading.alerts, snapshot.model, at)),
             totals=totals,
             model=model,
             workers=workers,
@@ -208,32 +209,39 @@ def _totals(at: datetime, workers: list[Worker]) -> Totals:
     )
 
 
-def _news(alerts: list[RaisedAlert], at: datetime) -> RaisedAlert | None:
-    fresh = (a for a in alerts if at - a.at < ALERT_IS_NEWS and a.alert.severity is not DriftSeverity.INFO)
-    return next(fresh, None)
+def _drift(alerts: list[RaisedAlert], serving: ModelRef | None, at: datetime) -> RaisedAlert | None:
+    """The worst incident that is not over, the newest of such."""
+    lasting = [a for a in alerts if _lasts(a, serving, at) and a.alert.severity is not DriftSeverity.INFO]
+    return max(lasting, key=lambda a: list(DriftSeverity).index(a.alert.severity), default=None)
 
 
-def _verdict(live: Health, ready: Health, workers: list[Worker], totals: Totals, news: RaisedAlert | None) -> Verdict:
+def _lasts(raised: RaisedAlert, serving: ModelRef | None, at: datetime) -> bool:
+    """Whether an incident is not over. Of a model that serves no longer, nobody says that it is: then time does."""
+    forgotten = ALERT_IS_NEWS if raised.alert.model != serving else DRIFT_SUMMARIES.retention
+    return raised.alert.phase is not DriftPhase.OVER and at - raised.at < forgotten
+
+
+def _verdict(live: Health, ready: Health, workers: list[Worker], totals: Totals, drift: RaisedAlert | None) -> Verdict:
     """The worst first: what needs a hand, what needs an eye, and otherwise that all is well."""
     if not live.ok:
         return Verdict(Level.BAD, live.sentence)
     if orphaned := _orphaned(workers):
         return Verdict(Level.BAD, orphaned)
-    if concern := _concern(ready, workers, totals, news):
+    if concern := _concern(ready, workers, totals, drift):
         return Verdict(Level.ATTENTION, concern)
     if totals.events_per_second < QUIET_PER_S:
         return Verdict(Level.IDLE, "All is well, and quiet: every transaction is scored and no new one comes in.")
     return Verdict(Level.GOOD, _all_is_well(workers, totals))
 
 
-def _concern(ready: Health, workers: list[Worker], totals: Totals, news: RaisedAlert | None) -> str:
+def _concern(ready: Health, workers: list[Worker], totals: Totals, drift: RaisedAlert | None) -> str:
     if not ready.ok:
         return ready.sentence
     if len(_served(workers)) > 1:
         return "Workers serve different models: normal for a moment during a swap, not longer."
     if totals.lag > max(totals.events_per_second, 1) * BACKLOG_S:
         return _backlog(totals)
-    return f"The stream has drifted: {_headline(news.alert.cause)}." if news else ""
+    return f"The stream has drifted: {_headline(drift.alert.cause)}." if drift else ""
 
 
 def _headline(cause: str) -> str:

@@ -136,7 +136,7 @@ function drawPrecision({ precision, labelled, frauds }) {
 function alertItem({ alert: a, at }, now) {
   const signals = a.signals.slice(0, 4).map((s) => el("li", {}, el("span", {}, words(s.signal.replace(":", " "))), el("span", {}, `${s.shift > 0 ? "+" : ""}${number(s.shift)} sd`)));
   return el(`li.alert.${a.severity}`, {},
-    el("p", {}, el("span.level", {}, a.severity), " ", el("span.when", {}, time(at, now))),
+    el("p", {}, el("span.level", {}, a.severity), " ", el("span.when", {}, time(at, now), a.phase === "over" ? ", over by now" : "")),
     el("p.cause", {}, a.cause),
     el("p.action", {}, a.action),
     el("ul.signals", { "aria-label": "Signals that moved, in standard deviations" }, ...signals,

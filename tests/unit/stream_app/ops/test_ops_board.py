@@ -66,6 +66,23 @@ def test_a_heartbeat_is_a_worker_and_an_answer_is_an_event(board: Board) -> None
     assert [event.reason for event in reading.rollout] == ["no"]
 
 
+def test_what_a_worker_says_again_of_one_command_is_one_event(board: Board) -> None:
+    """`applied` comes without partitions, with each that is taken over, and when a trial after it ends."""
+    for seconds, command, barriers in ((1, "go-1", {}), (2, "go-1", {"0": 5}), (3, "go-2", {"0": 9}), (4, "go-1", {})):
+        for worker in "ab":
+            applied = ModelStatus(
+                worker=worker, phase=Phase.APPLIED, at=after(seconds), command_id=command, barriers=barriers
+            )
+            board.post(applied, after(seconds))
+    shown = [(event.worker, event.command_id, event.at) for event in board.read().rollout]
+    assert shown == [
+        ("b", "go-2", after(3)),
+        ("a", "go-2", after(3)),
+        ("b", "go-1", after(1)),
+        ("a", "go-1", after(1)),
+    ]
+
+
 def test_a_worker_that_left_long_ago_is_forgotten(board: Board, clock: Clock) -> None:
     board.post(heartbeat("a"), NOON)
     clock.advance(3600)

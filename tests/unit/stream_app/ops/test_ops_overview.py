@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from schemas.drift import DriftSeverity
+from schemas.drift import DriftPhase, DriftSeverity
 from schemas.rollout import Phase
 from stream_app.ops.board import Board
 from stream_app.ops.health import Liveness
@@ -122,22 +122,46 @@ def test_a_standby_without_partitions_may_still_have_the_old_model(world: World)
     assert not world.document.model.mixed
 
 
-@pytest.mark.parametrize(
-    ("severity", "minutes", "level"),
-    [
-        (DriftSeverity.WARNING, 1, Level.ATTENTION),
-        (DriftSeverity.CRITICAL, 29, Level.ATTENTION),
-        (DriftSeverity.CRITICAL, 31, Level.GOOD),
-        (DriftSeverity.INFO, 1, Level.GOOD),
-    ],
-)
-def test_drift_is_news_for_half_an_hour_unless_it_changes_nothing(
-    world: World, severity: DriftSeverity, minutes: int, level: Level
-) -> None:
-    world.board.post(alert(severity=severity), after(0))
+def drifted(world: World, minutes: float, **changes: object) -> Level:
+    """What the page says so long after an alert."""
+    world.board.post(msgspec.structs.replace(alert(), **changes), after(0))
     world.clock.advance(minutes * 60)
     world.busy()
-    assert world.document.verdict.level is level
+    return world.document.verdict.level
+
+
+@pytest.mark.parametrize("phase", [DriftPhase.RAISED, DriftPhase.CONFIRMED])
+@pytest.mark.parametrize("severity", [DriftSeverity.WARNING, DriftSeverity.CRITICAL])
+@pytest.mark.parametrize("minutes", [1, 31, 6 * 24 * 60])
+def test_nothing_is_well_as_long_as_an_incident_lasts(
+    world: World, minutes: int, severity: DriftSeverity, phase: DriftPhase
+) -> None:
+    assert drifted(world, minutes, severity=severity, phase=phase) is Level.ATTENTION
+
+
+def test_an_incident_that_is_over_or_changes_nothing_is_no_concern(world: World) -> None:
+    assert drifted(world, 1, severity=DriftSeverity.INFO) is Level.GOOD
+    world.board.post(alert("a2"), after(0))
+    assert world.document.verdict.level is Level.ATTENTION
+    world.board.post(msgspec.structs.replace(alert("a2"), phase=DriftPhase.OVER), after(70))
+    assert world.document.verdict.level is Level.GOOD
+
+
+@pytest.mark.parametrize(("minutes", "level"), [(29, Level.ATTENTION), (31, Level.GOOD)])
+def test_an_incident_of_a_model_that_serves_no_longer_is_forgotten_in_time(
+    world: World, minutes: int, level: Level
+) -> None:
+    assert drifted(world, minutes, model=NEXT_MODEL) is level
+
+
+def test_an_incident_from_before_the_summaries_that_are_kept_has_nobody_to_end_it(world: World) -> None:
+    assert drifted(world, 8 * 24 * 60) is Level.GOOD
+
+
+def test_the_worst_incident_makes_the_headline_whatever_came_after_it(world: World) -> None:
+    for name, severity in (("a1", DriftSeverity.CRITICAL), ("a2", DriftSeverity.WARNING)):
+        world.board.post(msgspec.structs.replace(alert(name, severity), cause=f"It is {name}."), after(0))
+    assert world.document.verdict.sentence == "The stream has drifted: It is a1."
 
 
 def test_a_long_cause_is_cut_to_its_first_sentence_in_the_headline(world: World) -> None:
