@@ -86,7 +86,7 @@ class Worker:
         page = application(self.overview, self.registry)
         serve_asgi(app, page, host=settings.web_host, port=settings.web_port, access_log=False)
         rollout_service.install(app, settings, self.follower, self.publisher, self.metrics)
-        drift_agent.install(app, settings, self.follower.reference, self.metrics)
+        drift_agent.install(app, settings, self.follower.warm.reference, self.metrics)
         app.service(DataPlane(self))  # type: ignore[arg-type]  # instances are taken too
         return app
 

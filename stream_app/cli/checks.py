@@ -19,8 +19,9 @@ from stream_app.kafka import clients, topics
 from stream_app.kafka.clients import BrokerError, explain
 from stream_app.kafka.log import read_to_end
 from stream_app.rollout.cache import FetchError, local_path, remote
+from stream_app.rollout.entries import fold
 from stream_app.rollout.object_store import SCHEME
-from stream_app.rollout.state import Release, Rollout, fold
+from stream_app.rollout.state import Release, Rollout
 from stream_app.rollout.trust import trust
 from stream_app.settings import ENVIRONMENT_PREFIX, SETTINGS_FILE, Settings
 

@@ -8,7 +8,8 @@ import msgspec
 from msgspec import Struct
 
 from schemas.rollout import Abort, Stage
-from stream_app.rollout.state import Entry, Release, Rollout
+from stream_app.rollout.entries import Entry
+from stream_app.rollout.state import Release, Rollout
 
 
 class ModelState(StrEnum):

@@ -44,7 +44,8 @@ def observe(settings: "Settings") -> "Overview":
     from schemas.topics import DRIFT_ALERTS, MODEL_STATUS, MODEL_SWAP
     from stream_app.cli.overview import Overview, decoded, drift_now, model_now, workers_now
     from stream_app.kafka.log import read_to_end
-    from stream_app.rollout.state import Rollout, fold
+    from stream_app.rollout.entries import fold
+    from stream_app.rollout.state import Rollout
     from stream_app.rollout.trial import trial
     from stream_app.rollout.trust import trust
 

@@ -28,7 +28,7 @@ from stream_app.report.rows import Advance, Rows
 from stream_app.report.view import View
 from stream_app.report.window import Window, resolve
 from stream_app.rollout.cache import FetchError, ModelCache
-from stream_app.rollout.state import fold
+from stream_app.rollout.entries import fold
 from stream_app.rollout.trust import trust
 from stream_app.settings import Settings
 

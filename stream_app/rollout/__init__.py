@@ -3,10 +3,13 @@
 In the order of what happens to a command:
 
     commands     deploy and rollback for people: issue, wait for the effect, report
+    order        what every command of a person has; two phases, or one
     watch        both logs followed side by side while one command takes effect
     publish      status, commands and audit records out to Kafka
-    state        what a log of commands means: a pure fold
+    state        what a command means: the state before it in, the state after it out
+    entries      records of the log in, entries out: a pure fold
     follower     one thread per worker tails the log, another loads: `.serving` is what the log prescribes, checked here
+    warm         the models that a worker keeps loaded, and why others are not
     gating       deploy asks the gates first: a verdict that travels with the stage, or a refusal
     admission    a worker's own say on a staged model: its verdict, its cost, its golden rows
     trust        whose signatures count: of commands, of artefacts

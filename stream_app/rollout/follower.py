@@ -9,15 +9,11 @@ released. A candidate that is not warm here yet decides nothing here: the model 
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from models import artefact
 from models.gates.limits import load_limits
-from models.manifest import Manifest
-from models.runtime import Runtime
 from schemas.rollout import AuditRecord, ModelStatus, Phase
 from schemas.topics import MODEL_SWAP
 from schemas.transactions import ModelRef
@@ -25,10 +21,12 @@ from stream_app.kafka.log import Tail
 from stream_app.ops.metrics import Metrics
 from stream_app.rollout.admission import Admission
 from stream_app.rollout.cache import ModelCache
+from stream_app.rollout.entries import Entry, Record, read
 from stream_app.rollout.publish import Publisher, audit_record
 from stream_app.rollout.serving import Second, Serving
-from stream_app.rollout.state import Entry, Pending, Record, Release, Rollout, Watch, read
+from stream_app.rollout.state import Pending, Release, Rollout, Watch, describe
 from stream_app.rollout.trust import trust
+from stream_app.rollout.warm import RETRY_AFTER_S, WarmModels
 from stream_app.settings import GuardMode, Settings
 
 logger = logging.getLogger(__name__)
@@ -36,7 +34,6 @@ logger = logging.getLogger(__name__)
 NO_MODEL = "no model deployed yet: stream-app deploy MODEL"
 POLL_S = 0.05
 POLL_LIMIT = 500
-RETRY_AFTER_S = 2.0  # a file on shared storage may appear late; reading a missing one is cheap
 
 
 class SwapLog(Protocol):
@@ -63,16 +60,12 @@ class StatusSink(Protocol):
         """To `audit`."""
 
 
-class _Failure(NamedTuple):
-    reason: str
-    retry_at: float
-
-
 class Follower:
     """Keeps `serving` at what the log prescribes. All public attributes may be read from any thread.
 
     Attributes:
         worker: The name under which this worker answers.
+        warm: What it keeps loaded.
         serving: What the pipeline uses from its next batch on; None until this worker may score.
         history: Every record of the log so far, with what became of it; only ever appended to.
         read_to_end: The log was read to the end that it had when we started.
@@ -95,18 +88,15 @@ class Follower:
         self.history: list[Entry] = []
         self.failure: Exception | None = None
         self._log = log
-        self._cache = cache
         self._sink = sink
         self._metrics = metrics
+        self.warm = WarmModels(cache, metrics)
         self._admission = admission or Admission()
         self._lock = threading.Lock()
         self._changed = threading.Event()
         self._stopping = threading.Event()
         self.read_to_end = False
-        self._warm: dict[str, Runtime] = {}
-        self._failed: dict[Release, _Failure] = {}
         self._answered = ""
-        self._uris: dict[str, str] = {}
         self._threads = [
             threading.Thread(target=self._guarded, args=(work,), name=f"model-swap-{name}", daemon=True)
             for name, work in (("follow", self._follow), ("load", self._load_missing))
@@ -148,24 +138,10 @@ class Follower:
             return NO_MODEL
         if self.caught_up:
             return None
-        failure = self._failed.get(prescribed)
+        failure = self.warm.failure(prescribed)
         if failure is None:
             return f"loading {describe(prescribed.model)}"
-        return f"cannot serve {describe(prescribed.model)}: {failure.reason}"
-
-    def reference(self, sha256: str) -> Manifest | None:
-        """The manifest of a model that the log has named: from memory, the cache or its URI, or None."""
-        with self._lock:
-            runtime, uri = self._warm.get(sha256), self._uris.get(sha256)
-        if runtime is not None:
-            return runtime.manifest
-        if uri is None:
-            return None
-        try:
-            return artefact.read_manifest(self._cache.fetch(uri, sha256))
-        except Exception as error:
-            logger.warning("no reference for model %s: %s", sha256[:12], error)
-            return None
+        return f"cannot serve {describe(prescribed.model)}: {failure}"
 
     def _guarded(self, work: Callable[[], None]) -> None:
         """A thread of this class never dies in silence: whoever runs the follower reads `failure`."""
@@ -190,22 +166,19 @@ class Follower:
             logger.warning("model-swap offset %d changed nothing: %s", entry.offset, entry.refused)
         elif entry.complaint:
             logger.warning("model-swap offset %d was carried out although %s", entry.offset, entry.complaint)
-        with self._lock:
-            self._uris.update({release.model.sha256: release.uri for release in entry.after.kept})
+        self.warm.remember(entry.after.kept)
 
     def _settle(self) -> None:
         """Serve what the log prescribes if it is warm, release what nobody needs, wake the loader."""
         with self._lock:
             rollout = self.rollout
-            kept = {release.model.sha256 for release in rollout.kept}
-            self._warm = {sha256: runtime for sha256, runtime in self._warm.items() if sha256 in kept}
-            self._failed = {release: failure for release, failure in self._failed.items() if release in rollout.kept}
+            self.warm.keep(rollout.kept)
             self._serve(rollout)
         self._changed.set()
 
     def _serve(self, rollout: Rollout) -> None:
         release = rollout.serving
-        runtime = self._warm.get(release.model.sha256) if release else None
+        runtime = self.warm.get(release)
         if release is None or runtime is None:
             return
         second = self._second(rollout)
@@ -219,11 +192,11 @@ class Follower:
         """What scores beside the model that serves, if warm: the candidate or, for a while, the previous model."""
         candidate, previous = rollout.candidate, rollout.previous
         if candidate is not None:
-            runtime = self._warm.get(candidate.release.model.sha256)
+            runtime = self.warm.get(candidate.release)
             if runtime is not None:
                 return Second(candidate.stage_id, runtime, candidate.release.model, candidate.percent, True)
         elif rollout.watch is not None and previous is not None and datetime.now(UTC) < self._watch_end(rollout.watch):
-            runtime = self._warm.get(previous.model.sha256)
+            runtime = self.warm.get(previous)
             if runtime is not None:
                 return Second(rollout.watch.command_id, runtime, previous.model, 0.0, False)
         return None
@@ -250,31 +223,10 @@ class Follower:
         """The first of those to keep that is not warm and has not just failed."""
         if not self.read_to_end:
             return None  # what was prescribed long ago is neither loaded nor served
-        with self._lock:
-            return next((release for release in self.rollout.kept if self._should_load(release)), None)
-
-    def _should_load(self, release: Release) -> bool:
-        if release.model.sha256 in self._warm:
-            return False
-        failure = self._failed.get(release)
-        return failure is None or time.monotonic() >= failure.retry_at
+        return self.warm.missing(self.rollout.kept)
 
     def _load(self, release: Release) -> None:
-        sha256 = release.model.sha256
-        try:
-            with self._metrics.model_load.time():
-                runtime = artefact.load(self._cache.fetch(release.uri, sha256), expected_sha256=sha256)
-        except Exception as error:  # whatever a foreign file provokes means the same: it may not serve
-            reason = str(error) or type(error).__name__
-            before = self._failed.get(release)
-            if before is None or before.reason != reason:
-                logger.warning("cannot load %s: %s", describe(release.model), reason)
-            with self._lock:
-                self._failed[release] = _Failure(reason, time.monotonic() + RETRY_AFTER_S)
-        else:
-            with self._lock:
-                self._warm[sha256] = runtime
-                self._failed.pop(release, None)
+        self.warm.load(release)
         self._settle()
         self._answer()
 
@@ -284,15 +236,15 @@ class Follower:
             pending = self.rollout.pending if self.read_to_end else None
             if pending is None or pending.stage_id == self._answered:
                 return
-            failure = self._failed.get(pending.release)
-            candidate = self._warm.get(pending.release.model.sha256)
+            failure = self.warm.failure(pending.release)
+            candidate = self.warm.get(pending.release)
             if candidate is None and failure is None:
                 return
             self._answered = pending.stage_id
         if candidate is not None:
             self._say(pending, self._admission.objection(pending, candidate, self.serving))
         elif failure is not None:
-            self._say(pending, failure.reason)
+            self._say(pending, failure)
 
     def _say(self, pending: Pending, reason: str) -> None:
         serving = self.serving
@@ -327,11 +279,6 @@ def connect(settings: Settings, publisher: Publisher, metrics: Metrics) -> Follo
     watch_s = 0.0 if settings.guard is GuardMode.OFF else settings.guard_watch_s
     admission = Admission(settings.gates, load_limits(settings.gate_limits), trusted)
     return Follower(settings.worker_name, log, cache, publisher, metrics, watch_s, admission)
-
-
-def describe(model: ModelRef) -> str:
-    """A model for people: name, version and the start of its digest."""
-    return f"{model.name} {model.version} ({model.sha256[:12]})"
 
 
 def _model(release: Release | None) -> ModelRef | None:

@@ -16,8 +16,7 @@ from models.gates.report import Report
 from schemas.rollout import GateVerdict
 from schemas.transactions import ModelRef
 from stream_app.rollout.cache import ModelCache, at_hand
-from stream_app.rollout.follower import describe
-from stream_app.rollout.state import Release
+from stream_app.rollout.state import Release, describe
 from stream_app.rollout.trust import trust
 from stream_app.rollout.watch import Say, Watch, watching
 from stream_app.settings import Settings

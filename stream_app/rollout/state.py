@@ -1,4 +1,4 @@
-"""What a log of commands means: a pure fold, so that all who read the same log, from whenever, serve the same model.
+"""What a command means: the state before it in, the state after it out, the same for all who read the same log.
 
     Stage      the model becomes pending; a newer stage replaces an older one
     Activate   the pending model does what it was staged for. It serves, what served becomes the previous one, and a
@@ -14,18 +14,13 @@
 After an activation or a promotion the previous model is compared with what serves for a while (`watch`).
 
 A command that does not fit is ignored, with the reason: known id, expired, about a stage that is neither pending nor
-the candidate, a stage of what serves already, a rollback to what is not warm. A record that is no command is refused,
-with the reason. Neither stops anybody. Expiry is judged by the record's Kafka timestamp, never by a local clock, or two
-workers could read the same log differently. So are signatures: by record and settings alone, and before the id counts
-as seen, or a forged record could use up the id of the true one.
+the candidate, a stage of what serves already, a rollback to what is not warm. Expiry is judged by the record's Kafka
+timestamp, never by a local clock, or two workers could read the same log differently.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import Protocol, assert_never
-
-import msgspec
+from datetime import datetime
+from typing import assert_never
 
 from schemas.rollout import (
     Abort,
@@ -42,10 +37,6 @@ from schemas.rollout import (
     Unfreeze,
 )
 from schemas.transactions import ModelRef
-from stream_app.rollout.trust import UNCHECKED, Signed, Trust
-
-COMMAND_MAX_BYTES = 64 * 1024
-_DECODER: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,83 +114,6 @@ class Rollout:
         pending = self.pending.release if self.pending else None
         kept = (self.serving, self.previous, candidate, pending)
         return tuple(dict.fromkeys(release for release in kept if release is not None))
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One record of the log and what became of it.
-
-    Attributes:
-        offset: Its place on `model-swap`.
-        at: Its Kafka timestamp.
-        command: What it says; None where it is no command.
-        refused: Why it changed nothing; None where it did its work.
-        after: The state from here on.
-        signer: The trusted key that signed it; empty where nobody asks.
-        complaint: What is wrong with its signature. Where signatures are required, that is why it was refused.
-    """
-
-    offset: int
-    at: datetime
-    command: Command | None
-    refused: str | None
-    after: Rollout
-    signer: str = ""
-    complaint: str = ""
-
-
-class Record(Signed, Protocol):
-    """What is asked of a Kafka message."""
-
-    def offset(self) -> int | None:
-        """Its place on the log."""
-
-    def timestamp(self) -> tuple[int, int]:
-        """Kind, and milliseconds since the epoch."""
-
-
-def read(state: Rollout, record: Record, trust: Trust = UNCHECKED) -> Entry:
-    """The effect of one record on the state. Never raises, whatever the record holds."""
-    at = datetime.fromtimestamp(max(record.timestamp()[1], 0) / 1000, UTC)
-    offset = record.offset() or 0
-    try:
-        command = decode(record.value())
-    except ValueError as error:
-        return Entry(offset, at, None, str(error), state)
-    signer, complaint = trust.command(record)
-    if complaint and trust.required:
-        return Entry(offset, at, command, complaint, state, complaint=complaint)
-    after, refused = apply(state, command, at)
-    return Entry(offset, at, command, refused, after, signer, complaint)
-
-
-def fold(records: Iterable[Record], state: Rollout | None = None, trust: Trust = UNCHECKED) -> list[Entry]:
-    """The effect of each record in turn."""
-    entries: list[Entry] = []
-    for record in records:
-        entries.append(read(entries[-1].after if entries else state or Rollout(), record, trust))
-    return entries
-
-
-def encode(command: Command) -> bytes:
-    """As JSON."""
-    return msgspec.json.encode(command)
-
-
-def decode(value: bytes | None) -> Command:
-    """From JSON.
-
-    Raises:
-        ValueError: the bytes are no command; the message says why.
-    """
-    if not value:
-        raise ValueError("the record is empty")
-    if len(value) > COMMAND_MAX_BYTES:
-        raise ValueError(f"the record has {len(value)} bytes, a command has at most {COMMAND_MAX_BYTES}")
-    try:
-        return _DECODER.decode(value)
-    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
-        raise ValueError(f"not a command: {error}") from error
 
 
 def apply(state: Rollout, command: Command, at: datetime) -> tuple[Rollout, str | None]:
@@ -332,6 +246,11 @@ def _freeze(state: Rollout, frozen: bool) -> tuple[Rollout, str | None]:
     if state.frozen is frozen:
         return state, f"automatic action is {'frozen' if frozen else 'allowed'} already"
     return replace(state, frozen=frozen), None
+
+
+def describe(model: ModelRef) -> str:
+    """A model for people: name, version and the start of its digest."""
+    return f"{model.name} {model.version} ({model.sha256[:12]})"
 
 
 def _is(release: Release | None, sha256: str) -> bool:

@@ -11,9 +11,9 @@ from schemas.transactions import ModelRef
 from stream_app.audit.training import training_record
 from stream_app.kafka.clients import BrokerUnavailable
 from stream_app.kafka.log import Tail
-from stream_app.rollout.follower import describe
+from stream_app.rollout.entries import Entry, fold
 from stream_app.rollout.publish import Publisher, audit_record
-from stream_app.rollout.state import Entry, Release, Rollout, fold
+from stream_app.rollout.state import Release, Rollout, describe
 from stream_app.rollout.trust import trust
 from stream_app.rollout.workers import Worker, Workers, recent
 from stream_app.settings import Settings
@@ -77,7 +77,7 @@ class Watch:
         self._trust = trust(settings)
         self._entries: list[Entry] = []
         self._command: Command | None = None
-        self._written_at = 0.0
+        self._written_at = time.monotonic()  # of a command that somebody else has written: when we began to watch
         self._said = ""
 
     @property

@@ -10,7 +10,8 @@ from schemas.rollout import Abort, Activate, ModelStatus, PartitionProgress, Pha
 from schemas.transactions import ModelRef
 from stream_app.cli.overview import decoded, drift_now, model_now, workers_now
 from stream_app.cli.register import ModelState, entries
-from stream_app.rollout.state import Entry, Rollout, apply
+from stream_app.rollout.entries import Entry
+from stream_app.rollout.state import Rollout, apply
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 LOST_AFTER = timedelta(seconds=5)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from schemas.rollout import Activate, AuditRecord, Command, ModelStatus, Phase, Rollback, Stage
 from schemas.transactions import ModelRef
-from stream_app.rollout.state import encode
+from stream_app.rollout.entries import encode
 
 
 @dataclass(frozen=True)

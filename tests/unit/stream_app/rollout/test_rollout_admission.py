@@ -126,4 +126,4 @@ def test_a_model_50_times_slower_is_rejected_even_where_gates_are_off_or_overrid
     b.model("2")
     b.stage("2", "next")
     wait_until(lambda: b.heard.answers()[1:] == [("next", Phase.STAGED)])
-    assert set(b.follower._warm) == {b.first.sha256, artefact.digest(b.folder / "2.pt")}
+    assert b.follower.warm.digests == {b.first.sha256, artefact.digest(b.folder / "2.pt")}

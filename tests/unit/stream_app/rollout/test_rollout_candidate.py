@@ -16,7 +16,7 @@ from schemas.rollout import (
     Stage,
     Unfreeze,
 )
-from stream_app.rollout.state import Entry, encode, fold
+from stream_app.rollout.entries import Entry, encode, fold
 from tests.unit.stream_app.rollout.test_rollout_state import Written, activate, deployed, model, stage
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -10,7 +10,8 @@ import pytest
 from schemas.rollout import Abort, Activate, ModelStatus, Phase, Rollback
 from schemas.transactions import ModelRef
 from stream_app.rollout.controller import decide
-from stream_app.rollout.state import Pending, Release, Rollout, encode, fold
+from stream_app.rollout.entries import encode, fold
+from stream_app.rollout.state import Pending, Release, Rollout
 from stream_app.rollout.workers import Worker, Workers
 from tests.unit.stream_app.rollout.swap_log import Written
 

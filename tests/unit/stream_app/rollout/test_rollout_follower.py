@@ -196,7 +196,7 @@ def test_a_worker_that_joins_neither_serves_nor_loads_what_the_log_no_longer_pre
     follower, _ = bench.join(silent_polls=60)
     seen: set[tuple[str, str | None] | None] = set()
     wait_until(lambda: seen.add(served(follower)) or follower.caught_up)
-    wait_until(lambda: len(follower._warm) == 2)
+    wait_until(lambda: len(follower.warm.digests) == 2)
     assert seen - {None} <= {("3", "2")}
     cached = {path.stem for path in (bench.folder / "cache-w1").iterdir()}
     assert cached == {bench.refs["2"].sha256, bench.refs["3"].sha256}
@@ -230,9 +230,9 @@ def test_models_that_nobody_needs_are_released(bench: Bench, wait_until: Wait) -
         wait_until(lambda n=n: follower.serving is not None and follower.serving.command_id == f"activate-c{n}")
     bench.log.append(stage(bench.refs["1"], bench.paths["1"], "last"))
     wait_until(lambda: ("last", Phase.STAGED) in heard.answers())
-    assert set(follower._warm) == {bench.refs[v].sha256 for v in "123"}
+    assert follower.warm.digests == {bench.refs[v].sha256 for v in "123"}
     bench.log.append(rollback("drop"))
-    wait_until(lambda: set(follower._warm) == {bench.refs[v].sha256 for v in "23"})
+    wait_until(lambda: follower.warm.digests == {bench.refs[v].sha256 for v in "23"})
 
 
 def test_the_reference_of_any_model_that_the_log_named_can_be_had(bench: Bench, wait_until: Wait) -> None:
@@ -240,5 +240,5 @@ def test_the_reference_of_any_model_that_the_log_named_can_be_had(bench: Bench, 
         bench.deploy(version)
     follower, _ = bench.join()
     wait_until(lambda: follower.caught_up)
-    assert [follower.reference(bench.refs[v].sha256).version for v in "123"] == ["1", "2", "3"]
-    assert follower.reference("0" * 64) is None
+    assert [follower.warm.reference(bench.refs[v].sha256).version for v in "123"] == ["1", "2", "3"]
+    assert follower.warm.reference("0" * 64) is None

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from schemas.rollout import Abort as AbortCommand
 from schemas.rollout import Canary, Command, Freeze, Promote, Role, Rollback, Shadow, Stage, Unfreeze
 from stream_app.rollout.controller import decide
-from stream_app.rollout.state import Rollout, encode, fold
+from stream_app.rollout.entries import encode, fold
+from stream_app.rollout.state import Rollout
 from stream_app.rollout.workers import Worker
 from tests.unit.stream_app.rollout.test_rollout_state import Written, model
 

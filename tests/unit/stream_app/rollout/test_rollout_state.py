@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from schemas.rollout import Abort, Activate, Command, Rollback, Stage
 from schemas.transactions import ModelRef
-from stream_app.rollout.state import Entry, Rollout, decode, encode, fold
+from stream_app.rollout.entries import Entry, decode, encode, fold
+from stream_app.rollout.state import Rollout
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

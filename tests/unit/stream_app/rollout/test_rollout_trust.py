@@ -10,7 +10,8 @@ from models.signing import Keyring, SigningKey, new_key, sign_artefact
 from schemas.rollout import Activate, Command, Rollback, Stage
 from schemas.transactions import ModelRef
 from stream_app.rollout.cache import FetchError, ModelCache
-from stream_app.rollout.state import Entry, Rollout, encode, fold
+from stream_app.rollout.entries import Entry, encode, fold
+from stream_app.rollout.state import Rollout
 from stream_app.rollout.trust import Trust, signature_headers, signing_key, trust
 from stream_app.settings import Settings, SettingsError, Signatures
 from tests.tiny_model import tiny_model
