@@ -35,7 +35,7 @@ class Comparison(Struct, frozen=True):
     levels: list[float]
     exceedances: Annotated[list[Pairs], Meta(description="p-value at most the level, one for each of `levels`")]
     tail_shift: Annotated[
-        list[int], Meta(description="of the strangest rows, log of champion's by candidate's p-value: counts of `TAIL`")
+        list[int], Meta(description="near the threshold, log of champion's by candidate's p-value: counts of `TAIL`")
     ]
     similarities: Annotated[list[float], Meta(description="linear CKA of both latents, one for each block of 64 rows")]
     champion_seconds: Annotated[float, Meta(description="scoring time of the rows that both scored")]

@@ -14,7 +14,9 @@ from schemas.comparison import TAIL, Pairs
 from stream_app.rollout.serving import Second, Serving
 
 LEVELS = (0.05, 0.1, 0.2, 0.5)
-TAIL_BUDGETS = 1.5  # the strangest rows: those whose p-value is at most so many alert budgets
+# Rows near the threshold, by their p-value in alert budgets: there two calibrations part. Rows far beyond it are
+# strange to any model, and those below it differ from one training to the next.
+NEAR = (0.3, 1.25)
 BLOCK = 64  # rows of one similarity: small, because each is one bet of the guard
 CLIP_SD = 4.0  # one extreme transaction must not be the whole similarity
 SMALLEST_P = 1e-12
@@ -46,7 +48,7 @@ class Contrast:
         self._second_is_candidate = second.is_candidate
         self._champion, self._candidate = self._ordered(serving.runtime.manifest, second.runtime.manifest)
         budget = max(self._champion.calibration.budget, self._candidate.calibration.budget)
-        self._tail = np.log(TAIL_BUDGETS * budget)
+        self._near = tuple(float(np.log(times * budget)) for times in NEAR)
         self._left = (np.empty((0, self._champion.latent_size)), np.empty((0, self._candidate.latent_size)))
         self._reset()
 
@@ -91,10 +93,11 @@ class Contrast:
         return counts
 
     def _tail_shift(self, champion: np.ndarray, candidate: np.ndarray) -> np.ndarray:
-        """Log of champion's by candidate's p-value, where the mean of both is in the tail, by bins: int64 [bins]."""
+        """Log of champion's by candidate's p-value, where their mean is near the threshold, by bins: int64 [bins]."""
         logs = np.log(np.maximum(champion, SMALLEST_P)), np.log(np.maximum(candidate, SMALLEST_P))
-        strange = (logs[0] + logs[1]) / 2 <= self._tail
-        places = np.rint(np.clip((logs[0] - logs[1])[strange], TAIL[0], TAIL[-1]) * 10).astype(np.int64) - int(
+        mean = (logs[0] + logs[1]) / 2
+        near = (mean > self._near[0]) & (mean <= self._near[1])
+        places = np.rint(np.clip((logs[0] - logs[1])[near], TAIL[0], TAIL[-1]) * 10).astype(np.int64) - int(
             TAIL[0] * 10
         )
         return np.bincount(places, minlength=len(TAIL))

@@ -1,8 +1,8 @@
 """Comparisons of two models in, a finding out: roll the new one back, promote it, or watch on; and why.
 
 A sequential test that may be looked at after every commit. Each signal is a bet (`evidence`) against "the candidate is
-as good as another training of the champion would be", with the tolerances that retrainings need (ADR 24). The error
-is shared out equally: a candidate within all tolerances is ever rolled back with probability `guard_error` at most.
+as good as another training of the champion would be", with the tolerances that retrainings need (ADR 24, ADR 34). The
+error is shared out: a candidate within all tolerances is ever rolled back with probability `guard_error` at most.
 A promotion needs evidence of the opposite in every signal that has a say in it.
 """
 
@@ -16,10 +16,21 @@ from schemas.comparison import TAIL, Comparison, Evidence, Finding, GuardReport,
 from stream_app.rollout import evidence
 from stream_app.settings import Settings
 
-SIGNALS = ("alerts", "agreement", "scores", "tail", "latents", "latency", "errors")
+# Each signal's share of the error: most to what shows in few rows, little to what is beyond doubt where it is at all.
+SIGNALS = {
+    "alerts": 0.15,
+    "agreement": 0.1,
+    "scores": 0.15,
+    "tail": 0.35,
+    "latents": 0.2,
+    "latency": 0.025,
+    "errors": 0.025,
+}
 PROMOTION_FACTOR = 1.3  # a promotion shows that alerts are within this factor, both ways: what an incident would exceed
-SCORES_FACTOR = 1.25  # retrainings move the share of rows below a p-value by 12 %
-TAIL_TOLERANCE = 0.08  # log p-values of the strangest rows: retrainings move them by 0.05
+# Retrainings move the share of rows below a p-value by 12 % on the whole, by night by up to a half.
+SCORES_FACTOR, SCORES_PROMOTION_FACTOR = 1.6, 1.25
+TAIL_STEP = 0.15  # log p-values that far apart: 16 %
+TAIL_SHARE = 0.25  # of the rows near the threshold, on one side: retrainings have 0.09 to 0.13
 DISAGREEMENT = 0.2  # share of alerts that are of one model alone: retrainings have 0.03 to 0.07
 SLOW_FACTOR = 3.0  # times the champion's scoring time: then the thread has little left for anything else
 SLOW_SHARE = 0.5  # of the commits
@@ -65,7 +76,7 @@ class Guard:
     """The totals of the trial that was heard of last, and the finding on it."""
 
     def __init__(self, settings: Settings) -> None:
-        self._limit = math.log(len(SIGNALS) / settings.guard_error)
+        self._limits = {signal: math.log(1 / (share * settings.guard_error)) for signal, share in SIGNALS.items()}
         self._promote = math.log(1 / settings.guard_error)
         self._settings = settings
         self._trial_id = ""
@@ -89,7 +100,7 @@ class Guard:
 
     def _judged(self, signal: str, against: float, favour: float | None, sentence: str) -> Evidence:
         in_favour = None if favour is None else round(favour / self._promote, 4)
-        return Evidence(signal, sentence, round(against / self._limit, 4), in_favour)
+        return Evidence(signal, sentence, round(against / self._limits[signal], 4), in_favour)
 
     def _finding(self, found: list[Evidence], rows: int) -> tuple[Finding, str]:
         if bad := [e for e in found if e.against >= 1]:
@@ -123,25 +134,28 @@ def _agreement(t: Totals, _: Settings) -> tuple[float, float | None, str]:
 
 
 def _scores(t: Totals, _: Settings) -> tuple[float, float | None, str]:
-    sides = [side(pairs, SCORES_FACTOR) for pairs in t.exceedances for side in (evidence.more, evidence.fewer)]
-    if not sides or not t.rows:
+    if not t.exceedances or not t.rows:
         return 0.0, 0.0, "nothing compared yet"
+    sides = [(side, pairs) for pairs in t.exceedances for side in (evidence.more, evidence.fewer)]
     shares = (
         f"{level:g}: {(p.both + p.only_candidate) / t.rows:.1%}, champion {(p.both + p.only_champion) / t.rows:.1%}"
         for level, p in zip(t.levels, t.exceedances, strict=True)
     )
     return (
-        evidence.average([s[0] for s in sides]),
-        min(s[1] for s in sides),
+        evidence.average([side(pairs, SCORES_FACTOR)[0] for side, pairs in sides]),
+        min(side(pairs, SCORES_PROMOTION_FACTOR)[1] for side, pairs in sides),
         f"share of p-values below {'; '.join(shares)}",
     )
 
 
 def _tail(t: Totals, _: Settings) -> tuple[float, float | None, str]:
-    rows = int(t.tail.sum())
-    mean = float(t.tail @ np.array(TAIL)) / rows if rows else 0.0
-    said = f"p-values of the {rows} strangest rows are {math.exp(-mean):.2f} times the champion's"
-    return evidence.shifted(t.tail.tolist(), TAIL_TOLERANCE), None, said
+    centres = np.array(TAIL)
+    more, fewer = (int(t.tail[side * centres > TAIL_STEP].sum()) for side in (1, -1))
+    said = (
+        f"of {int(t.tail.sum())} rows near the threshold {more} are stranger to it by "
+        f"{math.exp(TAIL_STEP) - 1:.0%} and more, {fewer} less so"
+    )
+    return evidence.apart(t.tail.tolist(), TAIL_STEP, TAIL_SHARE), None, said
 
 
 def _latents(t: Totals, settings: Settings) -> tuple[float, float | None, str]:

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace as replaced
 
 from models import artefact
+from models.manifest import Calibration
 from models.runtime import Runtime, Scored
-from schemas.comparison import Pairs
+from schemas.comparison import TAIL, Pairs
 from stream_app.pipeline.compare import Trial
-from stream_app.pipeline.contrast import BLOCK, similarity
+from stream_app.pipeline.contrast import BLOCK, Contrast, similarity
 from stream_app.pipeline.decode import Decoder
 from stream_app.rollout.serving import Second, Serving
 from tests.tiny_model import INPUTS, tiny_model
@@ -136,6 +138,23 @@ def test_a_canary_that_is_many_times_slower_is_left_out_until_it_has_rested(pair
     trial = pair.trial(percent=100.0, clock=lambda: next(times))
     assert [len(run(pair, trial)) for _ in range(3)] == [2, 1, 2]
     assert trial.drain().skipped == 500
+
+
+def test_near_the_threshold_another_calibration_shows_in_every_row(pair: Pair) -> None:
+    """The same scores; the candidate holds each for a third rarer. Nobody looks at what is ordinary or far beyond."""
+    scores = np.array([0.5, 10.0, 11.0, 12.0, 40.0])  # ordinary; three near the threshold; far beyond it
+    calibration = Calibration(0.01, 10.0, [1.0, 9.0, 13.0, 14.0], [1.0, 0.01, 0.01, 0.0001])
+    rarer = replaced(calibration, exceedance=[p * 0.75 for p in calibration.exceedance])
+    first, second = (
+        SimpleNamespace(runtime=SimpleNamespace(manifest=replaced(side.manifest, calibration=with_its)))
+        for side, with_its in ((pair.first, calibration), (pair.second, rarer))
+    )
+    second.is_candidate = True
+    contrast = Contrast(first, second)
+    said = pair.first.score(DECODED.inputs[: len(scores)])
+    contrast.add(*[replace(said, score=scores)] * 2, np.ones(len(scores), dtype=bool))
+    shift = dict(zip(TAIL, contrast.drain().tail_shift, strict=True))
+    assert {centre: count for centre, count in shift.items() if count} == {0.3: 3}
 
 
 def test_latents_are_as_similar_as_rotation_and_scale_leave_them() -> None:

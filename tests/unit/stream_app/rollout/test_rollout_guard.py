@@ -86,6 +86,23 @@ def test_a_model_that_is_not_is_rolled_back_by_the_signal_that_shows_it(signal: 
     assert f"{signal}: " in report.sentence
 
 
+def tail(alike: int, stranger: int) -> list[int]:
+    """The strangest rows: as strange to both models, or by a third stranger to the candidate."""
+    middle = len(TAIL) // 2
+    return [{middle: alike, middle + 3: stranger}.get(place, 0) for place in range(len(TAIL))]
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["stranger", "less strange"])
+def test_a_threshold_that_lies_a_third_off_shows_in_three_dozen_rows(turned: bool) -> None:
+    shift = tail(alike=7, stranger=11)
+    report = heard(*[compared(tail_shift=shift[::-1] if turned else shift)] * 2)
+    assert [e.signal for e in report.evidence if e.against >= 1] == ["tail"]
+
+
+def test_what_is_a_third_off_in_few_of_the_strangest_rows_is_as_good() -> None:
+    assert heard(*[compared(tail_shift=tail(alike=18, stranger=3))] * 40).finding is Finding.PROMOTE
+
+
 @pytest.mark.parametrize("changes", [{"candidate_seconds": 5.0}, {"skipped": 1}])
 def test_a_model_that_is_too_slow_in_most_commits_is_rolled_back(changes: dict[str, Any]) -> None:
     report = heard(*[compared(rows=100, **changes)] * 20)
@@ -115,6 +132,19 @@ def test_while_the_hypothesis_holds_the_capital_rarely_grows_however_often_someb
         both, one, other = alerts.all(axis=1), alerts[:, 0] & ~alerts[:, 1], alerts[:, 1] & ~alerts[:, 0]
         sums = np.cumsum(np.column_stack((both, one, other)), axis=0)[4::5]
         exceeded += any(evidence.more(Pairs(*row), 1.0)[0] >= limit for row in sums.tolist())
+    assert exceeded / 400 <= 1 / 20
+
+
+def test_so_it_is_with_the_strangest_rows_at_the_edge_of_what_is_tolerated() -> None:
+    random, middle = np.random.default_rng(1), len(TAIL) // 2
+    limit, exceeded = math.log(20), 0
+    for _ in range(400):
+        stranger = np.cumsum(random.random(300) < 0.2)[4::5]
+        for rows, count in zip(range(5, 301, 5), stranger.tolist(), strict=True):
+            histogram = [{middle: rows - count, middle + 3: count}.get(place, 0) for place in range(len(TAIL))]
+            if evidence.apart(histogram, 0.15, 0.2) >= limit:
+                exceeded += 1
+                break
     assert exceeded / 400 <= 1 / 20
 
 
