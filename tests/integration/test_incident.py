@@ -1,6 +1,7 @@
-"""The incident, on the Handbook's transactions: better on fraud, shifted latents, a quarter more alerts; and refused.
+"""The incident, on the Handbook's transactions: better on fraud, shifted latents, a quarter more alerts.
 
-Nothing of it is planted: `stream_app.cli.demo.incident` says what was trained and how.
+It is refused; forced through, it is rolled back by the guard. Nothing of it is planted: `stream_app.cli.demo.incident`
+says what was trained and how.
 """
 
 from datetime import date
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from models import artefact
+from models.data.events import encode
 from models.data.frame import read
 from models.data.simulator import Simulation, simulate
 from models.evaluation import evaluate, metrics_of, protocol_rows, score_in_batches
@@ -17,18 +19,25 @@ from models.gates.comparison import compare
 from models.gates.judge import judge
 from models.gates.limits import load_limits
 from schemas import topics as declared
-from schemas.rollout import Stage
-from schemas.topics import AUDIT
+from schemas.comparison import Finding
+from schemas.rollout import Rollback, Stage
+from schemas.topics import ANOMALIES, AUDIT, COMPARISONS
 from stream_app.cli.demo import incident
+from stream_app.cli.demo.cast import Stream
 from stream_app.cli.rollout import issuer
 from stream_app.kafka import topics
 from stream_app.rollout import commands, gating
-from stream_app.settings import GatePolicy
-from tests.traffic import committed_records
+from stream_app.rollout.guard import Guard
+from stream_app.settings import GatePolicy, GuardMode
+from stream_app.verify import verify
+from tests.traffic import committed_offsets, committed_records
 from tests.unit.stream_app.cli.cli_runner import stream_app
 from tests.workers import running
 
 TEST_WEEK = date(2018, 7, 25), date(2018, 7, 31)
+RATE = 1000.0  # transactions a second
+CANARY_PERCENT = 20.0
+SOON = 5000  # transactions: half of what a promotion needs
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +138,65 @@ def test_a_deploy_of_the_shifted_candidate_is_refused_unless_somebody_says_why_n
     staged = [e.command.gates for e in commands.models(strict).history if isinstance(e.command, Stage)]
     assert staged == [None, None, passed, forced]
     assert (forced.override_by, forced.override_reason) == ("bob", "the quarter's figures")
+
+
+@pytest.mark.kafka
+def test_forced_through_by_name_and_reason_the_guard_takes_it_back_as_canary_and_from_full_service(
+    settings, tmp_path, frame, champion, shifted, wait_until
+):
+    acting = settings.model_copy(update={"gates": GatePolicy.REQUIRE, "guard": GuardMode.ACT})
+    topics.ensure(acting, declared.ALL)
+    forced = gating.Override("bob", "the quarter's figures")
+    events = [*encode(read_days(frame))]
+
+    def decides() -> tuple[str, str | None]:
+        rollout = commands.models(acting).rollout
+        return rollout.serving.model.sha256, rollout.candidate and rollout.candidate.release.model.sha256
+
+    def guarded() -> list[Rollback]:
+        log = [e.command for e in commands.models(acting).history if e.refused is None]
+        return [c for c in log if isinstance(c, Rollback) and c.issuer.startswith("guard@")]
+
+    good, bad = artefact.digest(champion), artefact.digest(shifted)
+    with running(acting, tmp_path) as worker:
+        assert commands.deploy(acting, champion, "ann").ok
+        worker.await_ready()
+        with Stream(acting, events, RATE) as stream:
+            for force in (commands.try_out, commands.deploy):
+                share = [CANARY_PERCENT] if force is commands.try_out else []
+                before = len(guarded())
+                verdict = gating.admit(acting, shifted, "bob", None, forced)
+                assert force(acting, shifted, *share, "bob", gates=verdict).ok
+                wait_until(lambda before=before: len(guarded()) > before, 60)
+                assert decides() == (good, None)
+                wait_until(lambda: worker.model() == good)
+        wait_until(lambda: committed_offsets(acting) == stream.sent, 60)
+    assert stream.sent < len(events)  # or the guard came after the last of them
+
+    assert [c.automatic for c in guarded()] == [True, True]
+    for command in guarded():
+        trial = command.command_id.removeprefix("guard-rollback-")
+        assert rows_to_rollback(acting, trial) <= SOON
+    told = [(r.actor.partition("@")[0], r.action, r.effect) for r in committed_records(acting, AUDIT)]
+    assert told.count(("bob", "override", "over gates that were not asked")) == 2
+    assert told.count(("guard", "rollback", "commanded by the guard")) == 2
+    anomalies = committed_records(acting, ANOMALIES)
+    assert {anomaly.model.sha256 for anomaly in anomalies} == {good, bad}
+    verdict = verify(acting)
+    assert verdict.ok, verdict.breaks
+    assert verdict.scored == stream.sent
+
+
+def rows_to_rollback(settings, trial_id: str) -> int:
+    """After how many transactions, scored by both models, the guard's finding was there: not when it was acted on."""
+    guard = Guard(settings)
+    for comparison in committed_records(settings, COMPARISONS):
+        if comparison.trial_id == trial_id:
+            guard.read(comparison)
+            report = guard.report(trial_id)
+            if report.finding is Finding.ROLL_BACK:
+                return report.rows
+    pytest.fail(f"nothing speaks for a rollback of {trial_id}")
 
 
 def read_days(frame):

@@ -9,38 +9,30 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from msgspec import structs
 
-from models import artefact
 from models.data.drift import Drift, DriftKind
 from models.data.events import encode
 from models.data.frame import write
 from models.data.simulator import Simulation, simulate
 from models.evaluation import DAY
-from models.features import load_spec
-from models.training import TrainingConfig, train
 from schemas import topics as declared
 from schemas.drift import DriftAlert
 from stream_app.cli import readable
-from stream_app.cli.demo import incident
 from stream_app.cli.demo.cast import Stream, WorkerProcess
+from stream_app.cli.demo.life import Life
 from stream_app.cli.demo.telling import StoryError, Telling
 from stream_app.cli.demo.watch import Seen, Watch
 from stream_app.cli.terminal import progress, somebody_is_looking
 from stream_app.kafka import topics
 from stream_app.kafka.broker import EmbeddedBroker
-from stream_app.rollout import commands, gating
-from stream_app.rollout.watch import Outcome
-from stream_app.settings import Settings
+from stream_app.settings import GuardMode, Settings
 from stream_app.verify import Verdict, verify
 
 FOLDER = Path("build/demo")
-OPERATOR = "demo"
 START = date(2018, 4, 1)
 TRAINING_DAYS, LIVE_DAYS, RECENT_DAYS = 7, 16, 7
-EPOCHS = 5
-RATE = 4000.0
-CALM, DRIFTED, SWAPPED = 40_000, 20_000, 30_000  # events in a row: as usual, with a unit bug, while models are swapped
+RATE, SWAP_RATE = 4000.0, 1000.0  # events a second, and while models come and go
+CALM, DRIFTED = 40_000, 20_000  # events in a row: as usual, with a unit bug
 SHOWN = 5
 ALERT_PATIENCE_S, READY_S, DRAIN_S = 30.0, 30.0, 60.0
 AFTERWARDS = 100.0  # events a second, for whoever looks at the page when the story has been told
@@ -55,7 +47,7 @@ class Story:
     """
 
     def __init__(self, settings: Settings, stage: ExitStack) -> None:
-        self.telling = Telling(steps=12)
+        self.telling = Telling(steps=13)
         self.stage = stage
         self.given = settings
         self.figures: list[tuple[str, str]] = []
@@ -68,14 +60,11 @@ class Story:
         """
         self.kafka_comes_up()
         self.history_is_simulated()
-        self.models_are_trained()
+        self.life.begins(self.history)
         self.worker_comes_up()
         self.transactions_stream()
         self.drift_is_noticed()
-        self.second_model_is_deployed()
-        self.shifted_candidate_is_refused()
-        self.corrupted_model_is_refused()
-        self.rollback_takes_effect()
+        self.models_come_and_go()
         self.backlog_is_worked_off()
         self.conservation_is_proved()
         self.telling.table("What was measured", self.figures)
@@ -93,8 +82,10 @@ class Story:
                     "app_id": f"demo-{mark}",
                     "model_cache": (FOLDER / "model-cache").resolve(),
                     "gate_reports": FOLDER / "gate-reports",
+                    "guard": GuardMode.ACT,
                 }
             )
+            self.life = Life(self.settings, FOLDER, self.telling, self.figures)
             topics.ensure(self.settings, declared.ALL)
             self.telling.line(f"Kafka at {kafka.bootstrap_servers}, {len(declared.ALL)} topics")
 
@@ -115,28 +106,6 @@ class Story:
             frauds = float(self.history["fraud"].mean() or 0)  # type: ignore[arg-type]
             self.telling.line(f"{len(self.history):,} to train on ({frauds:.2%} frauds), {len(self.live):,} to stream")
 
-    def models_are_trained(self) -> None:
-        """Two of different seeds, and the incident's; without labels; their quality beside what trivial rules reach."""
-        with self.telling.step("Autoencoders, trained without labels"):
-            self.models = [self._train(version) for version in (1, 2)]
-            how = incident.SIMULATED_SHIFTED
-            with progress("training a candidate", how.config.epochs) as advance:
-                self.shifted = how.make(self.history, "4", FOLDER / "card-fraud-4.pt", advance)
-            manifest = artefact.read_manifest(self.models[0])
-            rows = manifest.metrics.items()
-            self.telling.metrics({k: (q.auc_roc, q.average_precision, q.card_precision_at_100) for k, q in rows})
-            self.telling.line(f"alert budget {manifest.calibration.budget:.1%} of transactions")
-
-    def _train(self, version: int) -> Path:
-        path = FOLDER / f"card-fraud-{version}.pt"
-        how = TrainingConfig(seed=version, epochs=EPOCHS)
-        with progress(f"training card-fraud {version}", how.epochs) as advance:
-            self.newest = train(
-                self.history, load_spec(), how, "card-fraud", str(version), lambda epoch, _: advance(epoch)
-            )
-        artefact.save(path, *self.newest)
-        return path
-
     def worker_comes_up(self) -> None:
         """A process of its own; it waits for a model, and gets one."""
         with self.telling.step("A worker, and its first model"):
@@ -144,7 +113,7 @@ class Story:
             self.stage.callback(self.worker.stop)
             self.worker.start()
             self.telling.line(f"page: {self.worker.url}")
-            self._must(commands.deploy(self.settings, self.models[0], OPERATOR, "first model"))
+            self.life.first_model_is_deployed()
             self.worker.wait_for("health/ready", READY_S)
             self.worker.wait_for_partitions(READY_S)
 
@@ -172,49 +141,18 @@ class Story:
             self.figures.append(("drift alert after", f"{self._delay(alert):,} events"))
             self._stream_until(CALM + DRIFTED, "with the wrong unit")
 
-    def second_model_is_deployed(self) -> None:
-        """Staged, checked, warmed up and activated while transactions go on."""
-        with self.telling.step("A second model, deployed while transactions stream"):
-            outcome = self._must(commands.deploy(self.settings, self.models[1], OPERATOR, "newer"))
-            self.figures.append(("model swap, from command to the last worker", f"{outcome.elapsed_s:.2f} s"))
-
-    def shifted_candidate_is_refused(self) -> None:
-        """It finds fraud better than what serves, and the gates see what that would cost."""
-        with self.telling.step("A better candidate with shifted latents, refused"):
-            try:
-                gating.admit(self.settings, self.shifted, OPERATOR, self.recent)
-            except gating.Refused as refused:
-                report = refused.report
-            else:
-                raise StoryError("the gates let the shifted candidate pass")
-            for gate in report.gates:
-                self.telling.line(gate.sentence)
-            self.telling.line(report.conclusion)
-
-    def corrupted_model_is_refused(self) -> None:
-        """One byte is enough."""
-        with self.telling.step("A corrupted model, refused"):
-            graph, manifest = self.newest
-            damaged = FOLDER / "card-fraud-3.pt"
-            announced = artefact.save(damaged, graph, structs.replace(manifest, version="3"))
-            content = bytearray(damaged.read_bytes())
-            content[-1] ^= 1
-            damaged.write_bytes(content)
-            outcome = commands.deploy(self.settings, damaged, OPERATOR, "damaged on the way", sha256=announced)
-            if outcome.ok:
-                raise StoryError("a corrupted model went into service")
-            self.telling.line(outcome.sentence)
-
-    def rollback_takes_effect(self) -> None:
-        """From warm memory."""
-        with self.telling.step("A rollback"):
-            outcome = self._must(commands.rollback(self.settings, OPERATOR, "the demo wants to see it"))
-            self.figures.append(("rollback, from command to the last worker", f"{outcome.elapsed_s * 1000:.0f} ms"))
+    def models_come_and_go(self) -> None:
+        """While transactions stream, fewer of them, so that they last."""
+        self.stream.rate = SWAP_RATE
+        self.life.second_model_is_deployed()
+        self.life.rollback_takes_effect()
+        self.life.corrupted_model_is_refused()
+        self.life.shifted_candidate_is_refused(self.recent)
+        self.life.shifted_candidate_is_forced_through()
 
     def backlog_is_worked_off(self) -> None:
         """The rest of the stream at once: how fast can it be?"""
         with self.telling.step("The rest of the transactions, as fast as it goes"):
-            self._stream_until(CALM + DRIFTED + SWAPPED, "while models were swapped")
             first, started = self.stream.sent, time.monotonic()
             self.stream.rate = None
             self._stream_until(len(self.stream), "as fast as it goes")
@@ -243,12 +181,6 @@ class Story:
         more = simulate(Simulation(days=LIVE_DAYS, start=start))
         with Stream(self.settings, [*encode(more)], AFTERWARDS) as stream:
             stream.reach(len(more), lambda _: None)
-
-    def _must(self, outcome: Outcome) -> Outcome:
-        if not outcome.ok:
-            raise StoryError(outcome.sentence)
-        self.telling.line(outcome.sentence)
-        return outcome
 
     def _stream_until(self, count: int, how: str) -> None:
         with progress(how, count) as advance:

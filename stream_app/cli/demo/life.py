@@ -1,0 +1,155 @@
+"""The life of the models in the story: trained, put in service, taken back, refused, forced through and taken back."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import polars as pl
+from msgspec import structs
+
+from models import artefact
+from models.features import load_spec
+from models.training import TrainingConfig, train
+from schemas.comparison import Comparison
+from schemas.rollout import Activate, GateVerdict, Rollback
+from schemas.topics import COMPARISONS
+from stream_app.cli.demo import incident
+from stream_app.cli.demo.telling import StoryError, Telling
+from stream_app.cli.terminal import progress
+from stream_app.kafka.log import read_to_end
+from stream_app.rollout import commands, gating
+from stream_app.rollout.entries import Entry
+from stream_app.rollout.watch import Outcome, watching
+from stream_app.settings import Settings
+
+OPERATOR = "demo"
+CANARY_PERCENT = 20.0
+GUARD_PATIENCE_S, EFFECT_S = 60.0, 10.0
+CHECK_S = 0.2
+
+
+class Life:
+    """The models, and what is done to them.
+
+    Args:
+        settings: Where Kafka is, and how the guard acts.
+        folder: Where artefacts are put.
+        telling: How it is told.
+        figures: What was measured, for the table at the end.
+    """
+
+    def __init__(self, settings: Settings, folder: Path, telling: Telling, figures: list[tuple[str, str]]) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._telling = telling
+        self._figures = figures
+
+    def begins(self, history: pl.DataFrame) -> None:
+        """Two equally good trainings, and the incident's; without labels; beside what trivial rules reach."""
+        with self._telling.step("Autoencoders, trained without labels"):
+            self._models = [
+                self._train(version, history, recipe.config)
+                for version, recipe in (("1", incident.SIMULATED_CHAMPION), ("2", incident.SIMULATED_EQUAL))
+            ]
+            how = incident.SIMULATED_SHIFTED
+            with progress("training a candidate", how.config.epochs) as advance:
+                self._shifted = how.make(history, "4", self._folder / "card-fraud-4.pt", advance)
+            manifest = artefact.read_manifest(self._models[0])
+            rows = manifest.metrics.items()
+            self._telling.metrics({k: (q.auc_roc, q.average_precision, q.card_precision_at_100) for k, q in rows})
+            self._telling.line(f"alert budget {manifest.calibration.budget:.1%} of transactions")
+
+    def first_model_is_deployed(self) -> None:
+        """There is nothing to compare it with."""
+        self._must(commands.deploy(self._settings, self._models[0], OPERATOR, "first model"))
+
+    def second_model_is_deployed(self) -> None:
+        """Staged, checked, warmed up and activated while transactions go on."""
+        with self._telling.step("A second model, deployed while transactions stream"):
+            outcome = self._must(commands.deploy(self._settings, self._models[1], OPERATOR, "newer"))
+            self._figures.append(("model swap, from command to the last worker", f"{outcome.elapsed_s:.2f} s"))
+
+    def rollback_takes_effect(self) -> None:
+        """From warm memory."""
+        with self._telling.step("A rollback"):
+            outcome = self._must(commands.rollback(self._settings, OPERATOR, "the demo wants to see it"))
+            self._figures.append(("rollback, from command to the last worker", f"{outcome.elapsed_s * 1000:.0f} ms"))
+
+    def corrupted_model_is_refused(self) -> None:
+        """One byte is enough."""
+        with self._telling.step("A corrupted model, refused"):
+            graph, manifest = self._newest
+            damaged = self._folder / "card-fraud-3.pt"
+            announced = artefact.save(damaged, graph, structs.replace(manifest, version="3"))
+            content = bytearray(damaged.read_bytes())
+            content[-1] ^= 1
+            damaged.write_bytes(content)
+            outcome = commands.deploy(self._settings, damaged, OPERATOR, "damaged on the way", sha256=announced)
+            if outcome.ok:
+                raise StoryError("a corrupted model went into service")
+            self._telling.line(outcome.sentence)
+
+    def shifted_candidate_is_refused(self, recent: Path) -> None:
+        """It finds fraud better than what serves, and the gates see what that would cost."""
+        with self._telling.step("A better candidate with shifted latents, refused"):
+            try:
+                gating.admit(self._settings, self._shifted, OPERATOR, recent)
+            except gating.Refused as refused:
+                report = refused.report
+            else:
+                raise StoryError("the gates let the shifted candidate pass")
+            for gate in report.gates:
+                self._telling.line(gate.sentence)
+            self._telling.line(report.conclusion)
+
+    def shifted_candidate_is_forced_through(self) -> None:
+        """By name and reason, past the gates; nobody needs to look for it to be taken back."""
+        with self._telling.step("The same candidate, forced through; the guard takes it back"):
+            why = gating.Override(OPERATOR, "the quarter's figures")
+            gates = gating.admit(self._settings, self._shifted, OPERATOR, None, why)
+            canary = partial(commands.try_out, self._settings, self._shifted, CANARY_PERCENT)
+            self._taken_back("as canary", canary, gates)
+            self._taken_back("into service", partial(commands.deploy, self._settings, self._shifted), gates)
+
+    def _train(self, version: str, history: pl.DataFrame, how: TrainingConfig) -> Path:
+        path = self._folder / f"card-fraud-{version}.pt"
+        with progress(f"training card-fraud {version}", how.epochs) as advance:
+            self._newest = train(history, load_spec(), how, "card-fraud", version, lambda epoch, _: advance(epoch))
+        artefact.save(path, *self._newest)
+        return path
+
+    def _taken_back(self, how: str, force: Callable[..., Outcome], gates: GateVerdict | None) -> None:
+        known = len(commands.models(self._settings).history)
+        self._must(force(OPERATOR, "forced through", gates=gates))
+        began, ended, trial_id = self._await_guard(known)
+        with watching(self._settings) as watch:
+            self._must(watch.applied(f"guard-rollback-{trial_id}", EFFECT_S, lambda _: None))
+        scored = sum(c.rows for c in self._comparisons() if c.trial_id == trial_id)
+        self._telling.line(f"the guard: {ended.command.reason if ended.command else ''}")
+        seconds = (ended.at - began.at).total_seconds()
+        figure = f"{scored:,} candidate-scored events, {seconds:.1f} s"
+        self._figures.append((f"forced {how}, rolled back after", figure))
+
+    def _await_guard(self, known: int) -> tuple[Entry, Entry, str]:
+        """The activation of the trial, its end by the guard, and its name, among what came after so many records."""
+        deadline = time.monotonic() + GUARD_PATIENCE_S
+        while time.monotonic() < deadline:
+            news = [e for e in commands.models(self._settings).history[known:] if e.refused is None]
+            for entry in news:
+                if isinstance(entry.command, Rollback) and entry.command.automatic:
+                    began = next(e for e in news if isinstance(e.command, Activate))
+                    return began, entry, entry.command.command_id.removeprefix("guard-rollback-")
+            time.sleep(CHECK_S)
+        raise StoryError(f"the guard has not rolled the candidate back after {GUARD_PATIENCE_S:.0f} s")
+
+    def _comparisons(self) -> list[Comparison]:
+        decode = msgspec.json.Decoder(Comparison).decode
+        return [decode(message.value() or b"") for message in read_to_end(self._settings, COMPARISONS)]
+
+    def _must(self, outcome: Outcome) -> Outcome:
+        if not outcome.ok:
+            raise StoryError(outcome.sentence)
+        self._telling.line(outcome.sentence)
+        return outcome
