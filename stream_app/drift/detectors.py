@@ -110,17 +110,20 @@ def _mean(shifts: Iterable[np.ndarray]) -> np.ndarray:
     return means
 
 
-def change_point(values: np.ndarray, recent: int) -> int:
-    """Where values that are away from 0 by now have left it: the estimate of Page's cumulative sums (1954).
+def extent(values: np.ndarray, found: int, level: float) -> tuple[int, int]:
+    """From where to where values are away from 0: Page's cumulative sums (1954) from the finding to both sides.
+
+    The stretch maximises the likelihood of a normal mean that is `level` in it and 0 outside, the alternative of an
+    epidemic change (Levin and Kline 1985).
 
     Args:
-        values: float64 [n], the newest last; NaN where nothing was observed, which counts as 0.
-        recent: How many of the last values say how far away they are by now.
+        values: float64 [n], the newest last.
+        found: Index of a value that is away.
+        level: How far, about.
 
     Returns:
-        Index of the first value after the change.
+        Index of its first value, and of the one after its last.
     """
-    known = np.nan_to_num(values)
-    level = known[-recent:].mean()
-    evidence = np.sign(level) * known - abs(level) / 2
-    return int(np.argmax(np.cumsum(evidence[::-1])[::-1]))
+    evidence = np.sign(level) * values - abs(level) / 2
+    begins = int(np.argmax(np.cumsum(evidence[found::-1])[::-1]))
+    return begins, found + 1 + int(np.argmax(np.cumsum(evidence[found:])))

@@ -15,7 +15,7 @@ from schemas.drift import DriftAlert, DriftPhase, DriftSeverity, DriftSummary
 from schemas.transactions import ModelRef
 from stream_app.drift.blocks import Block, Blocks
 from stream_app.drift.cause import likely_cause
-from stream_app.drift.detectors import RECENT_EVENTS, Detectors, blocks_of, change_point
+from stream_app.drift.detectors import RECENT_EVENTS, Detectors, blocks_of, extent
 from stream_app.drift.evidence import gather, input_correlation, signal_shifts
 from stream_app.drift.incident import Incident, Incidents
 from stream_app.drift.merge import Sums
@@ -94,10 +94,10 @@ class Watch:
             self._detectors.reset(None if self._incidents.none_open else incident.members)
             if incident.confirmed and incident.said is not None:
                 return replace(incident.said, phase=phase, raised_at=block.ends, events_observed=self._events)
-            held = held[: -(incident.calm + self._recent // 2)] or held[:1]
-        elif phase is DriftPhase.CONFIRMED:
-            incident.begins = self._change(incident)
         first = self._count - len(self._history)
+        if phase is not DriftPhase.RAISED:
+            begins, ends = self._extent(incident, first)
+            incident.begins, held = first + begins, held[:ends]
         cut = min(max(incident.begins - first, 0), len(held) - 1)
         incident.said = self._describe(incident, phase, held[:cut], held[cut:])
         return replace(incident.said, raised_at=block.ends)
@@ -130,13 +130,16 @@ class Watch:
             cause_kind=cause.kind,
         )
 
-    def _change(self, incident: Incident) -> int:
-        """Number of the block in which the clearest member changed."""
-        scores = np.array([score for _, score in self._history])[-self._search :]
+    def _extent(self, incident: Incident, first: int) -> tuple[int, int]:
+        """Where in the history the clearest member is away: an attack may be over before its incident is confirmed."""
         members = sorted(incident.members)
-        recent = np.nan_to_num(scores[-self._recent :, members]).mean(axis=0)
-        clearest = members[int(np.argmax(np.abs(recent)))]
-        return self._count - len(scores) + change_point(scores[:, clearest], self._recent)
+        scores = np.nan_to_num(np.array([score for _, score in self._history])[:, members])
+        opened = incident.opened - first
+        levels = scores[max(incident.begins - first, 0) : opened + 1].mean(axis=0)
+        clearest = int(np.argmax(np.abs(levels)))
+        earliest = max(opened - self._search, 0)
+        begins, ends = extent(scores[earliest:, clearest], opened - earliest, float(levels[clearest]))
+        return earliest + begins, earliest + ends
 
     def _rate(self, blocks: Sequence[Block]) -> float:
         """Share of alerts; the model's budget where there is nothing to count."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from schemas.drift import DriftPhase, DriftSeverity
+from schemas.drift import DriftCause, DriftPhase, DriftSeverity
 from stream_app.drift.standardise import DEAD_LETTERS
 from tests.unit.stream_app.drift.streams import (
     MANIFEST,
@@ -91,6 +91,17 @@ def test_the_signals_that_fire_together_name_the_cause(fault, cause, retraining)
     (alert,) = confirmed(stream(BEFORE, AFTER, fault))
     assert alert.cause.startswith(cause)
     assert alert.retraining_helps is retraining
+
+
+def test_an_attack_that_is_over_before_its_incident_is_confirmed_is_named_by_what_it_was():
+    rows = world(BEFORE + AFTER)
+    few = rows[BEFORE : BEFORE + 1024 : 20]
+    few[:, column("input:amount")] += 12
+    few[:, column("residual:amount")] -= 12
+    (alert,) = confirmed(list(summaries(rows)))
+    assert alert.cause_kind is DriftCause.ATTACK
+    assert alert.cause.startswith("An attack is likely: a few transactions have extreme values of amount")
+    assert abs((alert.since - event_time(BEFORE)).total_seconds()) <= 20 * 128
 
 
 def test_a_rise_of_refused_records_is_named():
