@@ -2,12 +2,12 @@
 
     python -m benchmarks.drift            fourteen kinds from sixteen starts, 480 drawn at random, undrifted weeks
     python -m benchmarks.drift --quick    a sixteenth of it: does everything still run
-    python -m benchmarks.drift --docs     the last report into docs/drift.md
+    python -m benchmarks.drift --docs     the last report into docs/drift.md, its picture beside it
 
 The product's own classes see the Handbook's transactions: the hot path's sums and the aggregator, without Kafka. Limits
 were chosen in the two weeks after training, looking at seven of the kinds; what is reported comes from the two after
 those. Undrifted streams are those weeks as they are, and drawn anew from their own hours; once more with amounts that
-follow the clock, and a model trained on such.
+follow the clock, and a model trained on such. Other detectors see some of the same streams.
 """
 
 import argparse
@@ -23,8 +23,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from benchmarks import report
+from benchmarks import drift_peers, plots, report
+from benchmarks.drift_cost import summarise_us_per_event
 from benchmarks.drift_kinds import KINDS, Drawn, drawn, drift_of, starts
+from benchmarks.drift_peers import PEERS, Case
 from benchmarks.drift_streams import (
     AFTER,
     SLOW,
@@ -38,17 +40,20 @@ from benchmarks.drift_streams import (
     seasonal,
     trained,
 )
-from benchmarks.material import ROOT, say, transactions
+from benchmarks.material import ROOT, TRAINING_DAYS, say, transactions
 from models.runtime import one_thread
 from schemas.drift import DriftAlert, DriftPhase
 
 FOLDER = ROOT / "build" / "drift"
 PAGE = ROOT / "docs" / "drift.md"
+PICTURE = ROOT / "docs" / "drift-delays.svg"
 REPORTED_FROM, REPORTED_DAYS = 21, 14  # days after the beginning of the data, whose first seven are the training's
 STARTS, DRAWN, COPIES = 16, 480, 15
+PEER_STARTS = 8  # every which start others are tried from
 SEED = 20_000
 NEVER = 10**9
 PARTITIONS = (1, 4, 16)
+CAPTION = "![For each kind of drift, a dot for the delay from each start, on a logarithmic scale.](drift-delays.svg)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +130,29 @@ def same_with_partitions(job: int) -> bool:
     return all(other == found[0] for other in found)
 
 
+def beside(job: tuple[int, int]) -> dict[str, Any]:
+    """One of the other detectors, on a few of the same streams."""
+    peer, part = job
+    own = weeks()
+    cases = [
+        Case(kind.title, scored(stream.frame, own.model), stream.begins)
+        for kind in KINDS
+        for number, at in enumerate(starts(own.begins, STARTS))
+        if number % min(PEER_STARTS * part, STARTS) == 0
+        for stream in (injected(own.frame, drift_of(kind, at, SEED + number), SLOW.get(kind.kind, AFTER)),)
+    ]
+    quiet = undrifted_rows(False)
+    cases.append(Case("undrifted", quiet.take(np.arange(len(quiet) // part)), None))
+    week = own.frame.filter(pl.col("event_time") < own.frame["event_time"][0] + timedelta(days=TRAINING_DAYS))
+    return drift_peers.compared(PEERS[peer], scored(week, own.model), own.model, cases)
+
+
+def hot_path() -> dict[str, float]:
+    """What the summaries cost where they are made."""
+    own = weeks()
+    return summarise_us_per_event(own.frame, own.model)
+
+
 def _found(said: list[DriftAlert], begins: int, ends: int) -> DriftAlert | None:
     """The first incident of a drift that begins and ends after so many transactions."""
     raised = (a for a in said if a.phase is DriftPhase.RAISED)
@@ -150,12 +178,16 @@ def measure(part: int) -> dict[str, Any]:
         copies = [(season, seed) for season in (False, True) for seed in range(1 + COPIES // part)]
         calm = list(_told(pool, undrifted, copies, "undrifted"))
         tried = range(0, len(KINDS), part)
+        peers = list(_told(pool, beside, [(peer, part) for peer in range(len(PEERS))], "other detectors"))
         same = [KINDS[k].title for k, alike in zip(tried, pool.map(same_with_partitions, tried), strict=True) if alike]
+        cost = pool.submit(hot_path).result()
     return {
         "kinds": kinds,
         "random": random,
         "undrifted": calm,
         "same_alerts": [len(same), len(tried)],
+        "peers": peers,
+        "summarise_us_per_event": cost,
         "summary": _summary(kinds, random, calm),
         "machine": report.machine(),
     }
@@ -206,19 +238,31 @@ def table(found: dict[str, Any]) -> str:
         f"| the same where amounts follow the clock ({events[1]:,} seen) | {s['false_per_million_with_season']:.2f} |",
         f"| same alerts on {', '.join(map(str, PARTITIONS))} uneven partitions "
         f"| {found['same_alerts'][0]} of {found['same_alerts'][1]} kinds |",
+        f"| summaries in the hot path | {found['summarise_us_per_event']['median']:.2f} µs of CPU a transaction |",
         "",
         "| kind | found | median delay | named rightly | incidents |",
         "| --- | --- | --- | --- | --- |",
     ]
-    for title in dict.fromkeys(row["kind"] for row in found["kinds"]):
+    for title in _titles(found):
         rows = [row for row in found["kinds"] if row["kind"] == title]
-        delays = sorted(row["delay"] for row in rows if row["delay"] is not None)
+        delays = _delays(found, title)
         median = f"{np.median(delays):,.0f}" if delays else ""
         lines.append(
             f"| {title}{' (tuned on)' if rows[0]['tuned'] else ''} | {len(delays)} of {len(rows)} | {median} "
             f"| {sum(row['named'] for row in rows)} | {sum(row['incidents'] for row in rows) / len(rows):.2f} |"
         )
-    return "\n".join([*lines, "", report.footing(found)]) + "\n"
+    tried = next(len(row["delays"]) for row in found["peers"] if "delays" in row)
+    lines += ["", f"Other detectors on {tried} of the same streams, and on undrifted transactions as they are:", ""]
+    return "\n".join([*lines, *drift_peers.table(found["peers"]), "", report.footing(found)]) + "\n"
+
+
+def _titles(found: dict[str, Any]) -> list[str]:
+    return list(dict.fromkeys(row["kind"] for row in found["kinds"]))
+
+
+def _delays(found: dict[str, Any], title: str) -> list[int]:
+    """Of a kind, where it was found."""
+    return sorted(row["delay"] for row in found["kinds"] if row["kind"] == title and row["delay"] is not None)
 
 
 def main() -> None:
@@ -227,7 +271,9 @@ def main() -> None:
     parser.add_argument("--docs", action="store_true", help="measure nothing: write the last report into the docs")
     options = parser.parse_args()
     if options.docs:
-        report.into_page("drift", table(report.load("report", FOLDER)), PAGE)
+        last = report.load("report", FOLDER)
+        report.into_page("drift", f"{table(last)}\n{CAPTION}\n", PAGE)
+        plots.delays({title: _delays(last, title) for title in _titles(last)}, PICTURE)
         return
     FOLDER.mkdir(parents=True, exist_ok=True)
     found = measure(16 if options.quick else 1)

@@ -12,6 +12,7 @@ from pathlib import Path
 REQUIREMENTS = {
     "quix": ("quixstreams==3.28.1",),  # wants confluent-kafka < 2.13
     "bytewax": ("bytewax[kafka]==0.21.1",),
+    "alibi": ("alibi-detect==0.13.0",),  # wants numpy < 2
 }
 PATIENCE_S = 300
 

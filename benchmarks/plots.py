@@ -91,6 +91,22 @@ def _curves(axes: Axes, rate: int, cells: Sequence[dict[str, Any]]) -> None:
     axes.grid(axis="y", which="both")
 
 
+def delays(kinds: Mapping[str, Sequence[int]], path: Path) -> None:
+    """A row of dots for each kind of drift: transactions until it was found, from each start."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(8.4, 0.3 * len(kinds) + 0.9))
+        places = list(range(len(kinds)))[::-1]
+        for place, found in zip(places, kinds.values(), strict=True):
+            axes.scatter(found, [place] * len(found), s=28, color=OURS, alpha=0.45, linewidths=0)
+        axes.set_yticks(places, list(kinds))
+        axes.tick_params(axis="y", length=0)
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        axes.set_xlabel("transactions from the beginning of the drift to the alert, one dot for each start")
+        axes.grid(axis="x")
+        _save(figure, path)
+
+
 def cost(axes: dict[str, list[dict[str, Any]]], path: Path) -> None:
     """One panel for each axis that was measured: events/s against what was varied."""
     varied = {name: rows for name, rows in axes.items() if name not in {"startup", "backlog"}}

@@ -85,7 +85,7 @@ class SignalShift(Struct, frozen=True):
     """One signal of an incident, since the change against the reference."""
 
     signal: Annotated[str, Meta(description="as in the summaries, or dead_letters, or relation:INPUT+INPUT")]
-    detector: Annotated[str, Meta(description="what has moved: mean, spread, share or product")]
+    detector: Annotated[str, Meta(description="what has moved: mean, spread, tail, share or product")]
     shift: Annotated[float, Meta(description="in standard deviations of the reference; of a share, its excess")]
     reference: Annotated[float, Meta(description="reference mean, as the model sees the signal")]
     current: Annotated[float, Meta(description="mean since the drift began, as the model sees the signal")]

@@ -22,6 +22,8 @@ RISK = "_risk_"
 # Times the usual share beyond the reference's tail quantile, while the distribution as a whole looks as before.
 HEAVY_TAIL = 3.0
 CALM_PSI = 0.1
+# Divided by the transactions seen, the PSI that sampling alone gives sixteen bins: an attack may be over after few.
+PSI_BY_CHANCE = 15.0
 # Standard deviations: no fault of the data is that small, what creeps up to it is the world.
 CREEPING = 0.15
 LOOK_AT_ANOMALIES = "Look at the latest anomalies for the terminals and customers that they share."
@@ -82,9 +84,10 @@ def _of_inputs(evidence: Evidence, inputs: list[str], residuals: list[str], far:
 
 def _extreme(evidence: Evidence, inputs: list[str], residuals: list[str], far: Mapping[str, Distances]) -> list[str]:
     """Fields with many far values, where the distribution of everything that moved is as before otherwise."""
-    if any(far[f"input:{name}"].psi >= CALM_PSI for name in inputs):
+    if any(far[f"input:{name}"].psi >= CALM_PSI + PSI_BY_CHANCE / evidence.events for name in inputs):
         return []
-    return [name for name in dict.fromkeys((*inputs, *residuals)) if evidence.tails[f"input:{name}"] >= HEAVY_TAIL]
+    seen = dict.fromkeys((*inputs, *residuals, *evidence.names("input", Detector.TAIL)))
+    return [name for name in seen if evidence.tails[f"input:{name}"] >= HEAVY_TAIL]
 
 
 def _follows(name: str, evidence: Evidence) -> bool:

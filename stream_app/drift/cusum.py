@@ -10,7 +10,13 @@ import numpy as np
 from stream_app.drift.standardise import Detector, Observation, Standard
 
 # In standard deviations of a block. Second moments have a heavier tail than means.
-LIMITS = {Detector.MEAN: 24.0, Detector.SPREAD: 30.0, Detector.PRODUCT: 22.0, Detector.SHARE: 18.0}
+LIMITS = {
+    Detector.MEAN: 24.0,
+    Detector.SPREAD: 30.0,
+    Detector.TAIL: 22.0,
+    Detector.PRODUCT: 22.0,
+    Detector.SHARE: 18.0,
+}
 LEAST_ALLOWANCE = 0.5
 SHARE_ALLOWANCE = 1.5
 # One block, whatever is in it, is not more than this: a stuck client is no drift of the stream.

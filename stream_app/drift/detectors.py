@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from stream_app.drift.cusum import Cusum
-from stream_app.drift.standardise import Observation, Standard
+from stream_app.drift.standardise import Detector, Observation, Standard
 
 CLIP = 4.0
 POOLED_EVENTS = 256
@@ -40,7 +40,7 @@ class Detectors:
     def __init__(self, standard: Standard, block_events: int, delta: float, effect: float) -> None:
         from river.drift import ADWIN  # seconds of imports, which would stand before a worker's first score
 
-        columns = np.flatnonzero(~standard.shares).tolist()
+        columns = [i for i, s in enumerate(standard.statistics) if s.detector not in {Detector.SHARE, Detector.TAIL}]
         self._windows = {
             column: ADWIN(  # type: ignore[no-untyped-call]
                 delta=delta / len(columns), clock=1, min_window_length=1, grace_period=GRACE_POOLED

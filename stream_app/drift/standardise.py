@@ -1,7 +1,8 @@
 """Sums in, statistics in units of the model's reference out: 0 is as usual at that hour, 1 is one standard deviation.
 
-Of each signal the mean and the second moment of its clipped values; of the inputs' relations each product; of inputs
-the share that is missing, and of the records the share that is refused. What is usual depends on the hour: night and
+Of each signal the mean and the second moment of its clipped values; of the score and of a transaction's own fields how
+many values are in the reference's tail; of the inputs' relations each product; of inputs the share that is missing, and
+of the records the share that is refused. What is usual depends on the hour: night and
 weekend look like drift in whatever follows the clock. Where the reference is too short to know the season, what depends
 on it is not watched: the calendar flags, and for a model that reads them its score and latents.
 """
@@ -19,6 +20,10 @@ DEAD_LETTERS = "dead_letters"
 RELATION = "relation"
 # A share of missing or refused records below this is the daily life of producers.
 USUAL_SHARE = 0.01
+# Of the reference beyond its tail quantile: with fewer, as where a share reaches 1, there is no tail to be heavier.
+LEAST_BEYOND = 5e-4
+# What is counted over days is in the tail for days, once a customer or a terminal is: far values come in clusters.
+WINDOWS = "features."
 
 
 class Detector(StrEnum):
@@ -26,6 +31,7 @@ class Detector(StrEnum):
 
     MEAN = "mean"
     SPREAD = "spread"
+    TAIL = "tail"
     PRODUCT = "product"
     SHARE = "share"
 
@@ -73,6 +79,9 @@ class Standard:
         seasons = [s.season for s in kept if s.season is not None]
         self._season = np.array([[s.clipped for s in seasons], [s.square for s in seasons]]) if seasons else None
         self._missing = np.array([signals[i].missing for i in self._inputs])
+        own = {f"input:{entry.name}" for entry in manifest.inputs if not entry.path.startswith(WINDOWS)} | {"score"}
+        self._tails = [i for i in self._columns if signals[i].name in own and signals[i].beyond >= LEAST_BEYOND]
+        self._beyond = np.array([signals[i].beyond for i in self._tails])
         relations = manifest.relations
         self._products = np.array([relations.mean, relations.std]) if relations else np.zeros((2, 0))
         products = len(self._products[0])
@@ -81,11 +90,11 @@ class Standard:
         self.statistics = (
             *(Statistic(s.name, Detector.MEAN) for s in kept),
             *(Statistic(s.name, Detector.SPREAD) for s in kept),
+            *(Statistic(signals[i].name, Detector.TAIL) for i in self._tails),
             *(Statistic(RELATION, Detector.PRODUCT) for _ in range(products)),
             *(Statistic(signals[i].name, Detector.SHARE) for i in self._inputs),
             Statistic(DEAD_LETTERS, Detector.SHARE),
         )
-        self.products = slice(2 * len(kept), 2 * len(kept) + products)
         self.shares = np.array([s.detector is Detector.SHARE for s in self.statistics])
         self.founding = np.array([s.signal.startswith("input:") or s.signal == DEAD_LETTERS for s in self.statistics])
 
@@ -95,17 +104,21 @@ class Standard:
         counted = np.maximum(present, 1)
         moments = np.stack([sums.clipped[self._columns], sums.squares[self._columns]]) / counted
         moments = np.where(present > 0, (moments - self._usual(sums.hours)) / self._std, np.nan)
+        tails = np.maximum(sums.present[self._tails], 1)
+        # Of a variable that is 1 in the tail and 0 elsewhere
+        beyond = (sums.tail[self._tails] / tails - self._beyond) / np.sqrt(self._beyond * (1 - self._beyond))
         products = (sums.products / sums.scored - self._usual_products(sums.hours)) / self._products[1]
         missing = 1 - sums.present[self._inputs] / sums.scored - self._missing
         records = sums.scored + sums.dead_lettered
         usual = np.maximum(self._missing, USUAL_SHARE)
         chance = counted**-0.5
         return Observation(
-            shift=np.concatenate((*moments, products, missing, [sums.dead_lettered / records])),
+            shift=np.concatenate((*moments, beyond, products, missing, [sums.dead_lettered / records])),
             noise=np.concatenate(
                 (
                     chance,
                     chance,
+                    tails**-0.5,
                     np.full(len(products), sums.scored**-0.5),
                     np.sqrt(usual / sums.scored),
                     [(USUAL_SHARE / records) ** 0.5],

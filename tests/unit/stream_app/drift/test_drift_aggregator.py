@@ -104,6 +104,15 @@ def test_an_attack_that_is_over_before_its_incident_is_confirmed_is_named_by_wha
     assert abs((alert.since - event_time(BEFORE)).total_seconds()) <= 20 * 128
 
 
+def test_a_few_far_values_that_move_no_mean_are_an_attack():
+    rows = world(BEFORE + AFTER)
+    rows[BEFORE : BEFORE + 1024 : 64, column("input:amount")] = 8.0  # one in a block; the 99.9 % quantile is at 7.2
+    raised, *_ = fold(list(summaries(rows)))
+    assert [(s.signal, s.detector) for s in raised.signals] == [("input:amount", "tail")]
+    assert raised.cause_kind is DriftCause.ATTACK
+    assert raised.events_observed - BEFORE <= 1024
+
+
 def test_a_rise_of_refused_records_is_named():
     log = list(summaries(world(BEFORE + AFTER)))
     changed = [
