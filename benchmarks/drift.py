@@ -137,6 +137,7 @@ def beside(job: tuple[int, int]) -> dict[str, Any]:
     cases = [
         Case(kind.title, scored(stream.frame, own.model), stream.begins)
         for kind in KINDS
+        if part == 1 or not kind.slow
         for number, at in enumerate(starts(own.begins, STARTS))
         if number % min(PEER_STARTS * part, STARTS) == 0
         for stream in (injected(own.frame, drift_of(kind, at, SEED + number), SLOW.get(kind.kind, AFTER)),)
