@@ -1,13 +1,15 @@
 """`make bench-drift`: how much drift is found, how soon, named how well, and how often nothing is the matter.
 
-    python -m benchmarks.drift            fourteen kinds from sixteen starts, 480 drawn at random, undrifted weeks
+    python -m benchmarks.drift            fourteen kinds from sixteen starts, 480 drawn at random, undrifted weeks;
+                                          nine minutes of CPU
     python -m benchmarks.drift --quick    a sixteenth of it: does everything still run
     python -m benchmarks.drift --docs     the last report into docs/drift.md, its picture beside it
 
 The product's own classes see the Handbook's transactions: the hot path's sums and the aggregator, without Kafka. Limits
-were chosen in the two weeks after training, looking at seven of the kinds; what is reported comes from the two after
-those. Undrifted streams are those weeks as they are, and drawn anew from their own hours; once more with amounts that
-follow the clock, and a model trained on such. Other detectors see some of the same streams.
+were chosen in the two weeks after training, looking at seven of the kinds and at attacks drawn at random; what is
+reported comes from the two after those. Undrifted streams are those weeks as they are, and drawn anew from their own
+hours; once more with amounts that follow the clock, and a model trained on such. Other detectors see some of the same
+streams.
 """
 
 import argparse

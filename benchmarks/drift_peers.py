@@ -249,7 +249,8 @@ def table(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
             f"| {per_million:,.1f} | {row['us_per_event']:,.1f} |"
         )
     yield ""
-    yield f"At {1e6 / SAME_INCIDENT:,.0f} incidents in a million it is never silent, and finds every drift by chance."
+    never = 1e6 / SAME_INCIDENT
+    yield f"At {never:,.0f} incidents in a million a detector is never silent: near that, it finds by chance."
 
 
 def _delay(delays: Sequence[float], quantile: float) -> str:
