@@ -1,4 +1,4 @@
-"""The settings to the table in operations.md: `python -m docs.settings_table` writes it, a test holds it current."""
+"""Settings and rights to their tables in operations.md: `python -m docs.settings_table` writes, a test holds them."""
 
 import sys
 from enum import Enum
@@ -7,13 +7,15 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
+from schemas.topics import ALL, Topic
+from stream_app.kafka.roles import ROLES, Resource, Role
+from stream_app.kafka.roles import rights as role_rights
 from stream_app.settings import ENVIRONMENT_PREFIX, Settings
 
 PAGE = Path(__file__).parent / "operations.md"
-BEGIN, END = "<!-- settings: begin -->\n", "<!-- settings: end -->\n"
 
 
-def table() -> str:
+def settings() -> str:
     """A Markdown table, one row for each setting, in the order of their declaration."""
     rows = [
         f"| `{name}` | {_default(field)} | {(field.description or '').replace('|', chr(92) + '|')}{_bounds(field)} |"
@@ -22,10 +24,42 @@ def table() -> str:
     return "\n".join(["| setting | default | what it is |", "| --- | --- | --- |", *rows]) + "\n"
 
 
-def with_current_table(page: str) -> str:
-    """The page with the table between its two marks written anew."""
-    before, rest = page.split(BEGIN)
-    return before + BEGIN + table() + END + rest.split(END)[1]
+def rights() -> str:
+    """A Markdown table, one row for each role, in the order of their declaration."""
+    rows = [
+        f"| `{role.name}` | {role.purpose} | {_topics(role.reads)} | {_topics(role.writes)} | {_groups(role)} |"
+        for role in ROLES
+    ]
+    head = [
+        "| role | what it does | reads | writes | groups and transactional ids |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    return "\n".join([*head, *rows]) + "\n"
+
+
+def with_current_tables(page: str) -> str:
+    """The page with each table between its two marks written anew."""
+    for name, table in (("settings", settings()), ("rights", rights())):
+        begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->\n"
+        before, rest = page.split(begin)
+        page = before + begin + table + end + rest.split(end)[1]
+    return page
+
+
+def _topics(those: tuple[Topic, ...]) -> str:
+    missing = [topic for topic in ALL if topic not in those]
+    if len(missing) > len(those):
+        return ", ".join(f"`{topic.name}`" for topic in those)
+    return ("all but " + ", ".join(f"`{topic.name}`" for topic in missing)) if missing else "all"
+
+
+def _groups(role: Role) -> str:
+    """As `stream_app.kafka.roles` expands them, with the names of an installation without a prefix."""
+    given: dict[str, list[str]] = {}
+    for right in role_rights(Settings(), role):
+        if right.resource is not Resource.TOPIC:
+            given.setdefault(f"{right.operation} {right.resource}", []).append(f"`{right}`")
+    return "; ".join(f"{may} {', '.join(names)}" for may, names in given.items())
 
 
 def _default(field: FieldInfo) -> str:
@@ -42,5 +76,5 @@ def _bounds(field: FieldInfo) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(with_current_table(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    PAGE.write_text(with_current_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     sys.stdout.write(f"{PAGE.name}: {len(Settings.model_fields)} settings, prefix {ENVIRONMENT_PREFIX}\n")

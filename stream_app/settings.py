@@ -170,6 +170,21 @@ class Settings(BaseSettings):
         """This worker's name: stable over restarts, so a successor ends its predecessor's open transaction at once."""
         return self.worker_id or f"{socket.gethostname()}-{self.web_port}"
 
+    @property
+    def control_group(self) -> str:
+        """The consumer group of the control plane; that of the data plane is `app_id`."""
+        return f"{self.topic_prefix}{self.app_id}-control"
+
+    @property
+    def reader_groups(self) -> str:
+        """How groups begin of those who only read, for whom access lists name a prefix."""
+        return f"{self.app_id}-reader-"
+
+    @property
+    def transactional_ids(self) -> str:
+        """How the transactional ids of all workers begin."""
+        return f"{self.topic_prefix}{self.app_id}-"
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -20,8 +20,10 @@ from prometheus_client import CollectorRegistry
 
 from schemas import topics as declared
 from stream_app import read_committed
+from stream_app.credentials import credentials
 from stream_app.drift import agent as drift_agent
-from stream_app.kafka import clients, topics
+from stream_app.kafka import clients, permissions, topics
+from stream_app.kafka.roles import WORKER
 from stream_app.ops.board import Board
 from stream_app.ops.feed import Feed
 from stream_app.ops.health import Liveness
@@ -69,8 +71,9 @@ class Worker:
     def _app(self) -> faust.App:
         settings = self.settings
         app = faust.App(
-            f"{settings.topic_prefix}{settings.app_id}-control",
+            settings.control_group,
             broker=[f"kafka://{server.strip()}" for server in settings.bootstrap_servers.split(",")],
+            broker_credentials=credentials(settings),
             topic_disable_leader=True,
             topic_allow_declare=False,
             consumer_auto_offset_reset="earliest",
@@ -160,10 +163,11 @@ def run(settings: Settings) -> int:
 
 
 def _prepare(settings: Settings) -> None:
-    """Wait for the broker, and see that the topics are there and that what this worker decides will count."""
+    """Wait for the broker; see that the topics are there, that we may work, and that what we decide will count."""
     signing_key(settings)
     clients.wait_for_broker(settings, None, log.info)
     topics.ensure(settings, declared.ALL)
+    permissions.insist(settings, WORKER)
     settings.model_cache.mkdir(parents=True, exist_ok=True)  # Faust makes its own folder beside it, but no parents
 
 

@@ -19,6 +19,7 @@ from stream_app.cli import (
     keys,
     operate,
     replay,
+    rights,
     rollout,
     status,
     training,
@@ -105,7 +106,8 @@ def options(
         raise typer.Exit(2)
 
 
-for room in (operate, data, consume, training, gates, rollout, trial, status, drift, audit, replay, doctor, keys):
+ROOMS = (operate, data, consume, training, gates, rollout, trial, status, drift, audit, replay, doctor, keys, rights)
+for room in ROOMS:
     room.register(app)
 
 

@@ -8,16 +8,17 @@ from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPException
 from importlib.metadata import PackageNotFoundError, version
 
-from confluent_kafka import KafkaException, TopicCollection, libversion
-from confluent_kafka.admin import AclOperation  # type: ignore[attr-defined]
+from confluent_kafka import KafkaException, libversion
 from msgspec import Struct
 from pydantic_settings import EnvSettingsSource, TomlConfigSettingsSource
 
-from schemas.topics import ALL, MODEL_SWAP, TRANSACTIONS
+from schemas.topics import ALL, MODEL_SWAP
 from stream_app.cli.invocation import current
 from stream_app.kafka import clients, topics
 from stream_app.kafka.clients import BrokerError, explain
 from stream_app.kafka.log import read_to_end
+from stream_app.kafka.permissions import lacking, told, words
+from stream_app.kafka.roles import ROLES, WORKER
 from stream_app.rollout.cache import FetchError, local_path, remote
 from stream_app.rollout.entries import fold
 from stream_app.rollout.object_store import SCHEME
@@ -155,25 +156,15 @@ def declared_topics(settings: Settings) -> Iterator[Finding]:
 
 
 def permissions(settings: Settings) -> Iterator[Finding]:
-    """What a worker does with each topic is allowed, as far as the cluster tells."""
-    named = {topics.name(settings, topic): topic for topic in ALL}
-    client = clients.admin(settings)  # kept until the futures are done: they fail when it goes
-    described = client.describe_topics(
-        TopicCollection(list(named)), include_authorized_operations=True, request_timeout=PATIENCE_S
-    )
-    silent, lacking = False, []
-    for name, future in described.items():
-        try:
-            allowed = set(future.result().authorized_operations or ())
-        except KafkaException as error:
-            raise explain(error, settings, name) from error
-        silent = silent or not allowed
-        needed = {AclOperation.READ} if named[name] is TRANSACTIONS else {AclOperation.READ, AclOperation.WRITE}
-        lacking += [f"{operation.name} on {name}" for operation in sorted(needed - allowed, key=str) if allowed]
-    if lacking:
-        yield Finding("permissions", False, f"not allowed: {', '.join(lacking)}", "grant it with kafka-acls")
-    else:
-        yield Finding("permissions", True, "the cluster does not tell" if silent else "read and write on every topic")
+    """What some role does with topics and groups is allowed, as far as the cluster tells."""
+    allowed = told(settings)
+    able = [role.name for role in ROLES if not lacking(settings, role, allowed)]
+    if able:
+        yield Finding("permissions", True, f"enough for: {', '.join(able)}" if allowed else "the cluster does not tell")
+        return
+    missing = ", ".join(map(words, lacking(settings, WORKER, allowed)))
+    advice = "`stream-app rights grant worker` by an administrator gives it; `rights list` shows the other roles"
+    yield Finding("permissions", False, f"not enough for any role, not for a worker: {missing}", advice)
 
 
 def models_in_service(settings: Settings) -> Iterator[Finding]:

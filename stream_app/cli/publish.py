@@ -121,7 +121,9 @@ class Publisher:
         while self._producer.flush(FLUSH_SLICE_S):
             pass
         if self._why is not None:
+            refused = self._why.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+            advice = "`stream-app rights list` has who may" if refused else "see what the broker says"
             raise Failure(
                 f"{self._failures} of {sent} records did not reach {topic}: {KafkaException(self._why).args[0].str()}; "
-                "see what the broker says, then publish them again"
+                f"{advice}, then publish them again"
             )

@@ -2,6 +2,9 @@
 
 clients     consumers, producers, admin; what a broken cluster is called
 topics      what is declared in `schemas.topics`, created and checked
+roles       who may do what, as declared
+access      users and access lists made of it
+permissions what the cluster lets us do
 log         a topic read as a log: to its end, or followed
 broker      a real single-node Apache Kafka as a child process
 jars        the files that it is made of

@@ -12,6 +12,7 @@ What goes wrong with a cluster leaves as one of
 
 import json
 import logging
+import re
 import time
 import uuid
 from collections.abc import Callable
@@ -29,12 +30,14 @@ Client = TypeVar("Client", Consumer, Producer, AdminClient)
 
 _log = logging.getLogger("stream_app.librdkafka")
 
-_UNAUTHORISED = {
-    KafkaError.SASL_AUTHENTICATION_FAILED,
+_NOT_ALLOWED = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+}
+_NOT_LET_IN = {
+    KafkaError.SASL_AUTHENTICATION_FAILED,
     KafkaError._AUTHENTICATION,
     KafkaError._SSL,
 }
@@ -46,6 +49,7 @@ _UNREACHABLE = {
     KafkaError.REQUEST_TIMED_OUT,
     KafkaError.BROKER_NOT_AVAILABLE,
 }
+_AROUND = re.compile(r"^\w+://\S+: | \(after \d+ms in state .*\)$")
 _ABSENT = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
 
 
@@ -109,7 +113,7 @@ def consumer(settings: Settings, group: str | None, **properties: Any) -> Consum
     """
     tuned = {
         # librdkafka wants a name even of those who never join; under the app's prefix, so that access lists match
-        "group.id": group or f"{settings.app_id}-reader-{uuid.uuid4().hex[:12]}",
+        "group.id": group or f"{settings.reader_groups}{uuid.uuid4().hex[:12]}",
         "isolation.level": "read_committed",
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
@@ -166,7 +170,8 @@ def wait_for_broker(settings: Settings, timeout_s: float | None, say: Callable[[
         BrokerUnavailable: nobody answered in time.
         NotAuthorised: it answered, and refused: waiting longer would not help.
     """
-    client = admin(settings)
+    said: list[KafkaError] = []  # a request that nobody let in only says that nobody answers
+    client = _made(AdminClient, settings, {}, {"error_cb": said.append})
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     waited = False
     while True:
@@ -174,7 +179,10 @@ def wait_for_broker(settings: Settings, timeout_s: float | None, say: Callable[[
         try:
             client.list_topics(timeout=max(left, 0.05))
         except KafkaException as exception:
-            trouble = explain(exception, settings)
+            client.poll(0)
+            refusals = [error for error in said if error.code() in _NOT_LET_IN]
+            said.clear()
+            trouble = explain(KafkaException(refusals[0]) if refusals else exception, settings)
             if not isinstance(trouble, BrokerUnavailable) or (deadline is not None and time.monotonic() >= deadline):
                 raise trouble from exception
         else:
@@ -202,15 +210,29 @@ def explain(exception: KafkaException, settings: Settings, about: str = "") -> B
     error = exception.args[0]
     where = settings.bootstrap_servers
     subject = f" ({about})" if about else ""
-    if error.code() in _UNAUTHORISED:
-        return NotAuthorised(f"Kafka at {where} refuses{subject}: {error.str()}; check [kafka] and the secrets")
+    if error.code() == KafkaError._SSL:
+        return NotAuthorised(
+            f"no encrypted line to Kafka at {where}{subject}: {_reason(error)}; check ssl.* in [kafka]"
+        )
+    if error.code() in _NOT_ALLOWED:
+        return NotAuthorised(
+            f"Kafka at {where} refuses{subject}: {_reason(error)}; `stream-app rights list` has who may"
+        )
+    if error.code() in _NOT_LET_IN:
+        return NotAuthorised(f"Kafka at {where} refuses{subject}: {_reason(error)}; check [kafka] and the secrets")
     if error.code() in _UNREACHABLE:
         return BrokerUnavailable(
-            f"no Kafka answers at {where}{subject}: start one with `stream-app broker`, or set KAFKA_BOOTSTRAP_SERVERS"
+            f"no Kafka answers at {where}{subject}: start one with `stream-app broker`, or set KAFKA_BOOTSTRAP_SERVERS "
+            "(and [kafka] where it takes TLS or passwords only)"
         )
     if error.code() in _ABSENT:
         return TopicMissing(f"topic {about or 'asked for'} does not exist at {where}: `stream-app doctor` creates it")
     return BrokerError(f"Kafka at {where} answers{subject}: {error.str()}")
+
+
+def _reason(error: KafkaError) -> str:
+    """Its sentence without the address and the time that librdkafka puts around it."""
+    return _AROUND.sub("", error.str()).removesuffix(".")
 
 
 def _made(kind: Callable[..., Client], settings: Settings, tuned: dict[str, Any], properties: dict[str, Any]) -> Client:
@@ -222,11 +244,19 @@ def _made(kind: Callable[..., Client], settings: Settings, tuned: dict[str, Any]
         "socket.keepalive.enable": True,
         "log.connection.close": False,  # idle connections that a broker closes are no news
     }
-    passed_through = {**settings.kafka, **_secrets(settings)}
     try:
-        return kind({**common, **tuned, **passed_through, **properties}, logger=_log)
+        return kind({**common, **tuned, **passed_through(settings), **properties}, logger=_log)
     except KafkaException as exception:
         raise SettingsError(f"[kafka]: librdkafka says {exception.args[0].str()}") from exception
+
+
+def passed_through(settings: Settings) -> dict[str, Any]:
+    """What `[kafka]` and the secrets file hold, the secrets over the rest.
+
+    Raises:
+        SettingsError: the secrets cannot be read.
+    """
+    return {**settings.kafka, **_secrets(settings)}
 
 
 def _secrets(settings: Settings) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def _create(client: AdminClient, settings: Settings, missing: dict[str, Topic]) 
             outcome.result()
         except KafkaException as exception:
             if exception.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise explain(exception, settings, f"creating topic {full}") from exception
+                raise explain(exception, settings, f"topic {full}, to be seen or created") from exception
 
 
 def _await_leaders(client: AdminClient, names: set[str], settings: Settings) -> None:

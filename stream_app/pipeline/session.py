@@ -109,7 +109,7 @@ def _producer(settings: Settings, consumer: Consumer, topic: str) -> tuple[Produ
         producer = clients.producer(settings, **properties)
         return producer, AtLeastOnce(producer, consumer, topic, failures)
     # Stable over restarts: initialising it ends the open transaction of a predecessor that was killed.
-    identity = f"{settings.topic_prefix}{settings.app_id}-{settings.worker_name}"
+    identity = f"{settings.transactional_ids}{settings.worker_name}"
     timeout = settings.transaction_timeout_ms
     producer = clients.producer(
         settings, **properties, **{"transactional.id": identity, "transaction.timeout.ms": timeout}

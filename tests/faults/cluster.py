@@ -4,7 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -32,6 +33,21 @@ ACCESS_LISTS = {
 }
 
 
+@dataclass(frozen=True)
+class Entrance:
+    """Where clients come in: the protocol of the listener, and what these tests' own client says there.
+
+    Attributes:
+        protocol: As Kafka names it.
+        client: librdkafka's properties.
+        format: Further options of the tool that makes a node's folder.
+    """
+
+    protocol: str = "PLAINTEXT"
+    client: Mapping[str, str] = field(default_factory=dict)
+    format: tuple[str, ...] = ()
+
+
 class Cluster:
     """Nodes that are broker and controller each, on this machine; inside the context all are up.
 
@@ -40,10 +56,14 @@ class Cluster:
         size: How many.
         properties: Of every node, over those of the embedded broker.
         wait_until: The tests' own way to wait.
+        entrance: Open to everybody, unless told otherwise.
     """
 
-    def __init__(self, folder: Path, size: int, properties: dict[str, object], wait_until: Wait) -> None:
+    def __init__(
+        self, folder: Path, size: int, properties: dict[str, object], wait_until: Wait, entrance: Entrance = Entrance()
+    ) -> None:
         self._folder = folder
+        self._entrance = entrance
         self._properties = {**node.PROPERTIES, **properties}
         self._wait_until = wait_until
         self._java: list[str] = []
@@ -110,7 +130,8 @@ class Cluster:
 
     def _metadata(self) -> "object | None":
         try:
-            return AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0}).list_topics(timeout=5)
+            place = {"bootstrap.servers": self.bootstrap_servers, "log_level": 0}
+            return AdminClient({**place, **self._entrance.client}).list_topics(timeout=5)
         except KafkaException:
             return None
 
@@ -121,18 +142,22 @@ class Cluster:
         home = self._home(number)
         home.mkdir(parents=True)
         (home / "log4j2.properties").write_text(node.LOGGING)
-        port, controller = self._ports[number]
+        (port, controller), protocol = self._ports[number], self._entrance.protocol
         placed = {
             "node.id": number,
-            "listeners": f"PLAINTEXT://{node.HOST}:{port},CONTROLLER://{node.HOST}:{controller}",
-            "advertised.listeners": f"PLAINTEXT://{node.HOST}:{port}",
+            "listeners": f"{protocol}://{node.HOST}:{port},CONTROLLER://{node.HOST}:{controller}",
+            "advertised.listeners": f"{protocol}://{node.HOST}:{port}",
+            "inter.broker.listener.name": protocol,
+            "listener.security.protocol.map": f"{protocol}:{protocol},CONTROLLER:PLAINTEXT",
             "controller.quorum.voters": ",".join(f"{n}@{node.HOST}:{own}" for n, (_, own) in self._ports.items()),
             "log.dirs": home / "data",
         }
         lines = [f"{name}={value}\n" for name, value in {**self._properties, **placed}.items()]
         (home / "server.properties").write_text("".join(lines))
         tool = [*self._java, "kafka.tools.StorageTool", "format", "-t", "k0000000000000000000AA"]
-        subprocess.run([*tool, "-c", str(home / "server.properties")], check=True, capture_output=True)
+        subprocess.run(
+            [*tool, "-c", str(home / "server.properties"), *self._entrance.format], check=True, capture_output=True
+        )
 
     def _launch(self, number: int) -> None:
         home = self._home(number)

@@ -10,7 +10,14 @@ ROOT = Path(__file__).parents[2]
 ROOMS = ("schemas", "models", "stream_app")
 MODULES = sorted(path.relative_to(ROOT).as_posix() for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 
-FAUST = ["stream_app/worker.py", "stream_app/read_committed.py", "*_agent.py", "*/agents.py", "*/service.py"]
+FAUST = [
+    "stream_app/worker.py",
+    "stream_app/read_committed.py",
+    "stream_app/credentials.py",
+    "*_agent.py",
+    "*/agents.py",
+    "*/service.py",
+]
 BYTES_ENTER_OR_LEAVE = [
     "stream_app/kafka/*",
     "stream_app/pipeline/consume.py",

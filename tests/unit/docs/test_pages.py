@@ -1,11 +1,11 @@
-"""What the pages say is so: the settings' table is current, links lead somewhere, the commands exist."""
+"""What the pages say is so: the tables of settings and rights are current, links lead somewhere, the commands exist."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from docs.settings_table import PAGE, with_current_table
+from docs.settings_table import PAGE, with_current_tables
 
 ROOT = Path(__file__).parents[3]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
@@ -17,9 +17,9 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_the_table_of_settings_is_current():
+def test_the_tables_of_settings_and_of_rights_are_current():
     page = PAGE.read_text(encoding="utf-8")
-    assert page == with_current_table(page), "run `make format`"
+    assert page == with_current_tables(page), "run `make format`"
 
 
 @EVERY_PAGE

@@ -7,7 +7,7 @@ from stream_app.cli.app import app
 COMMANDS = (
     "demo", "broker", "worker", "simulate", "produce", "consume", "train", "evaluate", "gate", "deploy", "rollback",
     "models", "shadow", "canary", "promote", "abort", "freeze", "unfreeze", "status", "verify", "doctor", "audit",
-    "drift", "drift-report", "replay", "keys", "sign",
+    "drift", "drift-report", "replay", "keys", "sign", "rights",
 )  # fmt: skip
 
 

@@ -28,6 +28,7 @@ NEED_KAFKA = [
     ("drift-report",),
     ("replay",),
     ("replay", "--anomaly", "transactions:0:0"),
+    ("rights", "grant"),
 ]
 
 
@@ -92,6 +93,8 @@ def test_no_command_shows_the_help_and_counts_as_called_wrongly():
         (["replay", "--threshold", "1", "--budget", "0.1"], "give one"),
         (["replay", "--anomaly", "transactions:0:0", "--until", "5"], "one record"),
         (["replay", "--plot", "what-if.txt"], ".svg"),
+        (["rights", "grant", "janitor"], "there is no role janitor"),
+        (["rights", "grant", "--user", "ann"], "one ROLE"),
     ],
 )
 def test_a_wrong_call_is_one_line_and_exit_code_2(arguments, says):

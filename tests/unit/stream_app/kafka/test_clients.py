@@ -27,7 +27,8 @@ NOBODY = Settings(bootstrap_servers="127.0.0.1:9")
     [
         (KafkaError._ALL_BROKERS_DOWN, BrokerUnavailable, "stream-app broker"),
         (KafkaError._TRANSPORT, BrokerUnavailable, "KAFKA_BOOTSTRAP_SERVERS"),
-        (KafkaError.TOPIC_AUTHORIZATION_FAILED, NotAuthorised, "[kafka]"),
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, NotAuthorised, "stream-app rights list"),
+        (KafkaError._SSL, NotAuthorised, "ssl.* in [kafka]"),
         (KafkaError._AUTHENTICATION, NotAuthorised, "secrets"),
         (KafkaError.UNKNOWN_TOPIC_OR_PART, TopicMissing, "stream-app doctor"),
         (KafkaError.POLICY_VIOLATION, BrokerError, "Policy"),

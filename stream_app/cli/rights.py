@@ -1,0 +1,118 @@
+"""`stream-app rights list` and `rights grant`: who may do what on the cluster, and the command that sees to it."""
+
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stream_app.cli.invocation import connected_settings, settings
+from stream_app.cli.rollout import issuer
+from stream_app.cli.terminal import console, out, out_json, waiting
+
+if TYPE_CHECKING:
+    from stream_app.kafka.access import Entry
+    from stream_app.kafka.roles import Role
+
+rights = typer.Typer(
+    name="rights",
+    help="Who may do what on the cluster.",
+    epilog="Example: stream-app rights grant --secrets /run/secrets",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
+
+
+def listing(as_json: Json = False) -> None:
+    """Show each role, and every right that it has here. Asks no cluster."""
+    from stream_app.kafka import roles
+
+    chosen = settings()
+    declared = [(role, roles.rights(chosen, role)) for role in roles.ROLES]
+    if as_json:
+        out_json({role.name: {"purpose": role.purpose, "rights": those} for role, those in declared})
+        return
+    for role, those in declared:
+        out(f"{role.name}: {role.purpose}")
+        for (resource, name), entries in groupby(those, lambda right: (right.resource, str(right))):
+            out(f"  {resource:<16}  {name:<30}  {', '.join(right.operation for right in entries)}")
+
+
+def grant(
+    *,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[ROLE]...", help="As `rights list` names them. Default: all of them.")
+    ] = None,
+    user: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Who gets it, of one ROLE. Default: APP_ID-ROLE.")
+    ] = None,
+    secrets: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Make the users too (SCRAM), with the passwords in FOLDER/USER.json, or new ones."
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what is there and what is missing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Let users do what each ROLE does, and nothing else. For an administrator of the cluster.
+
+    Creates topics that are missing. What is there stays: do it again after each upgrade. Exit code 1 of --dry-run:
+    something is missing.
+    """
+    chosen_roles = _roles(names)
+    if user is not None and len(chosen_roles) != 1:
+        raise typer.BadParameter("name one ROLE to go with it", param_hint="--user")
+    chosen = connected_settings()
+    from stream_app.kafka import roles, topics
+    from stream_app.kafka.access import Access, Outcome
+    from stream_app.rollout.publish import Publisher, audit_record
+
+    if not dry_run:
+        topics.ensure(chosen)
+    access, entries = Access(chosen, dry_run), []
+    with waiting("granting") as tell:
+        for role in chosen_roles:
+            name = user or roles.user(chosen, role)
+            tell(name)
+            entries += access.grant(role, name, secrets / f"{name}.json" if secrets else None)
+    _show(entries, as_json)
+    made = [entry for entry in entries if entry.outcome is Outcome.MADE]
+    if made:
+        publisher = Publisher(chosen)
+        for who, those in groupby(made, lambda entry: entry.user):
+            publisher.audit(audit_record(issuer(), "grant", who, effect=f"{len(list(those))} made"))
+        publisher.close()
+    if any(entry.outcome is Outcome.MISSING for entry in entries):
+        raise typer.Exit(1)
+
+
+def _roles(names: list[str] | None) -> "list[Role]":
+    from stream_app.kafka.roles import ROLES
+
+    known = {role.name: role for role in ROLES}
+    unknown = [name for name in names or () if name not in known]
+    if unknown:
+        raise typer.BadParameter(f"there is no role {', '.join(unknown)}: there are {', '.join(known)}")
+    return [known[name] for name in names or known]
+
+
+def _show(entries: "list[Entry]", as_json: bool) -> None:
+    if as_json:
+        out_json(entries)
+        return
+    from rich.table import Table
+
+    table = Table("user", "on", "name", "may", "outcome")
+    for (who, what, name, outcome), those in groupby(entries, lambda e: (e.user, e.what, e.name, e.outcome)):
+        table.add_row(who, what, name, ", ".join(entry.operation for entry in those), outcome)
+    console().print(table)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    rights.command("list", epilog="Example: stream-app rights list --json")(listing)
+    rights.command("grant", epilog="Example: stream-app rights grant operator --user ann --secrets secrets")(grant)
+    app.add_typer(rights)

@@ -1,0 +1,139 @@
+"""Who may do what on the cluster: each role with the topics, groups and transactional ids that its work takes.
+
+There is no other declaration: `stream-app rights` grants this one, docs/operations.md shows it, tests hold it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from schemas import topics as declared
+from schemas.topics import Topic
+from stream_app.kafka import topics
+from stream_app.settings import Settings
+
+
+class Resource(StrEnum):
+    """What a right is about, in the words of Kafka's access lists."""
+
+    TOPIC = "topic"
+    GROUP = "group"
+    TRANSACTIONAL_ID = "transactional id"
+
+
+class Operation(StrEnum):
+    """What may be done with it. Who may read or write may also describe."""
+
+    READ = "read"
+    WRITE = "write"
+    DESCRIBE = "describe"
+    DESCRIBE_CONFIGS = "describe configs"
+
+
+@dataclass(frozen=True, order=True)
+class Right:
+    """One entry of an access list.
+
+    Attributes:
+        resource: The kind of it.
+        name: Which one.
+        prefixed: All whose names begin so.
+        operation: What may be done.
+    """
+
+    resource: Resource
+    name: str
+    prefixed: bool
+    operation: Operation
+
+    def __str__(self) -> str:
+        """The name, with a star where it stands for all that begin so."""
+        return f"{self.name}*" if self.prefixed else self.name
+
+
+@dataclass(frozen=True)
+class Role:
+    """One kind of user of the cluster.
+
+    Attributes:
+        name: In a word.
+        purpose: What it does, for people.
+        reads: Topics.
+        writes: Topics.
+        works: It is the application: its groups and its transactions.
+        follows: It sees how far the application has come: its group's offsets.
+    """
+
+    name: str
+    purpose: str
+    reads: tuple[Topic, ...] = ()
+    writes: tuple[Topic, ...] = ()
+    works: bool = False
+    follows: bool = False
+
+
+_ALERTS = (declared.ANOMALIES, declared.DRIFT_ALERTS)
+_NEVER_READ_BACK = (declared.SCORES, declared.LATENTS, declared.DEAD_LETTERS)
+_INPUTS = (declared.TRANSACTIONS, declared.LABELS)
+
+PRODUCER = Role("producer", "sends transactions", writes=(declared.TRANSACTIONS,))
+WORKER = Role(
+    "worker",
+    "scores, watches drift, carries out swaps",
+    reads=tuple(topic for topic in declared.ALL if topic not in _NEVER_READ_BACK),
+    writes=tuple(topic for topic in declared.ALL if topic not in _INPUTS),
+    works=True,
+)
+OPERATOR = Role(
+    "operator",
+    "deploys, rolls back, looks at everything",
+    reads=declared.ALL,
+    writes=(declared.MODEL_SWAP, declared.AUDIT),
+    follows=True,
+)
+READER = Role("reader", "reads alerts", reads=_ALERTS)
+CASE_TOOL = Role("case-tool", "reads alerts, sends labels", reads=_ALERTS, writes=(declared.LABELS,))
+
+ROLES = (PRODUCER, WORKER, OPERATOR, READER, CASE_TOOL)
+
+
+def user(settings: Settings, role: Role) -> str:
+    """The name under which a role comes in, where it has only one user: as transactional ids begin."""
+    return f"{settings.transactional_ids}{role.name}"
+
+
+def rights(settings: Settings, role: Role) -> list[Right]:
+    """Everything that a role may do, with the names that this installation gives to things.
+
+    Args:
+        settings: Prefix and application id.
+        role: Which one.
+
+    Returns:
+        In order of resource and name, none twice.
+    """
+    return sorted({*_on_topics(settings, role), *_on_groups(settings, role), *_on_transactions(settings, role)})
+
+
+def _on_topics(settings: Settings, role: Role) -> Iterator[Right]:
+    used = {Operation.READ: role.reads, Operation.WRITE: role.writes}
+    # Whoever uses a topic may see whether it is as it was declared: commands look before they begin
+    used[Operation.DESCRIBE_CONFIGS] = role.reads + role.writes
+    for operation, those in used.items():
+        for topic in those:
+            yield Right(Resource.TOPIC, topics.name(settings, topic), False, operation)
+
+
+def _on_groups(settings: Settings, role: Role) -> Iterator[Right]:
+    if role.reads:
+        yield Right(Resource.GROUP, settings.reader_groups, True, Operation.READ)
+    if role.follows:
+        yield Right(Resource.GROUP, settings.app_id, False, Operation.DESCRIBE)
+    if role.works:
+        yield Right(Resource.GROUP, settings.app_id, False, Operation.READ)
+        yield Right(Resource.GROUP, settings.control_group, False, Operation.READ)
+
+
+def _on_transactions(settings: Settings, role: Role) -> Iterator[Right]:
+    if role.works:
+        yield Right(Resource.TRANSACTIONAL_ID, settings.transactional_ids, True, Operation.WRITE)

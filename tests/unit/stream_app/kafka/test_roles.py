@@ -1,0 +1,60 @@
+"""Who may do what, as declared: every topic has its writers and its readers, and the worker alone has transactions."""
+
+from schemas.topics import ALL
+from stream_app.kafka.roles import (
+    CASE_TOOL,
+    OPERATOR,
+    PRODUCER,
+    READER,
+    ROLES,
+    WORKER,
+    Operation,
+    Resource,
+    Right,
+    rights,
+)
+from stream_app.settings import Settings
+
+SETTINGS = Settings(topic_prefix="eu-", app_id="fraud")
+# Who the declarations of the topics call by another name
+WORDS = {
+    "producers": {PRODUCER.name},
+    "pipeline": {WORKER.name},
+    "off by default": {WORKER.name},
+    "drift agent": {WORKER.name},
+    "workers": {WORKER.name},
+    "controller": {WORKER.name},
+    "operators": {OPERATOR.name},
+    "case tools": {CASE_TOOL.name},
+    "everything that changes what the system does": {WORKER.name, OPERATOR.name},
+}
+
+
+def test_a_topic_is_written_by_those_whom_its_declaration_names():
+    for topic in ALL:
+        declared = set().union(*(WORDS[word] for word in topic.written_by.split(", ")))
+        assert {role.name for role in ROLES if topic in role.writes} == declared, topic.name
+
+
+def test_every_topic_is_read_by_somebody():
+    assert {topic.name for role in ROLES for topic in role.reads} == {topic.name for topic in ALL}
+
+
+def test_names_are_those_of_the_installation():
+    assert rights(SETTINGS, READER) == [
+        Right(Resource.GROUP, "fraud-reader-", True, Operation.READ),
+        Right(Resource.TOPIC, "eu-anomalies", False, Operation.DESCRIBE_CONFIGS),
+        Right(Resource.TOPIC, "eu-anomalies", False, Operation.READ),
+        Right(Resource.TOPIC, "eu-drift-alerts", False, Operation.DESCRIBE_CONFIGS),
+        Right(Resource.TOPIC, "eu-drift-alerts", False, Operation.READ),
+    ]
+
+
+def test_only_a_worker_has_transactions_and_the_groups_of_the_application():
+    own = [
+        Right(Resource.GROUP, "eu-fraud-control", False, Operation.READ),
+        Right(Resource.GROUP, "fraud", False, Operation.READ),
+        Right(Resource.TRANSACTIONAL_ID, "eu-fraud-", True, Operation.WRITE),
+    ]
+    for role in ROLES:
+        assert [right for right in own if right in rights(SETTINGS, role)] == (own if role is WORKER else [])
