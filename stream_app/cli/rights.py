@@ -1,5 +1,6 @@
 """`stream-app rights list` and `rights grant`: who may do what on the cluster, and the command that sees to it."""
 
+from contextlib import closing
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -73,18 +74,16 @@ def grant(
     if not dry_run:
         topics.ensure(chosen)
     access, entries = Access(chosen, dry_run), []
-    with waiting("granting") as tell:
+    with waiting("granting") as tell, closing(Publisher(chosen)) as publisher:
         for role in chosen_roles:
             name = user or roles.user(chosen, role)
             tell(name)
-            entries += access.grant(role, name, secrets / f"{name}.json" if secrets else None)
+            done = access.grant(role, name, secrets / f"{name}.json" if secrets else None)
+            entries += done
+            changed = sum(entry.outcome in (Outcome.MADE, Outcome.SET) for entry in done)
+            if changed:
+                publisher.audit(audit_record(issuer(), "grant", name, effect=f"{role.name}: {changed} made or set"))
     _show(entries, as_json)
-    made = [entry for entry in entries if entry.outcome is Outcome.MADE]
-    if made:
-        publisher = Publisher(chosen)
-        for who, those in groupby(made, lambda entry: entry.user):
-            publisher.audit(audit_record(issuer(), "grant", who, effect=f"{len(list(those))} made"))
-        publisher.close()
     if any(entry.outcome is Outcome.MISSING for entry in entries):
         raise typer.Exit(1)
 
