@@ -8,6 +8,7 @@ calibration   an alert budget becomes a threshold, a score becomes a p-value
 distances     a histogram against the reference: PSI, KL, Jensen-Shannon
 reference     the distribution of every signal over the training rows, and the golden rows
 evaluation    the figures of a model beside the trivial baselines
+registry/     trainings and models on record in MLflow, by digest; and a training repeated from its record
 gates/        whether a candidate may take the place of the model that serves, or why not
 manifest      what an artefact says of itself
 artefact      one file: written, read, checked; the sha256 is its identity

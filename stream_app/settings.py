@@ -115,6 +115,14 @@ class Settings(BaseSettings):
     model_cache: Path = Field(
         default=Path("build/model-cache"), description="where fetched artefacts are kept, by digest"
     )
+    tracking_uri: str = Field(
+        default="sqlite:///build/mlflow/mlflow.db",
+        validation_alias=AliasChoices("tracking_uri", "STREAM_APP_TRACKING_URI", "MLFLOW_TRACKING_URI"),
+        description="MLflow, where trainings are logged and models registered; empty: nowhere",
+    )
+    model_name: str = Field(
+        default="card-fraud", min_length=1, description="name of the models that are trained, also in the registry"
+    )
     stage_timeout_s: float = Field(default=60.0, gt=0, description="how long a deploy waits for every worker to stage")
     guard: GuardMode = Field(
         default=GuardMode.ADVISE, description="off, advise (report only), or act (roll back by itself, too)"

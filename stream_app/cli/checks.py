@@ -21,7 +21,7 @@ from stream_app.kafka.permissions import lacking, told, words
 from stream_app.kafka.roles import ROLES, WORKER
 from stream_app.rollout.cache import FetchError, local_path, remote
 from stream_app.rollout.entries import fold
-from stream_app.rollout.object_store import SCHEME
+from stream_app.rollout.object_store import SCHEMES
 from stream_app.rollout.state import Release, Rollout
 from stream_app.rollout.trust import trust
 from stream_app.settings import ENVIRONMENT_PREFIX, SETTINGS_FILE, Settings
@@ -180,7 +180,7 @@ def models_in_service(settings: Settings) -> Iterator[Finding]:
 
 
 def _digest(uri: str) -> str:
-    if uri.startswith(SCHEME):
+    if uri.startswith(SCHEMES):
         return hashlib.sha256(remote(uri)).hexdigest()
     with local_path(uri).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

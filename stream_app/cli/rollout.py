@@ -10,9 +10,11 @@ import typer
 
 from stream_app.cli.invocation import connected_settings
 from stream_app.cli.terminal import console, out, out_json, waiting
+from stream_app.cli.tracking import tell_registry
 
 if TYPE_CHECKING:
     from schemas.rollout import GateVerdict
+    from stream_app.rollout.cache import Source
     from stream_app.rollout.watch import Outcome
     from stream_app.settings import Settings
 
@@ -34,7 +36,11 @@ Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 def deploy(
     *,
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A model artefact, where the workers can read it: a path or s3://.")
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="Where workers read it: a path, s3://, http(s)://; or models:/NAME/VERSION, models:/NAME@ALIAS.",
+        ),
     ],
     reason: Reason = "",
     timeout: Timeout = None,
@@ -48,6 +54,7 @@ def deploy(
     """
     check_reason(override)
     settings = connected_settings()
+    source = located(settings, model)
     from stream_app.kafka import topics
     from stream_app.rollout import commands
 
@@ -55,15 +62,26 @@ def deploy(
     with waiting("deploying") as tell:
 
         def issue(verdict: "GateVerdict | None") -> "Outcome":
-            return commands.deploy(settings, located(model), issuer(), reason, timeout, tell, gates=verdict)
+            return commands.deploy(settings, source, issuer(), reason, timeout, tell, gates=verdict)
 
-        outcome = judged(settings, model, gate_data, override, tell, issue)
-    conclude(outcome, as_json)
+        outcome = judged(settings, source, gate_data, override, tell, issue)
+    conclude(settings, outcome, as_json)
 
 
-def located(model: str) -> Path | str:
-    """A path, or the URI of an object store as it is."""
-    return model if model.startswith("s3://") else Path(model)
+def located(settings: "Settings", model: str) -> "Source":
+    """A path, a URI as it is, or what the registry says at this moment: an alias may move, the command does not.
+
+    Raises:
+        RegistryError: the registry does not answer, or knows no such model.
+    """
+    from models.registry import address
+    from stream_app.rollout.object_store import SCHEMES
+
+    if model.startswith(address.SCHEME):
+        from models.registry import registry
+
+        return registry.connect(settings.tracking_uri).find(model)
+    return model if model.startswith(SCHEMES) else Path(model)
 
 
 def check_reason(override: str | None) -> None:
@@ -74,7 +92,7 @@ def check_reason(override: str | None) -> None:
 
 def judged(
     settings: "Settings",
-    model: str,
+    model: "Source",
     data: Path | None,
     override: str | None,
     tell: Callable[[str], None],
@@ -86,7 +104,7 @@ def judged(
 
     forced = gating.Override(issuer(), override) if override else None
     try:
-        return issue(gating.admit(settings, located(model), issuer(), data or settings.gate_data, forced, tell))
+        return issue(gating.admit(settings, model, issuer(), data or settings.gate_data, forced, tell))
     except gating.Refused as refused:
         return Outcome(ok=False, sentence=str(refused))
 
@@ -110,7 +128,7 @@ def rollback(
     topics.ensure(settings)
     with waiting("rolling back") as tell:
         outcome = commands.rollback(settings, issuer(), reason, timeout, tell, to)
-    conclude(outcome, as_json)
+    conclude(settings, outcome, as_json)
 
 
 def models(as_json: Json = False) -> None:
@@ -146,12 +164,14 @@ def issuer() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
-def conclude(outcome: "Outcome", as_json: bool) -> None:
-    """Print the outcome; the exit code says it too."""
+def conclude(settings: "Settings", outcome: "Outcome", as_json: bool) -> None:
+    """Print the outcome, tell the registry if the log has changed; the exit code says the outcome too."""
     if as_json:
         out_json(outcome)
     else:
         out(outcome.sentence)
+    if outcome.command_id:
+        tell_registry(settings)
     if not outcome.ok:
         raise typer.Exit(1)
 

@@ -7,18 +7,25 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stream_app.cli.data import DataFile, FirstDay, LastDay, day
-from stream_app.cli.terminal import console, out, out_json, progress, waiting
+from stream_app.cli.invocation import settings
+from stream_app.cli.terminal import console, out, out_json, waiting
+from stream_app.cli.tracking import Tracker, fit, repeat
 
 if TYPE_CHECKING:
     from models.evaluation import Evaluation
-    from models.manifest import Quality
+    from models.manifest import Manifest, Quality
+    from models.registry.address import Registered
+    from models.registry.record import Training
 
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
 def train(  # noqa: PLR0913 - one parameter for each option is typer's way
     *,
-    data: DataFile,
+    data: Annotated[
+        Path | None,
+        typer.Argument(metavar="DATA", help="Parquet file: from `simulate`, or with the Handbook's columns."),
+    ] = None,
     destination: Annotated[Path, typer.Option("--out", metavar="MODEL", help="Where the artefact goes.")],
     since: FirstDay = None,
     until: LastDay = None,
@@ -27,15 +34,30 @@ def train(  # noqa: PLR0913 - one parameter for each option is typer's way
         Path | None,
         typer.Option(metavar="TOML", help="[training] and [[input]] tables, as in models/features.toml."),
     ] = None,
-    name: Annotated[str, typer.Option(help="Name of the model.")] = "card-fraud",
-    version: Annotated[str, typer.Option(help="Its version.")] = "1",
+    name: Annotated[str | None, typer.Option(help="Name of the model. Default: the setting model_name.")] = None,
+    version: Annotated[str | None, typer.Option(help="Its version. Default: the registry's next, or 1.")] = None,
     sign_with: Annotated[
         Path | None, typer.Option(metavar="NAME.key", help="Private key to release it with, as `sign` does.")
     ] = None,
+    rerun: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="Repeat a run from its record alone: its id, or models:/NAME/VERSION."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Train an autoencoder on DATA without its labels, calibrate it to its alert budget, and write it as one file."""
-    from models import artefact, signing, training
+    """Train an autoencoder on DATA without its labels, calibrate it to its alert budget, and write it as one file.
+
+    The training is logged to MLflow (setting tracking_uri), and the model registered there as the candidate. With
+    --rerun, a logged training is repeated: exit code 1 if the scores differ from the recorded model's.
+    """
+    chosen = settings()
+    if rerun is not None:
+        _refuse_with_rerun([data, since, until, seed, config, name, version, sign_with])
+        repeat(chosen, rerun, destination, as_json)
+        return
+    if data is None:
+        raise typer.BadParameter("name the transactions to train on", param_hint="DATA")
+    from models import signing, training
     from models.data.frame import read
     from models.features import load_spec, read_toml
 
@@ -45,22 +67,31 @@ def train(  # noqa: PLR0913 - one parameter for each option is typer's way
     spec = load_spec(config if declares_inputs else None)
     with waiting(f"reading {data}"):
         frame = read(data, day(since), day(until))
-    with progress("training", how.epochs) as advance:
-        graph, manifest = training.train(frame, spec, how, name, version, lambda epoch, _loss: advance(epoch))
-    sha256 = artefact.save(destination, graph, manifest)
+    tracker = Tracker(chosen.tracking_uri, name or chosen.model_name)
+    called = (tracker.name, version or tracker.next_version)
+    manifest, done = fit(destination, called, frame, spec, how, str(data))
     if key is not None:
-        signing.sign_artefact(destination, sha256, key)
+        signing.sign_artefact(destination, done.sha256, key)
+    _tell(manifest, done, tracker.record(done), as_json)
+
+
+def _refuse_with_rerun(given: list[object]) -> None:
+    if any(option is not None for option in given):
+        raise typer.BadParameter("a rerun takes all from the record: give nothing but --out with --rerun")
+
+
+def _tell(manifest: "Manifest", done: "Training", registered: "Registered | None", as_json: bool) -> None:
+    name, version = manifest.name, manifest.version
+    address = None if registered is None else f"models:/{registered.name}/{registered.version}"
     if as_json:
-        described = {
-            "name": name,
-            "version": version,
-            "sha256": sha256,
-            "path": str(destination),
-            "rows": manifest.rows,
-        }
-        out_json({**described, "threshold": manifest.calibration.threshold, "metrics": manifest.metrics})
+        described = {"name": name, "version": version, "sha256": done.sha256, "path": str(done.path)}
+        where = {"registered": address, "run": None if registered is None else registered.run_id}
+        figures = {"rows": manifest.rows, "threshold": manifest.calibration.threshold, "metrics": manifest.metrics}
+        out_json({**described, **where, **figures})
         return
-    out(f"{name} {version} ({sha256[:12]}) in {destination}, trained on {manifest.rows:,} transactions")
+    out(f"{name} {version} ({done.sha256[:12]}) in {done.path}, trained on {manifest.rows:,} transactions")
+    if registered is not None:
+        out(f"registered as {address}, the candidate now; run {registered.run_id}")
     if manifest.metrics:
         out("on the last part of them, which it was not fitted to:")
         _print_quality(manifest.metrics)

@@ -66,7 +66,7 @@ def promote(reason: Reason = "", timeout: Timeout = None, as_json: Json = False)
     topics.ensure(settings)
     with waiting("promoting") as tell:
         outcome = commands.promote(settings, issuer(), reason, timeout, tell)
-    conclude(outcome, as_json)
+    conclude(settings, outcome, as_json)
 
 
 def abort(reason: Reason = "", timeout: Timeout = None, as_json: Json = False) -> None:
@@ -78,7 +78,7 @@ def abort(reason: Reason = "", timeout: Timeout = None, as_json: Json = False) -
     topics.ensure(settings)
     with waiting("aborting") as tell:
         outcome = commands.abort(settings, issuer(), reason, timeout, tell)
-    conclude(outcome, as_json)
+    conclude(settings, outcome, as_json)
 
 
 def freeze(reason: Reason = "", as_json: Json = False) -> None:
@@ -101,6 +101,7 @@ def _try_out(
     """A new candidate passes the gates first, as a deploy does; one that is there has passed them."""
     check_reason(gating[1])
     settings = connected_settings()
+    source = None if model is None else located(settings, model)
     from stream_app.kafka import topics
     from stream_app.rollout import commands
 
@@ -108,11 +109,10 @@ def _try_out(
     with waiting("trying out") as tell:
 
         def issue(verdict: "GateVerdict | None") -> "Outcome":
-            location = None if model is None else located(model)
-            return commands.try_out(settings, location, percent, issuer(), *how, tell, gates=verdict)
+            return commands.try_out(settings, source, percent, issuer(), *how, tell, gates=verdict)
 
-        outcome = issue(None) if model is None else judged(settings, model, *gating, tell, issue)
-    conclude(outcome, as_json)
+        outcome = issue(None) if source is None else judged(settings, source, *gating, tell, issue)
+    conclude(settings, outcome, as_json)
 
 
 def _freeze(frozen: bool, reason: str, as_json: bool) -> None:
@@ -121,7 +121,7 @@ def _freeze(frozen: bool, reason: str, as_json: bool) -> None:
     from stream_app.rollout import commands
 
     topics.ensure(settings)
-    conclude(commands.freeze(settings, frozen, issuer(), reason), as_json)
+    conclude(settings, commands.freeze(settings, frozen, issuer(), reason), as_json)
 
 
 def register(app: typer.Typer) -> None:

@@ -14,7 +14,7 @@ In the order of what happens to a command:
     admission    a worker's own say on a staged model: its verdict, its cost, its golden rows
     trust        whose signatures count: of commands, of artefacts
     cache        artefacts fetched by URI, kept by digest
-    object_store what an `s3://` URI names
+    object_store what an `s3://` or `http(s)://` URI names
     serving      what the pipeline reads at each batch boundary
     workers      which workers are alive and what each has answered
     controller   activates a stage when every live worker has it, aborts it when one cannot

@@ -15,11 +15,15 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from models.artefact import LARGEST_BYTES, ArtefactError, digest
+from models.registry.address import Registered
 from models.signing import SIGNATURE_MAX_BYTES, SUFFIX
 from stream_app.rollout import object_store
 from stream_app.rollout.trust import UNCHECKED, Trust
 
 logger = logging.getLogger(__name__)
+
+Source = Path | str | Registered
+"""Where a model is taken from: a file, a URI, or a version of the registry, whose digest is known beforehand."""
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # said of a write, and without the name of a file
 
@@ -44,7 +48,7 @@ class ModelCache:
         """The path of the artefact with this digest, from the cache or from its URI.
 
         Args:
-            uri: A path, `file://` or `s3://` URL that this worker can read.
+            uri: A path, `file://`, `s3://` or `http(s)://` URL that this worker can read.
             sha256: The digest announced for it.
 
         Raises:
@@ -58,7 +62,7 @@ class ModelCache:
         kept = self._folder / f"{sha256}.pt"
         if _holds(kept, sha256):
             return kept
-        source = None if uri.startswith(object_store.SCHEME) else local_path(uri)
+        source = None if uri.startswith(object_store.SCHEMES) else local_path(uri)
         try:
             partial = self._copy(source) if source is not None else self._download(uri)
         except OSError as error:
@@ -118,19 +122,28 @@ class ModelCache:
 
 
 @contextmanager
-def at_hand(model: Path | str) -> Iterator[Path]:
-    """A file of this machine with the artefact: itself or, of what an `s3://` URI names, a copy for as long as needed.
+def at_hand(model: Source) -> Iterator[Path]:
+    """A file of this machine with the artefact: itself or, of what is elsewhere, a copy for as long as needed.
 
     Raises:
-        FetchError: it cannot be had.
+        FetchError: it cannot be had, or is not what was registered.
     """
-    if isinstance(model, Path):
-        yield model
-        return
-    with tempfile.NamedTemporaryFile(suffix=".pt") as copy:
-        copy.write(remote(model))
-        copy.flush()
-        yield Path(copy.name)
+    if isinstance(model, Registered):
+        with at_hand(model.uri) as file:
+            got = digest(file)
+            if got != model.sha256:
+                raise FetchError(
+                    f"models:/{model.name}/{model.version} was registered with sha256 {model.sha256[:12]}…, "
+                    f"{model.uri} has {got[:12]}…: the file is damaged or was exchanged"
+                )
+            yield file
+    elif isinstance(model, str) and model.startswith(object_store.SCHEMES):
+        with tempfile.NamedTemporaryFile(suffix=".pt") as copy:
+            copy.write(remote(model))
+            copy.flush()
+            yield Path(copy.name)
+    else:
+        yield local_path(model) if isinstance(model, str) else model
 
 
 def local_path(uri: str) -> Path:
@@ -143,12 +156,12 @@ def local_path(uri: str) -> Path:
     if parts.scheme == "file":
         return Path(unquote(parts.path))
     if "://" in uri:
-        raise FetchError(f"cannot fetch {uri}: only paths, file:// and s3:// are supported")
+        raise FetchError(f"cannot fetch {uri}: only paths, file://, s3:// and http(s):// are supported")
     return Path(uri)
 
 
 def remote(uri: str) -> bytes:
-    """The artefact that an `s3://` URI names, whatever it is.
+    """The artefact that a URI of one of `object_store.SCHEMES` names, whatever it is.
 
     Raises:
         FetchError: it cannot be had.
@@ -160,7 +173,7 @@ def remote(uri: str) -> bytes:
 
 
 def _signature(uri: str) -> bytes | None:
-    if not uri.startswith(object_store.SCHEME):
+    if not uri.startswith(object_store.SCHEMES):
         return _content(local_path(uri))
     try:
         return object_store.read(uri, SIGNATURE_MAX_BYTES)

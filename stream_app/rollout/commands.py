@@ -4,9 +4,9 @@ Nothing here decides anything: the log does. If the person leaves while waiting,
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from models import artefact
+from models.registry.address import Registered
 from schemas.rollout import (
     Abort,
     Canary,
@@ -20,7 +20,7 @@ from schemas.rollout import (
 from schemas.topics import MODEL_SWAP
 from schemas.transactions import ModelRef
 from stream_app.kafka.log import read_to_end
-from stream_app.rollout.cache import at_hand
+from stream_app.rollout.cache import Source, at_hand
 from stream_app.rollout.entries import Entry, fold
 from stream_app.rollout.order import EFFECT_S, Order
 from stream_app.rollout.state import Release, Rollout, describe
@@ -45,7 +45,7 @@ def models(settings: Settings) -> Models:
 
 def deploy(  # noqa: PLR0913 - what is announced with a stage is said in one place
     settings: Settings,
-    model: Path | str,
+    model: Source,
     issuer: str,
     reason: str = "",
     timeout_s: float | None = None,
@@ -58,7 +58,8 @@ def deploy(  # noqa: PLR0913 - what is announced with a stage is said in one pla
 
     Args:
         settings: Where Kafka is, and the time limits.
-        model: The artefact, on storage that every worker can read under the same path; or its `s3://` URI.
+        model: The artefact, on storage that every worker can read under the same path; its URI; or a version of the
+            registry.
         issuer: Who asks.
         reason: Why, for the audit trail.
         timeout_s: How long to wait; by default as long as the workers may take to stage, and a little.
@@ -76,12 +77,13 @@ def deploy(  # noqa: PLR0913 - what is announced with a stage is said in one pla
         if serving is not None and serving.model.sha256 == release.model.sha256:
             return watch.outcome(True, f"{describe(release.model)} serves already")
         order = Order(settings, issuer, reason, timeout_s, on_progress)
+        _tell_of_registration(watch, issuer, model)
         return order.stage(watch, release, "deploy", gates=gates)
 
 
 def try_out(  # noqa: PLR0913 - as deploy
     settings: Settings,
-    model: Path | str | None,
+    model: Source | None,
     percent: float | None,
     issuer: str,
     reason: str = "",
@@ -96,7 +98,7 @@ def try_out(  # noqa: PLR0913 - as deploy
 
     Args:
         settings: Where Kafka is, and the time limits.
-        model: The artefact, or its `s3://` URI; None: the candidate that there is.
+        model: The artefact, as of `deploy`; None: the candidate that there is.
         percent: Of the customers, for whom it decides; None: a shadow.
         issuer: Who asks.
         reason: Why, for the audit trail.
@@ -114,6 +116,7 @@ def try_out(  # noqa: PLR0913 - as deploy
         order = Order(settings, issuer, reason, timeout_s, on_progress)
         candidate = watch.rollout.candidate
         if release is not None and (candidate is None or candidate.release.model.sha256 != release.model.sha256):
+            _tell_of_registration(watch, issuer, model)
             return order.stage(watch, release, action, percent, gates)
         if candidate is None:
             return watch.outcome(False, f"there is no candidate: name one with `stream-app {action} MODEL`")
@@ -253,8 +256,19 @@ def rollback(
         return order.at_once(watch, command, describe(release.model))
 
 
-def _release(model: Path | str, sha256: str | None = None) -> Release:
+def _release(model: Source, sha256: str | None = None) -> Release:
     with at_hand(model) as file:
         manifest = artefact.read_manifest(file)
         ref = ModelRef(manifest.name, manifest.version, sha256 or artefact.digest(file))
+    if isinstance(model, Registered):
+        return Release(ref, model.uri)
     return Release(ref, model if isinstance(model, str) else model.resolve().as_uri())
+
+
+def _tell_of_registration(watch: Watch, issuer: str, model: Source | None) -> None:
+    """Training and registering need no broker: they go on record with the stage of what came of them."""
+    if isinstance(model, Registered):
+        at = f"{model.registered_at.isoformat(timespec='seconds')} from run {model.run_id}"
+        watch.record(
+            issuer, "register", f"models:/{model.name}/{model.version}", effect=f"sha256 {model.sha256}, at {at}"
+        )

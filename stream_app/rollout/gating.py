@@ -15,7 +15,7 @@ from models.gates.limits import load_limits
 from models.gates.report import Report
 from schemas.rollout import GateVerdict
 from schemas.transactions import ModelRef
-from stream_app.rollout.cache import ModelCache, at_hand
+from stream_app.rollout.cache import ModelCache, Source, at_hand
 from stream_app.rollout.state import Release, describe
 from stream_app.rollout.trust import trust
 from stream_app.rollout.watch import Say, Watch, watching
@@ -45,7 +45,7 @@ class Override:
 
 def admit(
     settings: Settings,
-    model: Path | str,
+    model: Source,
     issuer: str,
     data: Path | None,
     override: Override | None = None,
@@ -55,7 +55,7 @@ def admit(
 
     Args:
         settings: Where Kafka and the cache are, the limits, and where reports are kept.
-        model: The candidate's artefact, or its `s3://` URI.
+        model: The candidate's artefact, as of `stream_app.rollout.commands.deploy`.
         issuer: Who asks.
         data: Recent transactions. None: the gates are not asked.
         override: Put it through whatever they say.

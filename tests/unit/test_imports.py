@@ -40,7 +40,12 @@ ALLOWED_ONLY_IN = {
     "faust": FAUST,
     "mode": FAUST,
     "confluent_kafka": BYTES_ENTER_OR_LEAVE,
-    "os.environ": ["stream_app/settings.py", "stream_app/cli/demo/cast.py"],  # the demo hands it on to its processes
+    "os.environ": [
+        "stream_app/settings.py",
+        "stream_app/cli/demo/cast.py",  # the demo hands it on to its processes
+        "models/registry/registry.py",  # MLflow is told how to behave before it is imported, and in no other way
+    ],
+    "mlflow": ["models/registry/*"],
     "os.getenv": ["stream_app/settings.py"],
     "pickle": [],
 }

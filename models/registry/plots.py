@@ -1,0 +1,99 @@
+"""The held-out rows of a training in, its pictures out as PNG files. Needs matplotlib, which comes with MLflow."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+from models.manifest import Calibration
+from models.registry.facts import HeldOut
+
+SIZE_IN = (5.6, 4.0)
+DPI = 110
+POINTS = 3000
+BINS = 60
+LEGITIMATE, FRAUD, LIMIT, FAINT = "#3b6ea5", "#b8541a", "#b3261e", "#8b949f"
+STYLE: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
+
+
+def draw(rows: HeldOut, calibration: Calibration, folder: Path) -> list[Path]:
+    """Write every plot that these rows allow: ROC and precision-recall need both frauds and legitimate transactions.
+
+    Args:
+        rows: Scored.
+        calibration: Of the model.
+        folder: Where to; it must be there.
+    """
+    fraud = rows.frame["fraud"].to_numpy()
+    score = rows.scored.score
+    drawn: dict[str, Callable[[Axes], None]] = {
+        "score_distribution": lambda axes: _scores(axes, score, fraud, calibration.threshold),
+        "latent_projection": lambda axes: _latents(axes, rows.scored.latent, fraud),
+        "calibration": lambda axes: _calibration(axes, rows.p_values),
+    }
+    if fraud.any() and not fraud.all():
+        drawn["roc"] = lambda axes: _roc(axes, score, fraud)
+        drawn["precision_recall"] = lambda axes: _precision_recall(axes, score, fraud)
+    return [_save(folder / f"{name}.png", how) for name, how in drawn.items()]
+
+
+def _save(path: Path, how: Callable[[Axes], None]) -> Path:
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=SIZE_IN, layout="constrained")
+        how(figure.subplots())
+        figure.savefig(path, dpi=DPI)
+    return path
+
+
+def _scores(axes: Axes, score: np.ndarray, fraud: np.ndarray, threshold: float) -> None:
+    floor = max(float(score.min()), 1e-6)
+    edges = np.geomspace(floor, max(float(score.max()), floor * 10), BINS)
+    for kept, colour, label in ((~fraud, LEGITIMATE, "legitimate"), (fraud, FRAUD, "fraud")):
+        axes.hist(
+            np.maximum(score[kept], floor), edges.tolist(), color=colour, alpha=0.6, label=f"{label}: {kept.sum():,}"
+        )
+    axes.axvline(threshold, color=LIMIT, linewidth=1, label=f"threshold {threshold:.3g}")
+    axes.set(xscale="log", yscale="log", xlabel="score", ylabel="transactions", title="Scores of the held-out rows")
+    axes.legend()
+
+
+def _latents(axes: Axes, latent: np.ndarray, fraud: np.ndarray) -> None:
+    """Onto the first two principal components; with one latent, along a line."""
+    centred = latent - latent.mean(axis=0)
+    components = np.linalg.svd(centred, full_matrices=False)[2][:2]
+    rng = np.random.default_rng(0)
+    for kept, colour, label in ((~fraud, LEGITIMATE, "legitimate"), (fraud, FRAUD, "fraud")):
+        place = centred[kept] @ components.T
+        place = place[rng.permutation(len(place))[:POINTS]]
+        across = place[:, 1] if place.shape[1] > 1 else np.zeros(len(place))
+        axes.scatter(place[:, 0], across, s=5, color=colour, alpha=0.5, linewidths=0, label=f"{label}: {len(place):,}")
+    axes.set(xlabel="first component", ylabel="second component", title="Latents of the held-out rows")
+    axes.legend()
+
+
+def _calibration(axes: Axes, p_values: np.ndarray) -> None:
+    """Of a p-value p, a share of p of the rows should be at or below it."""
+    ascending = np.sort(p_values)
+    axes.plot(ascending, np.arange(1, len(ascending) + 1) / len(ascending), color=LEGITIMATE)
+    ends = (ascending[0], 1.0)
+    axes.plot(ends, ends, color=FAINT, linewidth=0.8)
+    axes.set(xscale="log", yscale="log", xlabel="p-value", ylabel="share of rows at or below", title="Calibration")
+
+
+def _roc(axes: Axes, score: np.ndarray, fraud: np.ndarray) -> None:
+    false_alarms, found, _ = roc_curve(fraud, score)
+    axes.plot(false_alarms, found, color=FRAUD)
+    axes.plot((0, 1), (0, 1), color=FAINT, linewidth=0.8)
+    axes.set(xlabel="share of legitimate transactions", ylabel="share of frauds", title="ROC")
+
+
+def _precision_recall(axes: Axes, score: np.ndarray, fraud: np.ndarray) -> None:
+    precision, recall, _ = precision_recall_curve(fraud, score)
+    axes.plot(recall, precision, color=FRAUD)
+    axes.axhline(fraud.mean(), color=FAINT, linewidth=0.8)
+    axes.set(xlabel="recall", ylabel="precision", title="Precision and recall", ylim=(0, 1.02))

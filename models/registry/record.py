@@ -1,0 +1,146 @@
+"""A finished training into MLflow: parameters, figures, plots, the artefact, and all that it takes to train it again.
+
+The rows are in the record too: data that has to be found elsewhere is data that is gone when the question comes.
+"""
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+import polars as pl
+from msgspec import Struct
+
+from models import artefact
+from models.data import frame as frames
+from models.features import FeatureSpec
+from models.manifest import Manifest
+from models.registry import facts
+from models.registry.address import Registered
+from models.registry.registry import DIGEST, Registry, answered
+from models.signing import SUFFIX
+from models.training import TrainingConfig
+
+CANDIDATE = "candidate"
+MODEL, DATA, HOW = "model/model.pt", "data/transactions.parquet", "rerun.json"
+
+
+class How(Struct, frozen=True):
+    """What, beside the rows, decides what a training makes: `rerun.json` of the record."""
+
+    name: str
+    version: str
+    created_at: datetime
+    config: TrainingConfig
+    spec: FeatureSpec
+    data_sha256: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """A training that is done.
+
+    Attributes:
+        path: The artefact.
+        sha256: Its digest.
+        frame: The rows.
+        spec: The inputs.
+        config: How it was trained.
+        losses: Mean loss of each epoch.
+        source: Where the rows came from, for people.
+    """
+
+    path: Path
+    sha256: str
+    frame: pl.DataFrame
+    spec: FeatureSpec
+    config: TrainingConfig
+    losses: Sequence[float]
+    source: str
+
+
+def record(registry: Registry, training: Training) -> Registered:
+    """Log a training as a run, and register its model as the candidate.
+
+    A run that could not be completed stays in MLflow as failed, and nothing is registered.
+
+    Raises:
+        RegistryError: the registry did not take it.
+    """
+    runtime = artefact.load(training.path, training.sha256)
+    name = runtime.manifest.name
+    rows = facts.held_out(runtime, training.frame, training.config.held_out)
+    experiment = registry.experiment(name)
+    with answered(registry.uri), tempfile.TemporaryDirectory() as folder:
+        run = registry.client.create_run(experiment, run_name=f"{name} {runtime.manifest.version}").info
+        done = False
+        try:
+            _write(Path(folder), training, runtime.manifest, rows)
+            (Path(folder) / "latents.json").write_bytes(msgspec.json.encode(facts.latents(runtime, rows)))
+            _log(registry, run.run_id, training, runtime.manifest, facts.metrics(runtime, rows))
+            registry.client.log_artifacts(run.run_id, folder)
+            done = True
+        finally:
+            registry.client.set_terminated(run.run_id, "FINISHED" if done else "FAILED")
+    tags = {
+        DIGEST: training.sha256,
+        "data_sha256": runtime.manifest.data_sha256,
+        "manifest_version": runtime.manifest.version,
+    }
+    registered = registry.register(name, f"{run.artifact_uri}/{MODEL}", run.run_id, tags)
+    registry.point(name, CANDIDATE, registered.version)
+    return registered
+
+
+def _write(folder: Path, training: Training, manifest: Manifest, rows: facts.HeldOut) -> None:
+    """Every file of the record, where MLflow takes them from."""
+    from models.registry import plots
+
+    for inside in ("model", "plots"):
+        (folder / inside).mkdir()
+    (folder / MODEL).write_bytes(training.path.read_bytes())
+    signature = training.path.with_name(training.path.name + SUFFIX)
+    if signature.is_file():
+        (folder / (MODEL + SUFFIX)).write_bytes(signature.read_bytes())
+    frames.write(training.frame, folder / DATA)
+    plots.draw(rows, manifest.calibration, folder / "plots")
+    how = How(
+        name=manifest.name,
+        version=manifest.version,
+        created_at=manifest.created_at,
+        config=training.config,
+        spec=training.spec,
+        data_sha256=manifest.data_sha256,
+        sha256=training.sha256,
+    )
+    (folder / HOW).write_bytes(msgspec.json.format(msgspec.json.encode(how)))
+    (folder / "manifest.json").write_bytes(manifest.encode())
+
+
+def _log(registry: Registry, run_id: str, training: Training, manifest: Manifest, figures: dict[str, float]) -> None:
+    from mlflow.entities import Metric, Param, RunTag
+
+    now = int(time.time() * 1000)
+    params = {
+        **manifest.training,
+        "name": manifest.name,
+        "version": manifest.version,
+        "source": training.source,
+        "rows": manifest.rows,
+        "trained_from": manifest.trained_from,
+        "trained_until": manifest.trained_until,
+        "inputs": ", ".join(entry.name for entry in manifest.inputs),
+        **{f"library_{library}": version for library, version in manifest.libraries.items()},
+    }
+    tags = {DIGEST: training.sha256, "data_sha256": manifest.data_sha256, "code_version": manifest.code_version}
+    losses = [Metric("training_loss", loss, now, epoch) for epoch, loss in enumerate(training.losses, start=1)]
+    registry.client.log_batch(
+        run_id,
+        metrics=[Metric(name, value, now, 0) for name, value in figures.items()] + losses,
+        params=[Param(name, str(value)) for name, value in params.items()],
+        tags=[RunTag(name, value) for name, value in tags.items()],
+    )

@@ -1,0 +1,172 @@
+"""MLflow's client behind one small interface: versions by digest, aliases; its failures leave as one line.
+
+MLflow's own knobs are variables, and count when somebody has set them. Otherwise: nothing is sent to MLflow's makers,
+stdout stays ours, and a server that is gone is told in seconds (by MLflow's defaults, after minutes).
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+from models.registry.address import Registered, RegistryError, fetchable, parse
+
+KNOBS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+}
+SQLITE = "sqlite:///"
+WEB = ("http://", "https://")
+PATIENCE_S = 5.0
+DIGEST = "sha256"  # the tag of a version, and of a run
+_CREDENTIALS = re.compile(r"//[^/@\s]+@")
+
+
+def connect(uri: str) -> "Registry":
+    """The registry at a tracking URI. The embedded one (`sqlite:///`) is made where there is none.
+
+    Raises:
+        RegistryError: none is set, MLflow is not installed, or nobody answers there.
+    """
+    if not uri:
+        raise RegistryError("there is no registry: tracking_uri is empty")
+    if uri.startswith(WEB):
+        _knock(uri)  # before the import: nobody waits for that in vain
+    for name, value in KNOBS.items():
+        os.environ.setdefault(name, value)
+    try:
+        from mlflow import MlflowClient
+    except ImportError as error:
+        raise RegistryError("MLflow is not installed: pip install 'stream-app[registry]'") from error
+    with answered(uri):
+        if (folder := embedded_folder(uri)) is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+        return Registry(uri, MlflowClient(uri, uri))
+
+
+def embedded_folder(uri: str) -> Path | None:
+    """Where an embedded registry keeps everything; None of any other."""
+    return Path(uri.removeprefix(SQLITE)).absolute().parent if uri.startswith(SQLITE) else None
+
+
+def shown(uri: str) -> str:
+    """For people: without a password."""
+    return _CREDENTIALS.sub("//", uri)
+
+
+@contextmanager
+def answered(uri: str) -> Iterator[None]:
+    """Whatever goes wrong inside, in MLflow or below it, is one thing: the registry did not do it."""
+    try:
+        yield
+    except RegistryError:
+        raise
+    except Exception as error:
+        said = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise RegistryError(f"the registry at {shown(uri)}: {said[:300]}") from error
+
+
+class Registry:
+    """Versions and aliases of registered models."""
+
+    def __init__(self, uri: str, client: Any) -> None:
+        self.uri = uri
+        self.client = client
+
+    def experiment(self, name: str) -> str:
+        """The id of the experiment of that name, made where there is none."""
+        with answered(self.uri):
+            found = self.client.get_experiment_by_name(name)
+            if found is not None:
+                return str(found.experiment_id)
+            folder = embedded_folder(self.uri)
+            place = None if folder is None else (folder / "artifacts").as_uri()
+            return str(self.client.create_experiment(name, artifact_location=place))
+
+    def next_version(self, name: str) -> str:
+        """The number that the next model of that name will have, unless somebody else is faster."""
+        with answered(self.uri):
+            newest = self.client.search_model_versions(f"name='{name}'", 1, ["version_number DESC"])
+            return str(int(newest[0].version) + 1 if newest else 1)
+
+    def register(self, name: str, source: str, run_id: str, tags: dict[str, str]) -> Registered:
+        """A new version of a model; the first of its name makes the name known."""
+        from mlflow.exceptions import MlflowException
+
+        with answered(self.uri):
+            try:
+                self.client.create_registered_model(name)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+            return self._registered(self.client.create_model_version(name, source, run_id, tags=tags))
+
+    def find(self, address: str) -> Registered:
+        """What a `models:/` address leads to now.
+
+        Raises:
+            RegistryError: nobody answers, no such version or alias, or one that `stream-app train` did not register.
+        """
+        name, version, alias = parse(address)
+        with answered(self.uri):
+            if version is None:
+                return self._registered(self.client.get_model_version_by_alias(name, alias))
+            return self._registered(self.client.get_model_version(name, version))
+
+    def versions(self, name: str) -> dict[str, str]:
+        """Digest to version, the newest where one was registered more than once."""
+        with answered(self.uri):
+            found = self.client.search_model_versions(f"name='{name}'", order_by=["version_number ASC"])
+            return {version.tags[DIGEST]: str(version.version) for version in found if DIGEST in version.tags}
+
+    def aliases(self, name: str) -> dict[str, str]:
+        """Alias to version; none where no model of that name is registered."""
+        with answered(self.uri):
+            found = self.client.search_registered_models(f"name='{name}'")
+            return {alias: str(version) for alias, version in found[0].aliases.items()} if found else {}
+
+    def point(self, name: str, alias: str, version: str | None) -> None:
+        """Let an alias name this version; None: nothing any more."""
+        with answered(self.uri):
+            if version is None:
+                self.client.delete_registered_model_alias(name, alias)
+            else:
+                self.client.set_registered_model_alias(name, alias, version)
+
+    def _registered(self, version: Any) -> Registered:
+        sha256 = version.tags.get(DIGEST)
+        if sha256 is None:
+            raise RegistryError(
+                f"{version.name} {version.version} has no tag {DIGEST}: `stream-app train` did not register it, "
+                "deploy it by its file or URL"
+            )
+        return Registered(
+            name=version.name,
+            version=str(version.version),
+            uri=fetchable(version.source, self.uri),
+            sha256=sha256,
+            run_id=version.run_id or "",
+            registered_at=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
+        )
+
+
+def _knock(uri: str) -> None:
+    """Any answer of a server will do: what it says comes later."""
+    try:
+        urlopen(f"{uri.rstrip('/')}/health", timeout=PATIENCE_S).close()  # noqa: S310 - the setting says http(s)
+    except HTTPError:
+        return
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise RegistryError(
+            f"the registry at {shown(uri)} does not answer ({reason}): start it, or correct tracking_uri"
+        ) from error
