@@ -48,7 +48,7 @@ def broker() -> Iterator[str]:
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """The settings of whoever runs the tests are not the settings of the tests."""
     for variable in list(os.environ):
-        if variable.startswith(ENVIRONMENT_PREFIX):
+        if variable.startswith(ENVIRONMENT_PREFIX) or variable == "MLFLOW_TRACKING_URI":
             monkeypatch.delenv(variable)
 
 
@@ -68,6 +68,7 @@ def own_settings(folder: Path, bootstrap_servers: str, **overrides: Any) -> Sett
         "model_cache": folder / "model-cache",
         "web_port": free_port(),
         "input_partitions": 2,
+        "tracking_uri": "",
     }
     return Settings(**{**own, **overrides})
 

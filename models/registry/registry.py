@@ -40,7 +40,7 @@ def connect(uri: str) -> "Registry":
     if not uri:
         raise RegistryError("there is no registry: tracking_uri is empty")
     if uri.startswith(WEB):
-        _knock(uri)  # before the import: nobody waits for that in vain
+        knock(uri)  # before the import: nobody waits for that in vain
     for name, value in KNOBS.items():
         os.environ.setdefault(name, value)
     try:
@@ -56,6 +56,12 @@ def connect(uri: str) -> "Registry":
 def embedded_folder(uri: str) -> Path | None:
     """Where an embedded registry keeps everything; None of any other."""
     return Path(uri.removeprefix(SQLITE)).absolute().parent if uri.startswith(SQLITE) else None
+
+
+def in_use(uri: str) -> bool:
+    """There is something to be told: an embedded registry that no training has made need not be."""
+    folder = embedded_folder(uri)
+    return bool(uri) and (folder is None or folder.exists())
 
 
 def shown(uri: str) -> str:
@@ -159,8 +165,12 @@ class Registry:
         )
 
 
-def _knock(uri: str) -> None:
-    """Any answer of a server will do: what it says comes later."""
+def knock(uri: str) -> None:
+    """Whether there is a server. Any answer will do: what it says comes later.
+
+    Raises:
+        RegistryError: nobody answers.
+    """
     try:
         urlopen(f"{uri.rstrip('/')}/health", timeout=PATIENCE_S).close()  # noqa: S310 - the setting says http(s)
     except HTTPError:

@@ -7,7 +7,8 @@ terminal     stdout for data, stderr for people: JSON, tables, progress
 signals      Ctrl-C finishes what is under way
 data         simulate, produce          publish    the loop that paces and counts
 consume      consume                    readable   one line a record
-training     train, evaluate
+training     train, evaluate        tracking   what they, and the commands of a rollout, tell the registry
+registry     registry sync
 rollout      deploy, rollback, models   register   the swap log folded into one entry for each model
 operate      broker, worker, demo, verify
 status       status                     overview   the log of heartbeats folded into what is so now

@@ -18,6 +18,7 @@ from stream_app.cli import (
     gates,
     keys,
     operate,
+    registry,
     replay,
     rights,
     rollout,
@@ -106,7 +107,9 @@ def options(
         raise typer.Exit(2)
 
 
-ROOMS = (operate, data, consume, training, gates, rollout, trial, status, drift, audit, replay, doctor, keys, rights)
+ROOMS = (
+    operate, data, consume, training, gates, rollout, trial, status, drift, audit, replay, registry, doctor, keys, rights
+)  # fmt: skip
 for room in ROOMS:
     room.register(app)
 

@@ -7,11 +7,14 @@ import tempfile
 from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPException
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 
 from confluent_kafka import KafkaException, libversion
 from msgspec import Struct
 from pydantic_settings import EnvSettingsSource, TomlConfigSettingsSource
 
+from models.registry.address import RegistryError
+from models.registry.registry import WEB, in_use, knock, shown
 from schemas.topics import ALL, MODEL_SWAP
 from stream_app.cli.invocation import current
 from stream_app.kafka import clients, topics
@@ -49,7 +52,7 @@ class Finding(Struct, frozen=True):
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """Every check in turn. Those that need a broker are left out where none answers."""
-    for check in (versions, origins, disk, web_port):
+    for check in (versions, origins, disk, web_port, model_registry):
         yield from check(settings)
     answer = broker(settings)
     yield answer
@@ -130,6 +133,24 @@ def _is_a_worker(settings: Settings) -> bool:
         return False
     finally:
         connection.close()
+
+
+def model_registry(settings: Settings) -> Iterator[Finding]:
+    """Where trainings are logged: whether somebody answers there. MLflow itself is not loaded."""
+    uri = settings.tracking_uri
+    if not uri:
+        yield Finding("registry", True, "none: trainings are not logged")
+    elif find_spec("mlflow") is None:
+        yield Finding("registry", True, "MLflow is not installed: trainings are not logged")
+    elif not uri.startswith(WEB):
+        yield Finding("registry", True, f"{shown(uri)}{'' if in_use(uri) else ', made by the first training'}")
+    else:
+        try:
+            knock(uri)
+        except RegistryError as error:
+            yield Finding("registry", False, str(error), "workers do not need it: what runs goes on")
+        else:
+            yield Finding("registry", True, f"{shown(uri)} answers")
 
 
 def broker(settings: Settings) -> Finding:

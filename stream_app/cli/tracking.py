@@ -134,15 +134,28 @@ def repeat(settings: "Settings", run: str, destination: Path, as_json: bool) -> 
 
 
 def tell_registry(settings: "Settings") -> None:
-    """Let the aliases follow what the swap log says; a registry that cannot be told is told by the next who does."""
+    """Let the aliases follow what a command has done; where that is not possible, a worker does it later."""
     from models.registry.address import RegistryError
-    from stream_app.rollout import aliases
 
     try:
-        with waiting("telling the registry"):
-            moved = aliases.follow(settings)
+        for line in follow_in_registry(settings):
+            say(line)
     except RegistryError as error:
         say(f"the registry's aliases are not up to date: {error}; later: stream-app registry sync")
-        return
-    for line in moved:
-        say(line)
+
+
+def follow_in_registry(settings: "Settings") -> list[str]:
+    """Let the aliases follow the swap log: what has moved. A registry that is down fails before anything is loaded.
+
+    Raises:
+        RegistryError: it cannot be told.
+    """
+    from models.registry.registry import connect, in_use
+
+    if not in_use(settings.tracking_uri):
+        return []
+    with waiting("telling the registry"):
+        registry = connect(settings.tracking_uri)
+        from stream_app.rollout import aliases
+
+        return aliases.follow(settings, registry)

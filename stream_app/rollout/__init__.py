@@ -22,5 +22,7 @@ In the order of what happens to a command:
     evidence     counts to e-values
     guard        comparisons of two models to a finding: roll back, promote, keep watching
     warden       the guard at work: reports, and acts where it may
+    aliases      what the log prescribes as the registry's aliases
+    registrar    has the registry told, in a process of its own
     service      runs the controller on the worker that owns the log's one partition
 """

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CHAMPION, PREVIOUS, CANDIDATE = "champion", "previous", "candidate"
 
 
-def follow(settings: Settings) -> list[str]:
+def follow(settings: Settings, registry: "Registry") -> list[str]:
     """Bring the aliases of every model that was ever staged up to date.
 
     Returns:
@@ -31,14 +31,9 @@ def follow(settings: Settings) -> list[str]:
         RegistryError: the registry cannot be told.
         BrokerError: the log cannot be read.
     """
-    from models.registry import registry
-
-    if not settings.tracking_uri or _untouched(settings):
-        return []
     log = models(settings)
     names = sorted({entry.command.model.name for entry in log.history if isinstance(entry.command, Stage)})
-    told = registry.connect(settings.tracking_uri)
-    return [line for name in names for line in _follow(told, name, log)]
+    return [line for name in names for line in _follow(registry, name, log)]
 
 
 def prescribed(name: str, log: Models) -> dict[str, str | None]:
@@ -77,11 +72,3 @@ def _follow(registry: "Registry", name: str, log: Models) -> list[str]:
         registry.point(name, alias, version)
         said.append(f"models:/{name}@{alias} {f'is version {version} now' if version else 'names nothing any more'}")
     return said
-
-
-def _untouched(settings: Settings) -> bool:
-    """An embedded registry that nothing was ever registered in: there is no need to make one."""
-    from models.registry.registry import embedded_folder
-
-    folder = embedded_folder(settings.tracking_uri)
-    return folder is not None and not folder.exists()

@@ -18,6 +18,7 @@ from stream_app.ops.metrics import Metrics
 from stream_app.rollout import controller
 from stream_app.rollout.follower import Follower
 from stream_app.rollout.publish import Publisher
+from stream_app.rollout.registrar import Registrar
 from stream_app.settings import Settings
 
 CHECK_S = 0.5
@@ -59,6 +60,7 @@ def install(app: faust.App, settings: Settings, follower: Follower, publisher: P
     app.on_partitions_assigned.connect(owner.assigned)
     app.on_partitions_revoked.connect(owner.revoked)
     audit_service.install(app, settings, publisher, owner)
+    registrar = Registrar(settings, lambda: follower.rollout if follower.read_to_end else None, owner)
 
     @app.agent(app.topic(name, value_type=bytes, value_serializer="raw"), name="model-swap-owner")
     async def claim(stream: Any) -> None:
@@ -81,4 +83,10 @@ def install(app: faust.App, settings: Settings, follower: Follower, publisher: P
             while not self.should_stop:
                 if failure := self.control.failure or follower.failure:
                     raise failure
+                await self.sleep(CHECK_S)
+
+        @Service.task
+        async def tell_the_registry(self) -> None:
+            while not self.should_stop:
+                await registrar.step()
                 await self.sleep(CHECK_S)

@@ -83,6 +83,7 @@ class Story:
                     "model_cache": (FOLDER / "model-cache").resolve(),
                     "gate_reports": FOLDER / "gate-reports",
                     "guard": GuardMode.ACT,
+                    "tracking_uri": "",
                 }
             )
             self.life = Life(self.settings, FOLDER, self.telling, self.figures)

@@ -3,7 +3,7 @@
 import json
 import socket
 
-from stream_app.cli.checks import disk, origins, web_port
+from stream_app.cli.checks import disk, model_registry, origins, web_port
 from stream_app.settings import load
 from tests.unit.stream_app.cli.cli_runner import stream_app
 
@@ -56,3 +56,14 @@ def test_a_cache_that_cannot_be_written_is_wrong(tmp_path):
     (finding,) = disk(load(model_cache=tmp_path / "file" / "cache"))
     assert not finding.ok
     assert "model_cache" in finding.advice
+
+
+def test_a_registry_that_does_not_answer_is_wrong_and_one_that_is_not_there_yet_is_not(tmp_path):
+    (finding,) = model_registry(load(tracking_uri="http://127.0.0.1:1"))
+    assert not finding.ok
+    assert "does not answer" in finding.says
+    (finding,) = model_registry(load(tracking_uri=f"sqlite:///{tmp_path}/registry/mlflow.db"))
+    assert finding.ok
+    assert "made by the first training" in finding.says
+    assert not (tmp_path / "registry").exists()
+    assert [finding.ok for finding in model_registry(load(tracking_uri=""))] == [True]

@@ -27,6 +27,7 @@ NEED_KAFKA = [
     ("drift", "explain"),
     ("drift-report",),
     ("replay",),
+    ("registry", "sync"),
     ("replay", "--anomaly", "transactions:0:0"),
     ("rights", "grant"),
 ]

@@ -1,6 +1,9 @@
-"""A model on an object store, here moto's server: fetched by digest, refused by name."""
+"""A model on an object store, here moto's server, or on the web: fetched by digest, refused by name."""
 
+import threading
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import boto3
@@ -8,6 +11,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from models.signing import Keyring, new_key, sign_artefact
+from stream_app.rollout import object_store
 from stream_app.rollout.cache import FetchError, ModelCache
 from stream_app.rollout.commands import _release
 from stream_app.rollout.trust import Trust
@@ -72,3 +76,38 @@ def test_an_object_that_is_not_there_is_named_in_one_line(store, tmp_path: Path)
     with pytest.raises(FetchError, match=r"cannot fetch s3://models/none\.pt: .*NoSuchKey") as caught:
         ModelCache(tmp_path / "cache").fetch("s3://models/none.pt", "0" * 64)
     assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[str]:
+    """A web server of what is in `tmp_path`."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path))) as serving:
+        thread = threading.Thread(target=serving.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{serving.server_port}"
+        serving.shutdown()
+        thread.join()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def test_a_model_on_the_web_is_fetched_once_and_kept_when_the_server_is_gone(web: str, tmp_path: Path) -> None:
+    ref = tiny_model(tmp_path / "1.pt", "1")
+    assert _release(f"{web}/1.pt").model == ref
+    cache = ModelCache(tmp_path / "cache")
+    kept = cache.fetch(f"{web}/1.pt", ref.sha256)
+    (tmp_path / "1.pt").unlink()
+    assert cache.fetch(f"{web}/1.pt", ref.sha256) == kept
+
+
+def test_what_the_web_does_not_have_or_has_too_much_of_is_one_line(web: str, tmp_path: Path) -> None:
+    with pytest.raises(FetchError, match=r"cannot fetch http://.*/none\.pt: the server says 404") as caught:
+        ModelCache(tmp_path / "cache").fetch(f"{web}/none.pt", "0" * 64)
+    assert "\n" not in str(caught.value)
+    (tmp_path / "large").write_bytes(b"x" * 11)
+    assert object_store.read(f"{web}/large", 11) == b"x" * 11
+    with pytest.raises(object_store.ObjectStoreError, match="larger than the 10 bytes"):
+        object_store.read(f"{web}/large", 10)

@@ -1,0 +1,89 @@
+"""Models of a real MLflow server in a real worker: deployed by name, followed by aliases, missed by nobody when gone."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from models.registry.record import MODEL
+from models.registry.registry import Registry, connect
+from schemas.rollout import Stage
+from schemas.topics import AUDIT
+from schemas.transactions import ModelRef
+from stream_app.kafka import topics
+from stream_app.rollout import commands
+from stream_app.settings import Settings
+from tests.known_stream import Trickle
+from tests.mlflow_server import MlflowServer
+from tests.tiny_model import tiny_model
+from tests.traffic import committed_offsets, committed_records
+from tests.unit.stream_app.cli.cli_runner import stream_app
+from tests.workers import running
+
+pytestmark = pytest.mark.kafka
+Wait = Callable[..., None]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[MlflowServer]:
+    server = MlflowServer(tmp_path / "mlflow")
+    yield server
+    server.stop()
+
+
+def register(registry: Registry, path: Path, ref: ModelRef) -> None:
+    """As `train` does, without a training."""
+    run = registry.client.create_run(registry.experiment(ref.name)).info
+    registry.client.log_artifact(run.run_id, path.rename(path.with_name("model.pt")), "model")
+    version = registry.register(ref.name, f"{run.artifact_uri}/{MODEL}", run.run_id, {"sha256": ref.sha256}).version
+    registry.point(ref.name, "candidate", version)
+
+
+def test_models_are_deployed_by_name_and_a_registry_that_is_down_is_missed_by_no_worker(
+    settings: Settings, server: MlflowServer, tmp_path: Path, wait_until: Wait
+) -> None:
+    settings = settings.model_copy(update={"tracking_uri": server.uri})
+    topics.ensure(settings)
+
+    def cli(*arguments: object):
+        options = ("--bootstrap-servers", settings.bootstrap_servers, "--topic-prefix", settings.topic_prefix)
+        return stream_app(*arguments, *options, STREAM_APP_TRACKING_URI=server.uri)
+
+    with running(settings, tmp_path) as worker:
+        wait_until(lambda: server.answers, 90)
+        registry = connect(server.uri)
+        refs = [tiny_model(tmp_path / f"{version}.pt", version, centre=0.1 * int(version)) for version in "12"]
+        register(registry, tmp_path / "1.pt", refs[0])
+
+        result = cli("deploy", "models:/tiny@candidate", "--json")
+        assert result.exit_code == 0, result.stderr
+        assert json.loads(result.stdout)["model"]["sha256"] == refs[0].sha256
+        assert registry.aliases("tiny") == {"champion": "1"}
+        (stage,) = (
+            command for record in commands.models(settings).history if isinstance(command := record.command, Stage)
+        )
+        assert (stage.model, stage.uri.startswith(f"{server.uri}/api/2.0/mlflow-artifacts/")) == (refs[0], True)
+        told = [record for record in committed_records(settings, AUDIT) if record.action == "register"]
+        assert [record.subject for record in told] == ["models:/tiny/1"]
+
+        register(registry, tmp_path / "2.pt", refs[1])
+        second = registry.find("models:/tiny/2")
+        assert commands.deploy(settings, second, "somebody who does not tell the registry").ok
+        wait_until(lambda: registry.aliases("tiny") == {"champion": "2", "previous": "1"}, 90)
+
+        server.stop()
+        sent = Trickle(settings)
+        sent()
+        wait_until(lambda: committed_offsets(settings) == sent.sent, 60)
+        refused = cli("deploy", "models:/tiny@champion")
+        assert (refused.exit_code, refused.stdout) == (1, "")
+        (line,) = refused.stderr.strip().splitlines()
+        assert f"the registry at {server.uri} does not answer" in line
+        back = cli("rollback")
+        assert back.exit_code == 0
+        assert "tiny 1" in back.stdout
+        assert "stream-app registry sync" in back.stderr
+        sent()
+        wait_until(lambda: committed_offsets(settings) == sent.sent, 60)
+        assert worker.process.poll() is None
