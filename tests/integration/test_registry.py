@@ -1,4 +1,4 @@
-"""Models of a real MLflow server in a real worker: deployed by name, followed by aliases, missed by nobody when gone."""
+"""A real MLflow server and a real worker: models by name, aliases that follow, and a stream that misses neither."""
 
 import json
 from collections.abc import Callable, Iterator
