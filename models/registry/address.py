@@ -13,6 +13,7 @@ from msgspec import Struct
 
 SCHEME = "models:/"
 _FORM = re.compile(r"models:/+(?P<name>[^/@]+)(?:/(?P<version>[1-9]\d*)|@(?P<alias>[\w.-]+))")
+_CREDENTIALS = re.compile(r"//[^/@\s]+@")
 _PROXY = "api/2.0/mlflow-artifacts/artifacts"  # where MLflow's server hands out what it keeps
 
 
@@ -60,6 +61,11 @@ def parse(text: str) -> Address:
     return Address(found["name"], found["version"], found["alias"])
 
 
+def shown(uri: str) -> str:
+    """For everybody: without a password."""
+    return _CREDENTIALS.sub("//", uri)
+
+
 def fetchable(source: str, tracking_uri: str) -> str:
     """Where workers fetch an artefact that the registry keeps at `source`.
 
@@ -70,7 +76,7 @@ def fetchable(source: str, tracking_uri: str) -> str:
     """
     place = urlsplit(source)
     if place.scheme == "mlflow-artifacts":
-        return f"{tracking_uri.rstrip('/')}/{_PROXY}/{place.path.lstrip('/')}"
+        return f"{shown(tracking_uri).rstrip('/')}/{_PROXY}/{place.path.lstrip('/')}"
     if place.scheme not in ("", "file", "s3", "http", "https"):
         raise RegistryError(f"{source} cannot be fetched by workers: they read files, s3:// and http(s)://")
     return source

@@ -5,7 +5,6 @@ stdout stays ours, and a server that is gone is told in seconds (by MLflow's def
 """
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-from models.registry.address import Registered, RegistryError, fetchable, parse
+from models.registry.address import Registered, RegistryError, fetchable, parse, shown
 
 KNOBS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -28,7 +27,6 @@ SQLITE = "sqlite:///"
 WEB = ("http://", "https://")
 PATIENCE_S = 5.0
 DIGEST = "sha256"  # the tag of a version, and of a run
-_CREDENTIALS = re.compile(r"//[^/@\s]+@")
 
 
 def connect(uri: str) -> "Registry":
@@ -62,11 +60,6 @@ def in_use(uri: str) -> bool:
     """There is something to be told: an embedded registry that no training has made need not be."""
     folder = embedded_folder(uri)
     return bool(uri) and (folder is None or folder.exists())
-
-
-def shown(uri: str) -> str:
-    """For people: without a password."""
-    return _CREDENTIALS.sub("//", uri)
 
 
 @contextmanager
@@ -172,7 +165,7 @@ def knock(uri: str) -> None:
         RegistryError: nobody answers.
     """
     try:
-        urlopen(f"{uri.rstrip('/')}/health", timeout=PATIENCE_S).close()  # noqa: S310 - the setting says http(s)
+        urlopen(f"{shown(uri).rstrip('/')}/health", timeout=PATIENCE_S).close()  # noqa: S310 - the setting says http(s)
     except HTTPError:
         return
     except (OSError, ValueError) as error:

@@ -13,8 +13,8 @@ from confluent_kafka import KafkaException, libversion
 from msgspec import Struct
 from pydantic_settings import EnvSettingsSource, TomlConfigSettingsSource
 
-from models.registry.address import RegistryError
-from models.registry.registry import WEB, in_use, knock, shown
+from models.registry.address import RegistryError, shown
+from models.registry.registry import WEB, in_use, knock
 from schemas.topics import ALL, MODEL_SWAP
 from stream_app.cli.invocation import current
 from stream_app.kafka import clients, topics
@@ -86,9 +86,9 @@ def origins(settings: Settings) -> Iterator[Finding]:
     }
     for name in sorted(settings.model_fields_set):
         value = getattr(settings, name)
-        shown = ", ".join(value) if isinstance(value, dict) else str(value)
+        text = ", ".join(value) if isinstance(value, dict) else shown(str(value))
         origin = next((source for source, names in sources.items() if name in names), "program")
-        yield Finding("settings", True, f"{name} = {shown} ({origin})")
+        yield Finding("settings", True, f"{name} = {text} ({origin})")
     if not settings.model_fields_set:
         yield Finding("settings", True, f"all defaults: no {SETTINGS_FILE} here, no {ENVIRONMENT_PREFIX}* set")
 

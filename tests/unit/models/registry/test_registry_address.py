@@ -36,8 +36,8 @@ def test_another_form_is_refused_with_the_right_ones(text: str) -> None:
         ),
     ],
 )
-def test_workers_are_told_an_address_that_needs_no_mlflow(source: str, uri: str) -> None:
-    assert fetchable(source, "http://mlflow:5000/") == uri
+def test_workers_are_told_an_address_without_mlflow_and_without_a_password(source: str, uri: str) -> None:
+    assert fetchable(source, "http://ann:hunter2@mlflow:5000/") == uri
 
 
 def test_storage_that_workers_cannot_read_is_refused() -> None:

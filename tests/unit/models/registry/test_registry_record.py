@@ -123,6 +123,19 @@ def test_a_record_whose_rows_were_changed_is_not_repeated(trained: Trained, tmp_
         write(rows, kept)
 
 
+def test_a_repetition_that_gives_other_scores_fails_and_says_by_how_much(trained: Trained, tmp_path: Path) -> None:
+    kept = local_path(trained.registry.find("models:/card-fraud/1").uri).parents[1] / "rerun.json"
+    how = kept.read_bytes()
+    kept.write_bytes(how.replace(b'"seed": 7', b'"seed": 8'))
+    try:
+        result = trained.run("train", "--rerun", trained.said["run"], "--out", tmp_path / "other.pt", "--json")
+    finally:
+        kept.write_bytes(how)
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["largest_difference"] > 1e-5
+    assert "recorded was code" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
