@@ -24,6 +24,7 @@ from confluent_kafka.admin import AdminClient
 from stream_app.settings import Settings, SettingsError
 
 PROBE_S = 1.0
+SMALLEST_ANSWER_BYTES = 1024 * 1024  # librdkafka asks for no less
 RECORD_BYTES = 16 * 1024 * 1024  # the largest dead letter: `max.message.bytes` of its topic
 
 Client = TypeVar("Client", Consumer, Producer, AdminClient)
@@ -111,6 +112,7 @@ def consumer(settings: Settings, group: str | None, **properties: Any) -> Consum
     Raises:
         SettingsError: librdkafka does not take a property.
     """
+    answer = max(settings.buffer_max_mb * 1024 * 1024 // 16, SMALLEST_ANSWER_BYTES)
     tuned = {
         # librdkafka wants a name even of those who never join; under the app's prefix, so that access lists match
         "group.id": group or f"{settings.reader_groups}{uuid.uuid4().hex[:12]}",
@@ -121,8 +123,9 @@ def consumer(settings: Settings, group: str | None, **properties: Any) -> Consum
         "fetch.queue.backoff.ms": 5,  # the default stops fetching for a whole second once the local queue is full
         "fetch.error.backoff.ms": 100,
         "queued.max.messages.kbytes": settings.buffer_max_mb * 1024,
-        "fetch.message.max.bytes": 4 * 1024 * 1024,
-        "fetch.max.bytes": 32 * 1024 * 1024,
+        # What a full queue is overshot by: one answer, which is unpacked whole. A record larger than that still comes.
+        "fetch.max.bytes": answer,
+        "fetch.message.max.bytes": answer // 4,
     }
     return _made(Consumer, settings, tuned, properties)
 

@@ -16,6 +16,7 @@ from stream_app.pipeline.batch import Raw
 from stream_app.pipeline.faults import SessionLost, error_of, raise_for
 
 METADATA_TIMEOUT_S = 10.0
+LIGHTER = 0.75
 
 
 class Consumption:
@@ -24,15 +25,23 @@ class Consumption:
     Args:
         consumer: A client of the group, not yet subscribed.
         topic: The input topic.
+        max_bytes: How much one micro-batch may hold, as far as the records before it tell.
         on_revoke: Called while the partitions are still ours: commit what is open.
         on_change: Called with `assigned`, `revoked` or `lost` after the assignment has changed.
     """
 
     def __init__(
-        self, consumer: Consumer, topic: str, on_revoke: Callable[[], None], on_change: Callable[[str], None]
+        self,
+        consumer: Consumer,
+        topic: str,
+        max_bytes: int,
+        on_revoke: Callable[[], None],
+        on_change: Callable[[str], None],
     ) -> None:
         self._consumer = consumer
         self._topic = topic
+        self._max_bytes = max_bytes
+        self._record_bytes = 0.0
         self._on_revoke = on_revoke
         self._on_change = on_change
         self._fault: Exception | None = None
@@ -43,11 +52,14 @@ class Consumption:
     def poll(self, limit: int, timeout_s: float) -> Raw | None:
         """The next micro-batch: at most `limit` records, or what came within `timeout_s`. None when nothing came.
 
+        Fewer where records are heavy: a thousand of a megabyte would be a gigabyte that no queue's cap knows of.
+
         Raises:
             PipelineError: the session is lost or cannot work.
         """
+        room = int(self._max_bytes / max(self._record_bytes, 1.0))
         try:
-            messages: Sequence[Any] = self._consumer.consume(limit, timeout_s)
+            messages: Sequence[Any] = self._consumer.consume(min(limit, max(room, 1)), timeout_s)
         except KafkaException as exception:
             raise_for(error_of(exception), "reading the input")
         if self._fault is not None:
@@ -82,7 +94,15 @@ class Consumption:
         if not spans:
             return None
         self.positions.update({partition: end for partition, (_, end) in spans.items()})
-        return Raw([record.value() for record in records], partitions, offsets, records, spans)
+        values = [record.value() for record in records]
+        self._weigh(values)
+        return Raw(values, partitions, offsets, records, spans)
+
+    def _weigh(self, values: Sequence[bytes | None]) -> None:
+        """Heavier records are believed at once, lighter ones in the course of some micro-batches."""
+        if values:
+            mean = sum(map(len, filter(None, values))) / len(values)
+            self._record_bytes = max(mean, LIGHTER * self._record_bytes + (1 - LIGHTER) * mean)
 
     def _ends(self, messages: Sequence[Any]) -> dict[int, int]:
         """Partition to the end that was reached, past the markers and aborted records behind the last record."""

@@ -76,13 +76,17 @@ class Loop:
         while not stop.is_set():
             self._adopt_model()
             self._heed_breaker(consumption)
-            raw = self._timed("consume", consumption.poll, self._settings.batch_max_events, self._wait_s)
-            if raw is not None:
-                self._process(raw)
+            self._consume(consumption)
             if self._tally.age_s >= self._settings.commit_interval_ms / 1000:
                 self._commit()
             self._tally.turned(self._state, consumption.progress)
         self._commit()
+
+    def _consume(self, consumption: Consumption) -> None:
+        """The next micro-batch, if there is one; nothing holds it any longer when the one after it is asked for."""
+        raw = self._timed("consume", consumption.poll, self._settings.batch_max_events, self._wait_s)
+        if raw is not None:
+            self._process(raw)
 
     def _process(self, raw: Raw) -> None:
         """One micro-batch through the stages."""

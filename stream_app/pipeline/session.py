@@ -38,6 +38,7 @@ class Session:
 
     def __init__(self, settings: Settings, metrics: Metrics, now: Callable[[], datetime]) -> None:
         self._metrics = metrics
+        self._batch_max_bytes = settings.buffer_max_mb * 1024 * 1024 // 4
         self._outputs = _outputs(settings)
         self._consumer = _consumer(settings)
         producer, self.committer = _producer(settings, self._consumer, self._outputs.transactions)
@@ -52,7 +53,11 @@ class Session:
             on_revoke: Called while partitions that go are still ours: commit what is open.
         """
         self.consumption = Consumption(
-            self._consumer, self._outputs.transactions, on_revoke, lambda kind: self._metrics.rebalances[kind].inc()
+            self._consumer,
+            self._outputs.transactions,
+            self._batch_max_bytes,
+            on_revoke,
+            lambda kind: self._metrics.rebalances[kind].inc(),
         )
         return self.consumption
 

@@ -18,9 +18,11 @@ the candidate, a stage of what serves already, a rollback to what is not warm. E
 timestamp, never by a local clock, or two workers could read the same log differently.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import assert_never
+
+from rpds import HashTrieSet
 
 from schemas.rollout import (
     Abort,
@@ -95,7 +97,8 @@ class Rollout:
             a candidate to compare.
         frozen: Automatic action changes nothing.
         command_id: The command that put in service what decides now: `serving`, and the candidate's share.
-        seen: Ids of every command so far, so that a duplicate changes nothing.
+        seen: Ids of every command so far, so that a duplicate changes nothing. Shared with the state before: a history
+            of n commands that each had a copy would take n x n.
     """
 
     serving: Release | None = None
@@ -105,7 +108,7 @@ class Rollout:
     watch: Watch | None = None
     frozen: bool = False
     command_id: str = ""
-    seen: frozenset[str] = frozenset()
+    seen: "HashTrieSet[str]" = field(default_factory=HashTrieSet)
 
     @property
     def kept(self) -> tuple[Release, ...]:
@@ -126,7 +129,7 @@ def apply(state: Rollout, command: Command, at: datetime) -> tuple[Rollout, str 
     """
     if command.command_id in state.seen:
         return state, f"command {command.command_id} was given before"
-    state = replace(state, seen=state.seen | {command.command_id})
+    state = replace(state, seen=state.seen.insert(command.command_id))
     if command.expires_at is not None and at > command.expires_at:
         return state, f"it expired at {command.expires_at.isoformat()} and was written at {at.isoformat()}"
     return _effect(state, command, at)

@@ -43,8 +43,10 @@ def test_a_broker_killed_again_and_again(
     with running(own_stream, tmp_path) as worker:
         worker.await_ready()
         for _ in range(3):
-            sent += publish(own_stream, transactions(20_000, first=sent))
             before = worker.committed()
+            worker.freeze()  # or it could be done before anything happens
+            sent += publish(own_stream, transactions(20_000, first=sent))
+            worker.thaw()
             wait_until(lambda: worker.committed() > before, 120)
             own_broker.kill()
             own_broker.start()
@@ -72,7 +74,8 @@ def test_an_output_topic_that_is_deleted_is_missed_and_comes_back(
         sent = publish(own_stream, transactions(5000))
         wait_until(lambda: committed_offsets(own_stream) == sent, 60)
         name = topics.name(own_stream, ANOMALIES)
-        clients.admin(own_stream).delete_topics([name])[name].result()
+        admin = clients.admin(own_stream)  # a client that nobody holds ends before its answer
+        admin.delete_topics([name])[name].result()
         trickle = Trickle(own_stream, sent)
         wait_until(lambda: trickle() and name in worker.said, 120)
         topics.ensure(own_stream, declared.ALL)
