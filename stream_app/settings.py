@@ -94,7 +94,7 @@ class Settings(BaseSettings):
     commit_interval_ms: int = Field(default=100, ge=1, le=30_000, description="how long outputs wait for their commit")
     batch_max_events: int = Field(default=1024, ge=1, le=65_536, description="largest micro-batch")
     batch_wait_ms: int = Field(default=5, ge=1, le=1000, description="how long a micro-batch waits to fill when quiet")
-    buffer_max_mb: int = Field(default=64, ge=1, description="cap of each librdkafka queue: memory stays bounded")
+    buffer_max_mb: int = Field(default=64, ge=1, description="cap of each librdkafka queue; a micro-batch is a quarter")
     record_max_bytes: int = Field(default=1_000_000, ge=1024, description="larger input records are dead letters")
     session_timeout_ms: int = Field(
         default=10_000, ge=6000, description="after this a silent worker loses its partitions"

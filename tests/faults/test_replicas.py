@@ -50,8 +50,10 @@ def test_each_of_three_brokers_killed_in_its_turn(
     with running(own_stream, tmp_path) as worker:
         worker.await_ready()
         for victim in cluster.nodes:
-            sent += publish(own_stream, transactions(20_000, first=sent))
             before = worker.committed()
+            worker.freeze()  # or it could be done before anything happens
+            sent += publish(own_stream, transactions(20_000, first=sent))
+            worker.thaw()
             wait_until(lambda: worker.committed() > before, 120)
             cluster.kill(victim)
             wait_until(lambda: settled(own_stream, sent), 240)
