@@ -103,6 +103,14 @@ json_values = st.recursive(
 )
 
 
+def test_a_record_that_is_not_whole_is_not_completed_by_the_next_one():
+    """Found by the fuzzer: as many values as records, of two records that are none."""
+    good = encoded()
+    values = [good[:-1], b"}" + good, good]
+    assert [refusal.row for refusal in Decoder(INPUTS, 10_000)(raw(*values)).refused] == [0, 1]
+    assert len(Decoder(INPUTS, 10_000)(raw(good + good, b"", good)).rows) == 1
+
+
 @given(st.dictionaries(st.sampled_from(list(event())), json_values | st.just(...)))
 def test_what_is_accepted_is_finite_or_missing(changes):
     decoded = decode(raw(encoded(**changes)))
