@@ -47,7 +47,7 @@ class Decoder:
     def __init__(self, inputs: list[Input], record_max_bytes: int) -> None:
         groups = _groups(inputs)
         self._record_max_bytes = record_max_bytes
-        event = _event_type(groups)
+        event: Any = _event_type(groups)
         self._decode = msgspec.json.Decoder(event).decode
         self._decode_lines = msgspec.json.Decoder(event | None).decode_lines
         self._size = len(inputs)

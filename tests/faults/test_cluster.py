@@ -13,7 +13,7 @@ from stream_app.settings import Settings
 from tests.conftest import free_port
 from tests.known_stream import SMALL, Trickle, Wait, anomalies, anomalous, conclude, prepared, transactions
 from tests.traffic import committed_offsets, publish
-from tests.workers import Worker, running
+from tests.workers import running
 
 pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.timeout(600)]
 
@@ -29,11 +29,6 @@ def own_broker(tmp_path: Path) -> Iterator[EmbeddedBroker]:
 def own_stream(own_broker: EmbeddedBroker, fresh_settings: Callable[..., Settings], tmp_path: Path) -> Settings:
     """The stream on that broker."""
     return prepared(fresh_settings(own_broker.bootstrap_servers, batch_max_events=SMALL), tmp_path)
-
-
-def state(worker: Worker) -> str:
-    """What it says of itself."""
-    return str(worker.here()["vitals"]["state"])
 
 
 def test_a_broker_killed_again_and_again(
