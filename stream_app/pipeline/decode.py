@@ -81,7 +81,7 @@ class Decoder:
         except (TypeError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         events = found[::3]
-        whole = len(events) == len(values) and all(events) and not any(found[1::3]) and not any(found[2::3])
+        whole = len(found) == 3 * len(values) - 2 and all(events) and not any(found[1::3]) and not any(found[2::3])
         return (events, range(len(events)), []) if whole else None
 
     def _one_by_one(self, values: Sequence[bytes | None]) -> Outcomes:

@@ -109,6 +109,8 @@ def test_a_record_that_is_not_whole_is_not_completed_by_the_next_one():
     values = [good[:-1], b"}" + good, good]
     assert [refusal.row for refusal in Decoder(INPUTS, 10_000)(raw(*values)).refused] == [0, 1]
     assert len(Decoder(INPUTS, 10_000)(raw(good + good, b"", good)).rows) == 1
+    assert len(Decoder(INPUTS, 10_000)(raw(good, good + b"null")).rows) == 1
+    assert len(Decoder(INPUTS, 10_000)(raw(good + b"null null")).rows) == 0
 
 
 @given(st.dictionaries(st.sampled_from(list(event())), json_values | st.just(...)))
