@@ -108,7 +108,8 @@ def options(
 
 
 ROOMS = (
-    operate, data, consume, training, gates, rollout, trial, status, drift, audit, replay, registry, doctor, keys, rights
+    operate, data, consume, training, gates, rollout, trial, status, drift, audit, replay, registry, doctor, keys,
+    rights,
 )  # fmt: skip
 for room in ROOMS:
     room.register(app)

@@ -25,7 +25,7 @@ from stream_app.rollout.entries import Entry, fold
 from stream_app.rollout.order import EFFECT_S, Order
 from stream_app.rollout.state import Release, Rollout, describe
 from stream_app.rollout.trust import trust
-from stream_app.rollout.watch import Outcome, Say, watching
+from stream_app.rollout.watch import Outcome, Say, Watch, watching
 from stream_app.settings import Settings
 
 
