@@ -45,10 +45,13 @@ def full(
 
 
 def model_of(frame: pl.DataFrame, name: str, inputs: int = 1 + len(FEATURES), **config: int) -> Path:
-    """A model with so many inputs, of the quality that one epoch gives: what it finds is not what is measured."""
+    """A model with so many inputs, of the quality that one epoch gives: what it finds is not what is measured.
+
+    Its rows are of the whole time, or later ones would be strange to it, and their anomalies what costs.
+    """
     path = FOLDER / f"cost-{name}.pt"
     if not path.is_file():
-        rows = widened(frame.head(TRAINING_ROWS), inputs)
+        rows = widened(frame.gather_every(max(len(frame) // TRAINING_ROWS, 1)), inputs)
         spec = FeatureSpec((AMOUNT, *(Feature(n, f"features.{n}", "1", "impute") for n in names(inputs))))
         artefact.save(path, *train(rows, spec, TrainingConfig(epochs=1, **config), name, "1"))
     return path
