@@ -11,8 +11,10 @@ worker that the group has already replaced. The protocol, in order:
     4. commit                flushes, then writes the markers
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
+from threading import Thread
 from typing import Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -22,6 +24,7 @@ from stream_app.pipeline.faults import SessionLost, error_of, raise_for
 INIT_TIMEOUT_S = 30.0
 COMMIT_TIMEOUT_S = 10.0  # below the transaction's own timeout, so the broker never aborts what the client still retries
 ABORT_TIMEOUT_S = 5.0
+GRACE_S = 1.0
 PURGED = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)
 
 
@@ -55,8 +58,7 @@ class ExactlyOnce:
 
     Args:
         producer: A transactional client, not yet initialised: this ends the open transaction of a predecessor of the
-        same
-            name.
+            same name.
         consumer: Whose group and offsets are committed.
         topic: The input topic.
         failures: The producer's delivery callback.
@@ -84,7 +86,7 @@ class ExactlyOnce:
             places = _places(self._topic, offsets)
             group = self._consumer.consumer_group_metadata()
             with _doing("adding the offsets to the transaction"):
-                self._producer.send_offsets_to_transaction(places, group, COMMIT_TIMEOUT_S)
+                self._send(places, group, COMMIT_TIMEOUT_S)
         with _doing("committing"):
             self._producer.commit_transaction(COMMIT_TIMEOUT_S)
 
@@ -104,10 +106,30 @@ class ExactlyOnce:
         """What the transaction failed of. `produce` does not say it; this step does, and is aborted with the rest."""
         group = self._consumer.consumer_group_metadata()
         try:
-            self._producer.send_offsets_to_transaction(_places(self._topic, {0: 0}), group, ABORT_TIMEOUT_S)
+            self._send(_places(self._topic, {0: 0}), group, ABORT_TIMEOUT_S)
         except KafkaException as exception:
             return error_of(exception)
+        except SessionLost:
+            return None
         return None
+
+    def _send(self, places: list[TopicPartition], group: object, limit_s: float) -> None:
+        """Add offsets to the transaction, within a limit that the client does not hold by itself.
+
+        While the group's coordinator is away it may stand in this call for minutes (librdkafka's issue 5456). Then it
+        is left standing there, and given up with its session.
+
+        Raises:
+            KafkaException: the client's own answer.
+            SessionLost: it gave none.
+        """
+        answer: Future[None] = Future()
+        send = self._producer.send_offsets_to_transaction
+        Thread(target=_answer, args=(answer, lambda: send(places, group, limit_s)), daemon=True).start()
+        try:
+            answer.result(limit_s + GRACE_S)
+        except TimeoutError:
+            raise SessionLost("timed_out", f"adding the offsets: no answer within {limit_s + GRACE_S:.0f} s") from None
 
 
 class AtLeastOnce:
@@ -154,6 +176,14 @@ class DeliveryFailures:
 
 def _places(topic: str, offsets: Mapping[int, int]) -> list[TopicPartition]:
     return [TopicPartition(topic, partition, offset) for partition, offset in offsets.items()]
+
+
+def _answer(answer: Future[None], call: Callable[[], None]) -> None:
+    try:
+        call()
+        answer.set_result(None)
+    except BaseException as error:
+        answer.set_exception(error)
 
 
 @contextmanager
