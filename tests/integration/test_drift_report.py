@@ -130,6 +130,8 @@ def test_the_report_and_the_explanation_of_a_drifted_stream(cli, drifted, tmp_pa
     assert retained["reference_rows"] > 1000
     assert retained["reference"] in out.read_text(encoding="utf-8")
 
+    alerts = published(read_to_end(drifted, DRIFT_ALERTS))
+    alert = about_the_amount(alerts)[0]
     told = cli("drift", "explain", alert.alert_id)
     assert told.exit_code == 0, told.stderr
     assert "█" in told.stdout
