@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -20,7 +20,7 @@ import numpy as np
 import polars as pl
 
 from benchmarks.material import FOLDER, endless, model, publish, say, transactions
-from benchmarks.own_worker import Process
+from benchmarks.own_worker import Process, await_commits
 from models import artefact
 from models.features import load_spec, matrix
 from models.runtime import Scored, one_thread
@@ -37,6 +37,7 @@ from stream_app.rollout.serving import Second, Serving
 from stream_app.rollout.watch import Outcome
 from stream_app.settings import Settings
 
+WORKERS = ("one", "two")
 OUT = Path("build/swaps/report.json")
 TIMES = 20
 DEPLOYS = 8
@@ -102,16 +103,17 @@ def _commands(frame: pl.DataFrame, first: Path, second: Path) -> dict[str, Any]:
             bootstrap_servers=broker.bootstrap_servers, model_cache=folder / "cache", input_partitions=4
         )
         topics.ensure(settings, ALL)
-        for number in range(2):
-            worker = Process(settings.model_copy(update={"web_port": free_port()}), folder / f"{number}.log")
+        for name in WORKERS:
+            own = settings.model_copy(update={"worker_id": name, "web_port": free_port()})
+            worker = Process(own, folder / f"{name}.log")
             stack.callback(worker.stop)
             worker.start()
         _must(commands.deploy(settings, first, "bench"))
-        stop = Event()
+        stop, since = Event(), datetime.now(UTC)
         load = Thread(target=_load, args=(settings, frame, stop), daemon=True)
         load.start()
         stack.callback(stop.set)
-        time.sleep(3)
+        await_commits(settings, since, WORKERS, 5 * CHUNK)
         _must(commands.deploy(settings, second, "bench"))
         say("rolling back and forth")
         rollbacks = [_timed(lambda: commands.rollback(settings, "bench")) for _ in range(TIMES)]
@@ -121,7 +123,7 @@ def _commands(frame: pl.DataFrame, first: Path, second: Path) -> dict[str, Any]:
         for number in range(DEPLOYS):
             _must(commands.deploy(settings, third[number % 2], "bench"))
             deploys.append(_timed(lambda n=number: commands.deploy(settings, third[(n + 1) % 2], "bench")))
-        return {"workers": 2, "rollback_ms": _quantiles(rollbacks), "deploy_ms": _quantiles(deploys)}
+        return {"workers": len(WORKERS), "rollback_ms": _quantiles(rollbacks), "deploy_ms": _quantiles(deploys)}
 
 
 def _load(settings: Settings, frame: pl.DataFrame, stop: Event) -> None:

@@ -14,7 +14,3 @@ operate      broker, worker, demo, verify
 status       status                     overview   the log of heartbeats folded into what is so now
 doctor       doctor                     checks     one function for each thing that can be wrong
 """
-
-from stream_app.cli.app import main
-
-__all__ = ["main"]

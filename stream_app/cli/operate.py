@@ -22,7 +22,7 @@ def demo() -> None:
 
     A person gets the address of the page, and it stays up until Ctrl-C. Piped, it ends by itself.
     """
-    from stream_app.cli.demo import run_demo
+    from stream_app.cli.demo.story import run_demo
 
     raise typer.Exit(run_demo(settings()) or 0)
 

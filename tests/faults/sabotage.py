@@ -7,7 +7,7 @@ from typing import Any
 
 from confluent_kafka import Producer
 
-from stream_app.cli import main
+from stream_app.cli.app import main
 from stream_app.kafka import clients
 from stream_app.pipeline.consume import Consumption
 

@@ -32,7 +32,7 @@ def run(*steps_s: float) -> None:
     """A worker whose clock is moved by so many seconds."""
     time.time = _time  # before the product is imported: it may keep the function
     from stream_app import worker
-    from stream_app.cli import main
+    from stream_app.cli.app import main
 
     assert worker
     for name, module in list(sys.modules.items()):

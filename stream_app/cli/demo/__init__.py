@@ -7,7 +7,3 @@ cast       who plays: the broker, the worker, the stream of transactions
 watch      what consumers of the output topics see: anomalies with their latency and precision, drift alerts
 telling    how it is told: numbered steps, indented lines, the table
 """
-
-from stream_app.cli.demo.story import run_demo
-
-__all__ = ["run_demo"]

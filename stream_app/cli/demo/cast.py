@@ -46,7 +46,7 @@ class WorkerProcess:
         program: The Python that is run, with the argument `worker`.
     """
 
-    program = "from stream_app.cli import main; main()"
+    program = "from stream_app.cli.app import main; main()"
 
     def __init__(self, settings: Settings, log: Path) -> None:
         self._settings = settings
