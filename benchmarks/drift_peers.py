@@ -5,7 +5,6 @@ counts; those within `SAME_INCIDENT` transactions of the first one are one incid
 Evidently takes hundreds of times as long as all the others together.
 """
 
-import subprocess
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,7 +17,7 @@ import numpy as np
 import orjson
 
 from benchmarks.drift_streams import Model, Rows, alerts
-from benchmarks.environments import Unavailable, python_for
+from benchmarks.environments import Unavailable, python_for, run
 from benchmarks.material import FOLDER
 from models.manifest import CALENDAR, Manifest
 from schemas.drift import DriftPhase
@@ -164,19 +163,7 @@ def alibi(reference: Rows, model: Model, cases: Sequence[Case]) -> Iterator[tupl
     with TemporaryDirectory() as folder:
         given, answered = Path(folder) / "streams.npz", Path(folder) / "found.json"
         np.savez(given, *streams)
-        try:
-            subprocess.run(
-                [str(python), str(ALIBI), str(given), str(answered)],
-                check=True,
-                capture_output=True,
-                text=True,
-                timeout=PATIENCE_S,
-            )
-        except subprocess.CalledProcessError as error:
-            lines = error.stderr.strip().splitlines() or ["it said nothing"]
-            raise Unavailable(f"alibi-detect: {lines[-1].strip()}") from error
-        except subprocess.TimeoutExpired as error:
-            raise Unavailable(f"alibi-detect: not done within {PATIENCE_S} s") from error
+        run("alibi-detect", [str(python), str(ALIBI), str(given), str(answered)], PATIENCE_S)
         answers = orjson.loads(answered.read_bytes())
     for answer in answers:
         yield [block * ALIBI_BLOCK for block in answer["alarms"]], answer["cpu_seconds"]

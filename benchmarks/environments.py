@@ -7,6 +7,7 @@ the benchmark, which a path file puts last.
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 
 REQUIREMENTS = {
@@ -51,16 +52,19 @@ def _append_ours(home: Path) -> None:
 
 
 def _uv(name: str, *arguments: str) -> None:
+    run(name, [sys.executable, "-m", "uv", "--quiet", *arguments])
+
+
+def run(name: str, command: Sequence[str], limit_s: float = PATIENCE_S) -> None:
+    """A command of a peer, to its end.
+
+    Raises:
+        Unavailable: it failed, or was not done in time.
+    """
     try:
-        subprocess.run(
-            [sys.executable, "-m", "uv", "--quiet", *arguments],
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-        )
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=limit_s)
     except subprocess.CalledProcessError as error:
-        lines = error.stderr.strip().splitlines() or ["uv said nothing"]
+        lines = error.stderr.strip().splitlines() or ["it said nothing"]
         raise Unavailable(f"{name}: {lines[-1].strip()}") from error
     except subprocess.TimeoutExpired as error:
-        raise Unavailable(f"{name}: its environment was not made within {PATIENCE_S} s") from error
+        raise Unavailable(f"{name}: not done within {limit_s:.0f} s") from error

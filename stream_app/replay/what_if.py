@@ -1,11 +1,12 @@
 """A range of the input in, what a model and a threshold would have decided of it out, beside what was decided."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import msgspec
 import numpy as np
+from confluent_kafka import Message
 
 from models.runtime import Runtime, one_thread
 from schemas.topics import ANOMALIES, LABELS, TRANSACTIONS
@@ -92,26 +93,14 @@ def what_if(
     rescore = Rescorer(settings, runtime, threshold)
     limit = rescore.calibration.threshold
     then, labels = _decided(settings, spans), _labels(settings)
-    scores, fraud, were, differ = [], [], [], []
-    events = 0
+    batches, events = [], 0
     with one_thread():
         for messages in ranges.read(settings, name(settings, TRANSACTIONS), spans, settings.batch_max_events):
-            decoded, scored, _ = rescore(messages)
-            offsets = np.array([message.offset() for message in messages])[decoded.rows]
-            partition = messages[0].partition()
-            known = np.array([labels.get(i, -1) for i in decoded.transaction_ids], dtype=np.int8)
-            was = np.isin(offsets, then.get(partition, []))
-            for row in np.flatnonzero((scored.score >= limit) != was).tolist():
-                verdict = None if known[row] < 0 else bool(known[row])
-                place = (partition, int(offsets[row]), float(scored.score[row]), verdict)
-                differ.append((was[row], Alert(decoded.transaction_ids[row], *place)))
-            scores.append(scored.score)
-            fraud.append(known)
-            were.append(was)
+            batches.append(_decide_again(messages, rescore, then, labels))
             events += len(messages)
             on_progress(events)
-    every, labelled = _joined(scores, np.float32), _joined(fraud, np.int8)
-    before, now = _joined(were, np.bool_), every >= limit
+    every, labelled = _joined([b.scores for b in batches], np.float32), _joined([b.fraud for b in batches], np.int8)
+    before, now = _joined([b.was for b in batches], np.bool_), every >= limit
     return WhatIf(
         model=rescore.model,
         threshold=limit,
@@ -119,8 +108,8 @@ def what_if(
         refused=events - every.size,
         alerts_then=int(before.sum()),
         alerts_now=int(now.sum()),
-        gained=[alert for was, alert in differ if not was],
-        lost=[alert for was, alert in differ if was],
+        gained=[alert for batch in batches for alert in batch.gained],
+        lost=[alert for batch in batches for alert in batch.lost],
         labelled=int((labelled >= 0).sum()),
         frauds=int((labelled == 1).sum()),
         caught_then=int((before & (labelled == 1)).sum()),
@@ -130,6 +119,34 @@ def what_if(
         scores=every,
         fraud=labelled,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """A micro-batch of one partition, decided again; arrays as of `WhatIf`, and whether it was an anomaly."""
+
+    scores: np.ndarray
+    fraud: np.ndarray
+    was: np.ndarray
+    gained: list[Alert]
+    lost: list[Alert]
+
+
+def _decide_again(
+    messages: list[Message], rescore: Rescorer, then: Mapping[int, list[int]], labels: Mapping[str, int]
+) -> _Batch:
+    decoded, scored, _ = rescore(messages)
+    offsets = np.array([message.offset() for message in messages])[decoded.rows]
+    partition = messages[0].partition() or 0
+    fraud = np.array([labels.get(i, -1) for i in decoded.transaction_ids], dtype=np.int8)
+    was, now = np.isin(offsets, then.get(partition, [])), scored.score >= rescore.calibration.threshold
+
+    def alert(row: int) -> Alert:
+        verdict = None if fraud[row] < 0 else bool(fraud[row])
+        return Alert(decoded.transaction_ids[row], partition, int(offsets[row]), float(scored.score[row]), verdict)
+
+    gained, lost = (list(map(alert, np.flatnonzero(rows).tolist())) for rows in (now & ~was, was & ~now))
+    return _Batch(scored.score, fraud, was, gained, lost)
 
 
 def _joined(parts: list[np.ndarray], kind: type[np.generic]) -> np.ndarray:
