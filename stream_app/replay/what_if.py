@@ -3,10 +3,10 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import numpy as np
-from confluent_kafka import Message
 
 from models.runtime import Runtime, one_thread
 from schemas.topics import ANOMALIES, LABELS, TRANSACTIONS
@@ -133,7 +133,7 @@ class _Batch:
 
 
 def _decide_again(
-    messages: list[Message], rescore: Rescorer, then: Mapping[int, list[int]], labels: Mapping[str, int]
+    messages: list[Any], rescore: Rescorer, then: Mapping[int, list[int]], labels: Mapping[str, int]
 ) -> _Batch:
     decoded, scored, _ = rescore(messages)
     offsets = np.array([message.offset() for message in messages])[decoded.rows]
