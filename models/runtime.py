@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from models.manifest import Manifest
 
@@ -79,10 +80,15 @@ def torchscript() -> Iterator[None]:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Run torch on one thread inside: the network is too small for more, and sums keep their order on every machine."""
+    """Run torch and numpy on one thread inside: sums keep their order on every machine.
+
+    The network is too small for more. Left alone, numpy's matrix products take every core from a certain size on (64
+    inputs, or micro-batches of 4,096), and wait for each other in busy loops.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with threadpool_limits(1, user_api="blas"):
+            yield
     finally:
         torch.set_num_threads(threads)

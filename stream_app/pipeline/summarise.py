@@ -1,10 +1,13 @@
 """Everything to mergeable sums, by partition and commit: what drift detection needs and `stream-app verify` counts.
 
-A micro-batch is one matrix with a row for each signal, its transactions ordered by partition, and each sum is taken for
-all partitions in one pass: the cost does not depend on how many partitions there are.
+Outcomes are counted at once. Signals are held until there are so many that a call of numpy costs little for each, or
+the interval ends: then they become one matrix with a row for each signal, its transactions ordered by partition.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain
 
 import numpy as np
 from msgspec.structs import replace
@@ -14,6 +17,25 @@ from models.runtime import Scored
 from schemas.drift import DriftSummary
 from stream_app.pipeline.batch import Decided, Decoded, Raw, Reasoned
 from stream_app.pipeline.sums import Bins, PartitionSums
+
+HELD_VALUES = 80_000  # 2,048 rows of 39 signals: with what is made of them, they fit the cache of a core
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Rows of a micro-batch that are not in the sums yet.
+
+    Attributes:
+        partitions: int64 [m].
+        signals: float32 [signals, m], as of `signal_matrix`.
+        inputs: float32 [m, inputs], raw.
+        event_times: m datetimes.
+    """
+
+    partitions: np.ndarray
+    signals: np.ndarray
+    inputs: np.ndarray
+    event_times: Sequence[datetime]
 
 
 class Summaries:
@@ -40,6 +62,8 @@ class Summaries:
         self._candidate_sha256 = candidate_sha256
         self._worker = worker
         self._partitions: dict[int, PartitionSums] = {}
+        self._held: list[Held] = []
+        self._held_rows = HELD_VALUES // len(references)
 
     def add(self, raw: Raw, decoded: Decoded, scored: Scored, outcomes: Sequence[tuple[Decided, Reasoned]]) -> None:
         """Count a micro-batch in.
@@ -63,20 +87,31 @@ class Summaries:
             sums.candidate_decided += sum(int(np.count_nonzero(at == partition)) for at in decided[1:])
             sums.candidate_anomalies += sum(int(np.count_nonzero(at == partition)) for at in anomalous[1:])
         if len(accepted):
-            self._add_signals(accepted, decoded, scored)
+            signals = signal_matrix(decoded.inputs, scored)
+            self._held.append(Held(accepted, signals, decoded.inputs, decoded.event_times))
+        if sum(len(held.partitions) for held in self._held) >= self._held_rows:
+            self._add_held()
 
-    def _add_signals(self, partitions: np.ndarray, decoded: Decoded, scored: Scored) -> None:
-        """Count the accepted rows in; `partitions` (int64 [m]) says whose each is."""
+    def _add_held(self) -> None:
+        """Add to the sums what is held."""
+        partitions = np.concatenate([held.partitions for held in self._held])
+        signals = np.concatenate([held.signals for held in self._held], axis=1)
+        inputs = np.concatenate([held.inputs for held in self._held])
+        times = list(chain.from_iterable(held.event_times for held in self._held))
+        self._held = []
         order = np.argsort(partitions, kind="stable")
         present, starts = np.unique(partitions[order], return_index=True)
+        if len(present) > 1:
+            signals, inputs, times = np.take(signals, order, axis=1), inputs[order], [times[i] for i in order.tolist()]
         parts = [self._partitions[partition] for partition in present.tolist()]
-        self._bins.add(parts, starts, signal_matrix(decoded.inputs, scored, order), decoded.inputs[order].T)
-        times = decoded.event_times
-        for sums, rows in zip(parts, np.split(order, starts[1:]), strict=True):
-            sums.add_times(times if len(parts) == 1 else [times[row] for row in rows.tolist()])
+        self._bins.add(parts, starts, signals, inputs.T)
+        for sums, start, end in zip(parts, starts.tolist(), [*starts[1:].tolist(), len(times)], strict=True):
+            sums.add_times(times[start:end])
 
     def drain(self) -> list[DriftSummary]:
         """The summaries of the interval, which is empty after that."""
+        if self._held:
+            self._add_held()
         drained = [self._summary(partition, sums) for partition, sums in sorted(self._partitions.items())]
         self._partitions = {}
         return drained
@@ -98,20 +133,19 @@ class Summaries:
         return {partition: sums.to_offset for partition, sums in self._partitions.items()}
 
 
-def signal_matrix(inputs: np.ndarray, scored: Scored, order: np.ndarray | slice = slice(None)) -> np.ndarray:
+def signal_matrix(inputs: np.ndarray, scored: Scored) -> np.ndarray:
     """Every signal of m transactions, a row each, in the order of `models.manifest.signal_layout`.
 
     Args:
         inputs: float32 [m, inputs], raw, NaN where missing.
         scored: What the model says of them.
-        order: int64 [m], in which order the transactions are wanted.
 
     Returns:
         float32 [signals, m]; an input that was missing is NaN, and so is its residual: what was imputed is no
         observation.
     """
-    missing = np.isnan(inputs[order]).T
-    parts = [scored.score[None, order], scored.standardised[order].T, scored.latent[order].T, scored.residual[order].T]
+    missing = np.isnan(inputs).T
+    parts = [scored.score[None], scored.standardised.T, scored.latent.T, scored.residual.T]
     if missing.any():
         parts[1] = np.where(missing, np.nan, parts[1])
         parts[3] = np.where(missing, np.nan, parts[3])

@@ -102,6 +102,30 @@ def test_sums_are_those_of_all_rows_however_they_were_cut_into_batches(rows, cut
             assert summary.m2[signal] == pytest.approx(((column - column.mean()) ** 2).sum(), abs=1e-3)
 
 
+def test_each_partition_has_the_sums_of_its_own_rows_beyond_what_is_held_before_it_is_added():
+    random, rows, summaries = np.random.default_rng(0), 20_500, fresh()
+    partitions = random.integers(0, 3, rows)
+    hours = random.integers(0, 24, rows)
+    at = [encoded(event_time=f"2018-07-25T{hour:02}:00:00Z") for hour in range(24)]
+    said = scored(rows, 0)
+    for start in range(0, rows, 1000):
+        mine = slice(start, start + 1000)
+        taken = raw(*(at[hour] for hour in hours[mine]), partitions=partitions[mine].tolist())
+        part = said.take(np.arange(rows)[mine])
+        summaries.add(taken, decode(taken), part, [outcome(decode(taken), part, [])])
+    for summary in summaries.drain():
+        mine = partitions == summary.partition
+        inputs = np.tile(decode(raw(at[0])).inputs, (mine.sum(), 1))
+        matrix = signal_matrix(inputs, said.take(mine)).astype(np.float64)
+        assert summary.scored == mine.sum()
+        assert summary.mean == pytest.approx(matrix.mean(axis=1), abs=1e-5)
+        assert summary.squares == pytest.approx((np.clip(matrix, -4, 4) ** 2).sum(axis=1), rel=1e-5)
+        assert summary.histogram[0] == np.bincount(np.searchsorted([-1, 0, 1], matrix[0]), minlength=4).tolist()
+        assert summary.tail == (matrix > 3.0).sum(axis=1).tolist()
+        assert summary.raw == pytest.approx(inputs.sum(axis=0, dtype=np.float64))
+        assert summary.hours[:24] == np.bincount(hours[mine], minlength=24).tolist()
+
+
 def test_an_input_that_was_missing_is_no_observation_and_neither_is_its_residual():
     matrix = signal_matrix(decode(raw(encoded(features={"customer_nb_tx_1d": 2.0}))).inputs, scored(1))
     assert np.flatnonzero(np.isnan(matrix[:, 0])).tolist() == [3, 3 + LATENTS + len(INPUTS)]
