@@ -18,12 +18,13 @@ from msgspec.structs import replace
 from models import artefact
 from models.data.frame import read
 from models.data.simulator import Simulation, simulate
-from models.evaluation import metrics_of, protocol_rows, score_in_batches
+from models.evaluation import metrics_of, score_in_batches
 from models.features import matrix
 from models.gates.comparison import compare
 from models.gates.judge import judge
 from models.gates.limits import load_limits
 from models.gates.report import Report
+from models.protocol import protocol_rows
 from models.runtime import Runtime
 from stream_app.cli.demo import incident
 from stream_app.cli.demo.incident import Recipe

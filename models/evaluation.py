@@ -1,12 +1,8 @@
-"""The figures of a model beside the trivial baselines, by the protocol of the Fraud Detection Handbook.
-
-Its sections 3.4.3, 4.3 and 7.3. Customers known as compromised leave the rows: on each day those with a fraud at least
-`LABEL_DELAY_DAYS` + 1 days before, in the history given.
-"""
+"""The figures of a model beside the trivial baselines, by the protocol of the Fraud Detection Handbook."""
 
 import time
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import date
 
 import numpy as np
 import polars as pl
@@ -16,17 +12,10 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from models.features import matrix
 from models.manifest import Input, Quality
+from models.protocol import BATCH, DAY, TOP_CARDS, EvaluationError, of_days, protocol_rows
 from models.runtime import Runtime, one_thread
 
-LABEL_DELAY_DAYS = 7
-TOP_CARDS = 100
-BATCH = 1024
 TIMED_BATCHES = 50
-DAY = pl.col("event_time").dt.date()
-
-
-class EvaluationError(Exception):
-    """There is nothing to measure on these rows; the message says why."""
 
 
 class Evaluation(Struct, frozen=True):
@@ -85,7 +74,6 @@ def evaluate(runtime: Runtime, frame: pl.DataFrame, since: date | None = None, u
         SpecError: the frame lacks an input of the model.
     """
     rows = protocol_rows(frame, since, until)
-    within = frame.filter(_between(frame, since, until)).height
     inputs = matrix(rows, runtime.manifest.inputs)
     scores = score_in_batches(runtime, inputs)
     quality = metrics_of(scores, rows)
@@ -98,7 +86,7 @@ def evaluate(runtime: Runtime, frame: pl.DataFrame, since: date | None = None, u
         since=rows["event_time"][0].date(),
         until=rows["event_time"][-1].date(),
         rows=rows.height,
-        left_out=within - rows.height,
+        left_out=of_days(frame, since, until).height - rows.height,
         frauds=int(fraud.sum()),
         auc_roc=quality.auc_roc,
         average_precision=quality.average_precision,
@@ -110,25 +98,6 @@ def evaluate(runtime: Runtime, frame: pl.DataFrame, since: date | None = None, u
         baselines=baselines(rows, runtime.manifest.inputs),
         us_per_event=us_per_event(runtime, inputs),
     )
-
-
-def protocol_rows(frame: pl.DataFrame, since: date | None = None, until: date | None = None) -> pl.DataFrame:
-    """The rows that are measured: of the days asked for, without customers known as compromised on that day.
-
-    Raises:
-        EvaluationError: none.
-    """
-    first_fraud = frame.filter("fraud").group_by("customer_id").agg(DAY.min().alias("first_fraud"))
-    known = pl.col("first_fraud") < DAY - timedelta(days=LABEL_DELAY_DAYS)
-    rows = (
-        frame.filter(_between(frame, since, until))
-        .join(first_fraud, on="customer_id", how="left", maintain_order="left")
-        .filter(~known.fill_null(value=False))
-        .drop("first_fraud")
-    )
-    if rows.is_empty():
-        raise EvaluationError("no transactions to measure in these days: ask for days that the data holds")
-    return rows
 
 
 def metrics_of(scores: np.ndarray, frame: pl.DataFrame) -> Quality:
@@ -210,9 +179,3 @@ def us_per_event(runtime: Runtime, inputs: np.ndarray, clock: Callable[[], float
             runtime.score(batch)
             seconds.append(clock() - start)
     return float(np.median(seconds)) / BATCH * 1e6
-
-
-def _between(frame: pl.DataFrame, since: date | None, until: date | None) -> pl.Expr:
-    first = since or frame["event_time"].min().date()  # type: ignore[union-attr]
-    last = until or frame["event_time"].max().date()  # type: ignore[union-attr]
-    return DAY.is_between(first, last)

@@ -22,10 +22,11 @@ from torch import Tensor
 
 from models.calibration import calibrate
 from models.data.frame import digest
-from models.evaluation import EvaluationError, baselines, metrics_of
+from models.evaluation import baselines, metrics_of
 from models.features import FeatureSpec, SpecError, matrix, read_toml, where_and_what
 from models.manifest import Manifest, Quality
 from models.network import Autoencoder, Preprocessing, ScoringGraph
+from models.protocol import EvaluationError
 from models.reference import golden_rows, input_relations, signals
 from models.runtime import one_thread, run, torchscript
 

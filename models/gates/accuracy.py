@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from models.evaluation import DAY, TOP_CARDS
 from models.gates.comparison import Comparison
 from models.gates.limits import Limits
 from models.gates.report import Gate, Measure, judged, not_measured
+from models.protocol import DAY, TOP_CARDS
 
 NAME = "accuracy"
 WHY = "a candidate that finds less fraud is no better, however new it is; a point estimate alone would be luck"

@@ -7,9 +7,9 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
-from models.evaluation import BATCH, DAY, EvaluationError, protocol_rows
 from models.features import matrix
 from models.gates.limits import Limits
+from models.protocol import BATCH, DAY, EvaluationError, protocol_rows
 from models.runtime import Runtime, one_thread
 
 
@@ -54,7 +54,7 @@ class Comparison:
         champion: Who serves.
         frame: The rows, sorted by time.
         fraud: bool [rows]; None without labels: a column that is not there, or no fraud in it.
-        measured: bool [rows], those that accuracy is measured on (`models.evaluation.protocol_rows`).
+        measured: bool [rows], those that accuracy is measured on (`models.protocol.protocol_rows`).
     """
 
     candidate: Side

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from torch.autograd.profiler_legacy import profile
 
-from models.evaluation import BATCH
 from models.gates.limits import Limits
 from models.gates.report import Gate, Measure, judged
+from models.protocol import BATCH
 from models.runtime import Runtime, one_thread
 
 NAME = "cost"

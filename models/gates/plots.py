@@ -10,10 +10,10 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from models.evaluation import DAY
 from models.gates import accuracy, shift, stability
 from models.gates.comparison import Comparison, Side
 from models.gates.report import Measure, Report
+from models.protocol import DAY
 
 INK, FAINT, CANDIDATE, CHAMPION, LIMIT = "#1f2329", "#8b949f", "#b8541a", "#3b6ea5", "#b3261e"
 STYLE: dict[Any, Any] = {

@@ -24,7 +24,7 @@ FOR_USERS = {
     "models.data.frame.DataError": FAILED,
     "models.features.SpecError": FAILED,
     "models.training.TrainingError": FAILED,
-    "models.evaluation.EvaluationError": FAILED,
+    "models.protocol.EvaluationError": FAILED,
     "models.registry.address.RegistryError": FAILED,
     "models.gates.limits.LimitsError": CALLED_WRONGLY,
     "stream_app.report.alerts.ReportError": FAILED,

@@ -82,9 +82,9 @@ def _compare(
     """Both models on the rows. What cannot be compared at all was called wrongly: 1 is for who was judged."""
     from models import artefact
     from models.data.frame import DataError, read
-    from models.evaluation import EvaluationError
     from models.features import SpecError
     from models.gates.comparison import compare
+    from models.protocol import EvaluationError
 
     since, until = map(day, days)
     try:

@@ -143,7 +143,7 @@ def producer(settings: Settings, **properties: Any) -> Producer:
     tuned = {
         "enable.idempotence": True,
         "compression.type": "lz4",
-        "linger.ms": 5,
+        "linger.ms": 1,
         "partitioner": "murmur2_random",  # a key goes where Java producers send it
         "message.max.bytes": RECORD_BYTES,
         "queue.buffering.max.kbytes": settings.buffer_max_mb * 1024,

@@ -73,6 +73,8 @@ class ExactlyOnce:
         self._topic = topic
         self._failures = failures
         with _doing("opening transactions"):
+            # The first try of a client that is not connected yet fails, and the next one is half a second later.
+            producer.list_topics(topic, INIT_TIMEOUT_S)
             producer.init_transactions(INIT_TIMEOUT_S)
 
     def begin(self) -> None:

@@ -13,11 +13,12 @@ from models import artefact
 from models.data.events import encode
 from models.data.frame import read
 from models.data.simulator import Simulation, simulate
-from models.evaluation import evaluate, metrics_of, protocol_rows, score_in_batches
+from models.evaluation import evaluate, metrics_of, score_in_batches
 from models.features import matrix
 from models.gates.comparison import compare
 from models.gates.judge import judge
 from models.gates.limits import load_limits
+from models.protocol import protocol_rows
 from schemas import topics as declared
 from schemas.comparison import Finding
 from schemas.rollout import Rollback, Stage

@@ -9,8 +9,9 @@ import pytest
 from models import artefact
 from models.data.events import encode
 from models.data.frame import read
-from models.evaluation import evaluate, metrics_of, protocol_rows, score_in_batches
+from models.evaluation import evaluate, metrics_of, score_in_batches
 from models.features import matrix
+from models.protocol import protocol_rows
 from schemas import topics as declared
 from schemas.topics import ANOMALIES, SCORES
 from stream_app.kafka import topics

@@ -1,6 +1,8 @@
 """Who may import what: the walls of the house, as one table."""
 
 import ast
+import subprocess
+import sys
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -37,6 +39,7 @@ ALLOWED_ONLY_IN = {
     "stream_app": ["stream_app/*"],
     "torch": ["models/*"],
     "river": ["stream_app/drift/*"],
+    "sklearn": ["models/evaluation.py", "models/registry/plots.py"],
     "faust": FAUST,
     "mode": FAUST,
     "confluent_kafka": BYTES_ENTER_OR_LEAVE,
@@ -98,6 +101,14 @@ def test_a_stage_is_known_to_the_loop_and_its_session_alone(stage: str):
 
 def test_every_import_is_absolute():
     assert users_of("a relative import") == []
+
+
+def test_a_worker_starts_without_the_packages_that_take_seconds_to_import_and_are_not_for_scoring():
+    program = (
+        "import sys, stream_app.worker; print(*{'sklearn', 'scipy', 'river', 'matplotlib', 'mlflow'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
 
 
 @pytest.mark.parametrize(

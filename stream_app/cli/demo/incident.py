@@ -14,8 +14,8 @@ from pathlib import Path
 import polars as pl
 
 from models import artefact
-from models.evaluation import DAY
 from models.features import load_spec
+from models.protocol import DAY
 from models.training import TrainingConfig, train
 
 

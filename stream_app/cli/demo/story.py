@@ -14,7 +14,7 @@ from models.data.drift import Drift, DriftKind
 from models.data.events import encode
 from models.data.frame import write
 from models.data.simulator import Simulation, simulate
-from models.evaluation import DAY
+from models.protocol import DAY
 from schemas import topics as declared
 from schemas.drift import DriftAlert
 from stream_app.cli import readable

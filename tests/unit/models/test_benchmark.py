@@ -7,7 +7,8 @@ import pytest
 
 from models import artefact
 from models.data.frame import read
-from models.evaluation import Evaluation, evaluate, protocol_rows
+from models.evaluation import Evaluation, evaluate
+from models.protocol import protocol_rows
 
 
 @pytest.fixture(scope="module")

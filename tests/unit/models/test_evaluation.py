@@ -6,16 +6,9 @@ import polars as pl
 import pytest
 
 from models.data.frame import LAYOUT
-from models.evaluation import (
-    EvaluationError,
-    baselines,
-    card_precision,
-    evaluate,
-    metrics_of,
-    protocol_rows,
-    us_per_event,
-)
+from models.evaluation import baselines, card_precision, evaluate, metrics_of, us_per_event
 from models.features import matrix
+from models.protocol import EvaluationError, protocol_rows
 
 FIRST = datetime(2018, 7, 11, 12, tzinfo=UTC)
 

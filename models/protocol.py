@@ -1,0 +1,44 @@
+"""Which rows a model is measured on, by the protocol of the Fraud Detection Handbook (sections 3.4.3, 4.3 and 7.3).
+
+Customers known as compromised leave the rows: on each day those with a fraud at least `LABEL_DELAY_DAYS` + 1 days
+before, in the history given. Apart from the figures, so that a worker, which asks the gates, imports no scikit-learn.
+"""
+
+from datetime import date, timedelta
+
+import polars as pl
+
+LABEL_DELAY_DAYS = 7
+TOP_CARDS = 100
+BATCH = 1024
+DAY = pl.col("event_time").dt.date()
+
+
+class EvaluationError(Exception):
+    """There is nothing to measure on these rows; the message says why."""
+
+
+def of_days(frame: pl.DataFrame, since: date | None = None, until: date | None = None) -> pl.DataFrame:
+    """The rows of these days, both included; None: the first or the last of the frame."""
+    first = since or frame["event_time"].min().date()  # type: ignore[union-attr]
+    last = until or frame["event_time"].max().date()  # type: ignore[union-attr]
+    return frame.filter(DAY.is_between(first, last))
+
+
+def protocol_rows(frame: pl.DataFrame, since: date | None = None, until: date | None = None) -> pl.DataFrame:
+    """The rows that are measured: of the days asked for, without customers known as compromised on that day.
+
+    Raises:
+        EvaluationError: none.
+    """
+    first_fraud = frame.filter("fraud").group_by("customer_id").agg(DAY.min().alias("first_fraud"))
+    known = pl.col("first_fraud") < DAY - timedelta(days=LABEL_DELAY_DAYS)
+    rows = (
+        of_days(frame, since, until)
+        .join(first_fraud, on="customer_id", how="left", maintain_order="left")
+        .filter(~known.fill_null(value=False))
+        .drop("first_fraud")
+    )
+    if rows.is_empty():
+        raise EvaluationError("no transactions to measure in these days: ask for days that the data holds")
+    return rows
