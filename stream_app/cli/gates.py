@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stream_app.cli.data import FirstDay, LastDay, day
+from stream_app.cli.source import PLACES, loaded, there
 from stream_app.cli.terminal import out, out_json, say, waiting
 
 if TYPE_CHECKING:
@@ -20,11 +21,10 @@ REFUSED = 1
 def gate(  # noqa: PLR0913 - one parameter for each option is typer's way
     *,
     candidate: Annotated[
-        Path, typer.Argument(metavar="CANDIDATE", help="The artefact that wants to serve.", exists=True, dir_okay=False)
+        str, typer.Argument(metavar="CANDIDATE", help=f"What wants to serve: {PLACES}.", callback=there)
     ],
     champion: Annotated[
-        Path,
-        typer.Option("--against", metavar="CHAMPION", help="The artefact that serves.", exists=True, dir_okay=False),
+        str, typer.Option("--against", metavar="CHAMPION", help="What serves, likewise.", callback=there)
     ],
     data: Annotated[
         Path,
@@ -72,15 +72,15 @@ def print_report(report: "Report") -> None:
 
 
 def _compare(
-    candidate: Path,
-    champion: Path,
+    candidate: str,
+    champion: str,
     data: Path,
     limits: "Limits",
     days: tuple[FirstDay, LastDay],
     tell: Callable[[str], None],
 ) -> "Comparison":
     """Both models on the rows. What cannot be compared at all was called wrongly: 1 is for who was judged."""
-    from models import artefact
+    from models.artefact import ArtefactError
     from models.data.frame import DataError, read
     from models.features import SpecError
     from models.gates.comparison import compare
@@ -88,10 +88,10 @@ def _compare(
 
     since, until = map(day, days)
     try:
-        theirs = artefact.load(champion)
-    except artefact.ArtefactError as error:
+        theirs = loaded(champion)
+    except ArtefactError as error:
         raise typer.BadParameter(str(error), param_hint="--against") from error
-    ours = artefact.load(candidate)
+    ours = loaded(candidate)
     tell(f"reading {data}")
     try:
         frame = read(data, until=until, labels_needed=False)

@@ -8,6 +8,7 @@ import typer
 
 from stream_app.cli.errors import Failure
 from stream_app.cli.invocation import connected_settings
+from stream_app.cli.source import loaded
 from stream_app.cli.terminal import console, out, out_json, progress, waiting
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def replay(  # noqa: PLR0913 - one parameter for each option is typer's way
     ] = None,
     partition: Annotated[int | None, typer.Option(min=0, help="Only this partition of the input.")] = None,
     model: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Default: what serves; for a receipt, what decided.")
+        str | None,
+        typer.Option(metavar="MODEL", help="Default: what serves; for a receipt, what decided."),
     ] = None,
     threshold: Annotated[float | None, typer.Option(help="Another one than the model was calibrated to.")] = None,
     budget: Annotated[
@@ -88,33 +90,33 @@ def _point(text: str | None, option: str) -> "Point | None":
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def _model(settings: "Settings", file: Path | None, sha256: str | None) -> "Runtime":
-    """The file; else the model with this digest, from the cache or where it was staged from; else what serves."""
+def _model(settings: "Settings", given: str | None, sha256: str | None) -> "Runtime":
+    """The one given; else the model with this digest, from the cache or where it was staged from; else what serves."""
     from models import artefact
     from stream_app.rollout.cache import ModelCache
     from stream_app.rollout.commands import models
     from stream_app.rollout.trust import trust
 
-    if file is not None:
-        return artefact.load(file)
+    if given is not None:
+        return loaded(given)
     known = models(settings)
     if sha256 is None:
         if known.rollout.serving is None:
-            raise Failure("no model serves: give one with --model FILE")
+            raise Failure("no model serves: give one with --model MODEL")
         sha256 = known.rollout.serving.model.sha256
     uris = [r.uri for entry in known.history for r in entry.after.kept if r.model.sha256 == sha256]
     if not uris:
-        raise Failure(f"the swap log knows no model {sha256[:12]}: give it with --model FILE")
+        raise Failure(f"the swap log knows no model {sha256[:12]}: give it with --model MODEL")
     return artefact.load(ModelCache(settings.model_cache, trust(settings)).fetch(uris[-1], sha256), sha256)
 
 
-def _receipt(settings: "Settings", anomaly_id: str, file: Path | None, as_json: bool) -> None:
+def _receipt(settings: "Settings", anomaly_id: str, given: str | None, as_json: bool) -> None:
     from stream_app.replay import receipt
 
     with waiting("looking for the anomaly") as tell:
         anomaly = receipt.published(settings, anomaly_id)
         tell("loading its model")
-        runtime = _model(settings, file, anomaly.model.sha256)
+        runtime = _model(settings, given, anomaly.model.sha256)
         tell("scoring its record")
         found = receipt.receipt(settings, anomaly, runtime)
     if as_json:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stream_app.cli.invocation import connected_settings
+from stream_app.cli.source import PLACES, located
 from stream_app.cli.terminal import console, out, out_json, waiting
 from stream_app.cli.tracking import tell_registry
 
@@ -39,7 +40,7 @@ def deploy(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="Where workers read it: a path, s3://, http(s)://; or models:/NAME/VERSION, models:/NAME@ALIAS.",
+            help=f"Where workers read it: {PLACES}.",
         ),
     ],
     reason: Reason = "",
@@ -66,22 +67,6 @@ def deploy(
 
         outcome = judged(settings, source, gate_data, override, tell, issue)
     conclude(settings, outcome, as_json)
-
-
-def located(settings: "Settings", model: str) -> "Source":
-    """A path, a URI as it is, or what the registry says at this moment: an alias may move, the command does not.
-
-    Raises:
-        RegistryError: the registry does not answer, or knows no such model.
-    """
-    from models.registry import address
-    from stream_app.rollout.object_store import SCHEMES
-
-    if model.startswith(address.SCHEME):
-        from models.registry import registry
-
-        return registry.connect(settings.tracking_uri).find(model)
-    return model if model.startswith(SCHEMES) else Path(model)
 
 
 def check_reason(override: str | None) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from stream_app.cli.data import DataFile, FirstDay, LastDay, day
 from stream_app.cli.invocation import settings
+from stream_app.cli.source import PLACES, loaded
 from stream_app.cli.terminal import console, out, out_json, waiting
 from stream_app.cli.tracking import Tracker, fit, repeat
 
@@ -98,7 +99,7 @@ def _tell(manifest: "Manifest", done: "Training", registered: "Registered | None
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model artefact, as `train` writes it.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help=f"A model artefact: {PLACES}.")],
     data: DataFile,
     since: FirstDay = None,
     until: LastDay = None,
@@ -109,11 +110,11 @@ def evaluate(
     Days of DATA before --from are history: customers known as compromised from it are not measured, as in the
     Fraud Detection Handbook.
     """
-    from models import artefact, evaluation
+    from models import evaluation
     from models.data.frame import read
 
     with waiting(f"loading {model}") as tell:
-        runtime = artefact.load(model)
+        runtime = loaded(model)
         tell(f"reading {data}")
         frame = read(data, until=day(until))
         tell("scoring")

@@ -16,8 +16,8 @@ from stream_app.cli.rollout import (
     conclude,
     issuer,
     judged,
-    located,
 )
+from stream_app.cli.source import located
 from stream_app.cli.terminal import waiting
 
 if TYPE_CHECKING:

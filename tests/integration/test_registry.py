@@ -48,7 +48,8 @@ def test_models_are_deployed_by_name_and_a_registry_that_is_down_is_missed_by_no
 
     def cli(*arguments: object):
         options = ("--bootstrap-servers", settings.bootstrap_servers, "--topic-prefix", settings.topic_prefix)
-        return stream_app(*arguments, *options, STREAM_APP_TRACKING_URI=server.uri)
+        own = {"STREAM_APP_TRACKING_URI": server.uri, "STREAM_APP_APP_ID": settings.app_id}
+        return stream_app(*arguments, *options, **own)
 
     with running(settings, tmp_path) as worker:
         wait_until(lambda: server.answers, 90)
@@ -72,8 +73,14 @@ def test_models_are_deployed_by_name_and_a_registry_that_is_down_is_missed_by_no
         assert commands.deploy(settings, second, "somebody who does not tell the registry").ok
         wait_until(lambda: registry.aliases("tiny") == {"champion": "2", "previous": "1"}, 90)
 
-        server.stop()
         sent = Trickle(settings)
+        sent()
+        wait_until(lambda: committed_offsets(settings) == sent.sent, 60)
+        replayed = cli("replay", "--model", "models:/tiny/1", "--json")
+        assert replayed.exit_code == 0, replayed.stderr
+        assert json.loads(replayed.stdout)["model"]["sha256"] == refs[0].sha256
+
+        server.stop()
         sent()
         wait_until(lambda: committed_offsets(settings) == sent.sent, 60)
         refused = cli("deploy", "models:/tiny@champion")
