@@ -91,9 +91,11 @@ class Settings(BaseSettings):
         default=None, description="unique and stable per worker; default: host name and web port"
     )
     guarantee: Guarantee = Field(default=Guarantee.EXACTLY_ONCE, description="exactly_once or at_least_once")
-    commit_interval_ms: int = Field(default=100, ge=1, le=30_000, description="how long outputs wait for their commit")
+    commit_interval_ms: int = Field(
+        default=100, ge=1, le=30_000, description="from commit to commit: how long outputs wait at most"
+    )
     batch_max_events: int = Field(default=1024, ge=1, le=65_536, description="largest micro-batch")
-    batch_wait_ms: int = Field(default=5, ge=1, le=1000, description="how long a micro-batch waits to fill when quiet")
+    batch_wait_ms: int = Field(default=3, ge=1, le=1000, description="how long a micro-batch waits to fill when quiet")
     buffer_max_mb: int = Field(default=64, ge=1, description="cap of each librdkafka queue; a micro-batch is a quarter")
     record_max_bytes: int = Field(default=1_000_000, ge=1024, description="larger input records are dead letters")
     session_timeout_ms: int = Field(

@@ -127,6 +127,7 @@ class Loop:
         """Make the open interval permanent, if there is one."""
         if not self._tally.is_open:
             return
+        self._tally.close()
         offsets = self._summaries.offsets
         self._session.emitter.summaries(self._summaries.drain())
         comparison = self._trial.drain() if self._trial is not None else None

@@ -3,6 +3,7 @@
 Once it is committed, the metrics and the snapshot say so, and not a moment earlier.
 """
 
+import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -32,6 +33,10 @@ class Tally:
         progress: Where the snapshot is put.
         monotonic: Clock for durations, seconds.
         now: The wall clock, against the records' own timestamps.
+
+    Attributes:
+        commits: How many intervals became permanent.
+        is_open: Whether there is anything to commit.
     """
 
     def __init__(
@@ -47,31 +52,33 @@ class Tally:
         self._now = now
         self._window: deque[tuple[float, int, np.ndarray]] = deque()
         self._rated_at = 0.0
+        self._begun_at = -math.inf
         self.commits = 0
         self.reset()
 
     def reset(self) -> None:
         """Forget the open interval: it was abandoned, or has just been counted."""
-        self._opened_at: float | None = None
+        self.is_open = False
         self._scored = 0
         self._refused: Counter[RefusalCode] = Counter()
         self._anomalies: Counter[Severity] = Counter()
         self._timestamps: list[int] = []
 
     def open(self) -> None:
-        """Something is in the interval: its clock runs."""
-        if self._opened_at is None:
-            self._opened_at = self._monotonic()
+        """Something is in the interval, and is to be committed."""
+        self.is_open = True
 
-    @property
-    def is_open(self) -> bool:
-        """Whether there is anything to commit."""
-        return self._opened_at is not None
+    def close(self) -> None:
+        """What comes from now on belongs to the next interval, whose clock runs."""
+        self._begun_at = self._monotonic()
 
     @property
     def age_s(self) -> float:
-        """Seconds since the interval opened; 0 while nothing is in it."""
-        return 0.0 if self._opened_at is None else self._monotonic() - self._opened_at
+        """Seconds since the interval began; 0 while nothing is in it.
+
+        It began with the commit before: after a pause, what comes first is committed at once.
+        """
+        return self._monotonic() - self._begun_at if self.is_open else 0.0
 
     def count(self, raw: Raw, decoded: Decoded, reasoned: Iterable[Reasoned]) -> None:
         """Count a micro-batch in."""
