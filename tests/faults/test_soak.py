@@ -1,7 +1,7 @@
 """Memory, after a long day and under heavy records."""
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 
@@ -27,6 +27,8 @@ LIGHT = 20_000
 NOTE = 990_000
 BUFFER_MB = 16
 
+Record = Callable[[str, object], None]
+
 
 def resident(worker: Worker) -> int:
     """Bytes."""
@@ -36,7 +38,12 @@ def resident(worker: Worker) -> int:
 @pytest.mark.faults
 @pytest.mark.parametrize(("times", "each"), [(5, 100_000), (20, 1_000_000)])
 def test_memory_after_many_events_is_that_after_the_first(
-    stream: Settings, tmp_path: Path, wait_until: Wait, times: int, each: int
+    stream: Settings,
+    tmp_path: Path,
+    wait_until: Wait,
+    record_property: Record,
+    times: int,
+    each: int,
 ) -> None:
     batch = list(transactions(each))
     with running(stream, tmp_path) as worker:
@@ -45,6 +52,7 @@ def test_memory_after_many_events_is_that_after_the_first(
             publish(stream, batch)
             wait_until(lambda: committed_offsets(stream) == number * each, 120)
             sizes.append(resident(worker))
+        record_property("resident_mb", [size // 1_000_000 for size in sizes])
         assert max(sizes) <= GROWTH * sizes[0], sizes
     assert proved(stream).scored == times * each
 
@@ -84,7 +92,7 @@ def heavy(random: int) -> Iterator[tuple[bytes, bytes]]:
 
 
 @pytest.mark.faults
-def test_a_thousand_swaps(stream: Settings, tmp_path: Path, wait_until: Wait) -> None:
+def test_a_thousand_swaps(stream: Settings, tmp_path: Path, wait_until: Wait, record_property: Record) -> None:
     paths = [tmp_path / "one.pt", tmp_path / "other.pt"]
     for path in paths:
         tiny_model(path, path.stem)
@@ -95,4 +103,5 @@ def test_a_thousand_swaps(stream: Settings, tmp_path: Path, wait_until: Wait) ->
             outcome = commands.deploy(stream, paths[number % 2], "test")
             assert outcome.ok, outcome.sentence
             sizes.append(resident(worker))
+        record_property("resident_mb", [size // 1_000_000 for size in (*sizes[WARM :: SWAPS // 20], sizes[-1])])
         assert sizes[-1] <= GROWTH * sizes[WARM], sizes[:: SWAPS // 20]
