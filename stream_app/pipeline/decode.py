@@ -75,7 +75,7 @@ class Decoder:
         """All records in one call, which saves a fifth of the time; None where it is not plain that all are good."""
         try:
             lines = BETWEEN.join(values)  # type: ignore[arg-type]  # a tombstone is a TypeError
-            if max(map(len, values), default=0) > self._record_max_bytes:  # type: ignore[arg-type]
+            if len(lines) > self._record_max_bytes < max(map(len, values)):  # type: ignore[arg-type]
                 return None
             found = self._decode_lines(lines)
         except (TypeError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
