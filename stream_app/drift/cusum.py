@@ -5,6 +5,9 @@ Half of the smallest shift that matters is the allowance that finds that shift s
 reacting to a change in distribution); a fixed reference makes it quicker than a window that first has to learn.
 """
 
+from dataclasses import dataclass
+from math import log
+
 import numpy as np
 
 from stream_app.drift.standardise import Detector, Observation, Standard
@@ -23,22 +26,42 @@ SHARE_ALLOWANCE = 1.5
 LARGEST_STEP = 20.0
 
 
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """How readily something is found.
+
+    Attributes:
+        effect: Smallest shift that matters, in reference standard deviations.
+        delta: Bound of the error of all statistics together (ADWIN's).
+        watches: How many watches of the same stream share it.
+        doubt: How far the reference itself may be off, in its standard deviations.
+    """
+
+    effect: float
+    delta: float
+    watches: int = 1
+    doubt: float = 0.0
+
+
 class Cusum:
     """Two sums for each statistic, upwards and downwards.
 
     Args:
         standard: What the statistics are.
-        effect: Smallest shift that matters, in reference standard deviations.
+        bound: How readily they find something.
 
     Attributes:
         begins: int64 [statistics], number of the block in which the present rise began.
     """
 
-    def __init__(self, standard: Standard, effect: float) -> None:
+    def __init__(self, standard: Standard, bound: Bound) -> None:
         statistics = standard.statistics
-        self._limit = np.array([LIMITS[s.detector] for s in statistics])
+        # By chance a sum is so high with odds of exp(-2 * allowance * limit): a share of the error costs its logarithm
+        shared = log(bound.watches) / (2 * LEAST_ALLOWANCE)
+        self._limit = np.array([LIMITS[s.detector] for s in statistics]) + shared
         self._shares = standard.shares
-        self._effect = effect
+        self._least_shift = bound.effect / 2
+        self._doubt = bound.doubt
         self._sums = np.zeros((2, len(statistics)))
         self._begins = np.zeros((2, len(statistics)), dtype=np.int64)
 
@@ -53,7 +76,8 @@ class Cusum:
             Columns that are over their limit now.
         """
         score = np.clip(np.nan_to_num(observation.shift / observation.noise), -LARGEST_STEP, LARGEST_STEP)
-        allowance = np.maximum(self._effect / 2 / observation.noise, LEAST_ALLOWANCE)
+        allowance = np.maximum(self._least_shift / observation.noise, LEAST_ALLOWANCE)
+        allowance += self._doubt / observation.noise
         allowance[self._shares] = SHARE_ALLOWANCE
         risen = self._sums + np.stack([score, -score]) - allowance
         self._begins = np.where((self._sums > 0) & (risen > 0), self._begins, block)

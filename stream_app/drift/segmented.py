@@ -1,0 +1,126 @@
+"""One model's summaries in, alerts out, where segments are watched too: a watch of the whole, and one of each segment.
+
+Each has its own reference and its own blocks, so that a drift in one transaction of fifty is found as soon as its
+segment has shown it, however still the whole is. All of them share one bound of the error.
+"""
+
+from collections.abc import Collection, Mapping
+
+import numpy as np
+from msgspec.structs import replace
+
+from models.distances import Distances
+from models.manifest import Manifest, Segment
+from models.segments import manifest_of
+from schemas.drift import DriftAlert, DriftSummary, SegmentSummary
+from stream_app.drift.symptoms import WHOLE, Symptoms
+from stream_app.drift.watch import Watch
+from stream_app.settings import Settings
+
+# Standard errors of the mean of a segment's reference that its detectors allow for.
+DOUBT = 2.0
+# Of what the whole has more than usual, and times what the segments' size would explain.
+NEARLY_ALL = 0.75
+OUT_OF_PROPORTION = 2.0
+# Standard errors from which on a statistic of the whole says where the change is.
+SURE = 5.0
+
+
+class SegmentedWatch:
+    """The detectors of one model and of its segments, from its first summary on.
+
+    Args:
+        settings: Size of blocks, error bound and effect size of the detectors.
+        manifest: The model's, with segments.
+        sha256: Which model.
+    """
+
+    def __init__(self, settings: Settings, manifest: Manifest, sha256: str) -> None:
+        segments = manifest.segments
+        watched = {segments.label(segment): segment for segment in segments.watched} if segments else {}
+        self._share = {label: segment.share for label, segment in watched.items()}
+        self._numbers = {label: number for number, label in enumerate(watched, start=1)}
+        self._whole = Watch(settings, manifest, sha256, 1 + len(watched))
+        self._watches = {
+            label: Watch(settings, manifest_of(manifest, segment), sha256, 1 + len(watched), doubt(segment))
+            for label, segment in watched.items()
+        }
+        self._symptoms = Symptoms(self._is_within)
+
+    def update(self, summary: DriftSummary, offset: int) -> list[DriftAlert]:
+        """Take the next summary, which stands at this offset of the summaries' log."""
+        found = [(WHOLE, alert) for alert in self._whole.update(summary, offset)]
+        for part in summary.segments:
+            if part.segment in self._watches:
+                alerts = self._watches[part.segment].update(summary_of(part, summary), offset)
+                found += [(part.segment, self._of_segment(part.segment, alert)) for alert in alerts]
+        if not found:
+            return []
+        seen = {WHOLE: self._whole.events} | {label: watch.events for label, watch in self._watches.items()}
+        told = ((label, self._symptoms.update(label, alert, seen)) for label, alert in found)
+        return [alert if label else self._placed(alert) for label, alert in told if alert is not None]
+
+    @property
+    def distances(self) -> Mapping[str, Distances]:
+        """Signal to its distances over the last blocks of the whole; empty before the first."""
+        return self._whole.distances
+
+    def _of_segment(self, label: str, alert: DriftAlert) -> DriftAlert:
+        own_id = f"{alert.alert_id}:{self._numbers[label]}"
+        return self._named(replace(alert, alert_id=own_id, events_observed=self._whole.events), label)
+
+    def _placed(self, alert: DriftAlert) -> DriftAlert:
+        """An alert of the whole, with the segment that nearly all of it is in."""
+        part = max(self._watches, key=lambda label: self._part(alert, [label]), default=WHOLE)
+        return self._named(alert, part) if part and self._is_within(alert, [part]) else alert
+
+    def _named(self, alert: DriftAlert, label: str) -> DriftAlert:
+        cause = f"In {label} ({self._share[label]:.1%} of transactions): {alert.cause}"
+        return replace(alert, segment=label, cause=cause)
+
+    def _is_within(self, alert: DriftAlert, labels: Collection[str]) -> bool:
+        """Whether nearly all of what the whole has more than usual is in these segments, and not by their size."""
+        share = sum(self._share[label] for label in labels if label)
+        part = self._part(alert, labels)
+        return part >= NEARLY_ALL and part >= OUT_OF_PROPORTION * share
+
+    def _part(self, alert: DriftAlert, labels: Collection[str]) -> float:
+        """How much of what the whole has more than usual since an alert's beginning is in these segments."""
+        whole = self._whole.excess(alert.since)
+        parts = [self._watches[label].excess(alert.since) for label in labels if label]
+        if whole is None:
+            return 0.0
+        # In standard errors of the whole, so that no statistic counts for more by its unit
+        weight = np.where(np.abs(whole.sure) >= SURE, (whole.sure / np.where(whole.sum, whole.sum, 1.0)) ** 2, 0.0)
+        of_all = float(weight @ whole.sum**2)
+        return (
+            sum(float(weight @ (whole.sum * part.sum)) for part in parts if part is not None) / of_all
+            if of_all
+            else 0.0
+        )
+
+
+def summary_of(part: SegmentSummary, summary: DriftSummary) -> DriftSummary:
+    """A segment's part of a summary as if it were a stream. Refused records are in no segment."""
+    return replace(
+        summary,
+        scored=part.scored,
+        dead_lettered=0,
+        anomalies=part.anomalies,
+        missing=part.missing,
+        mean=part.mean,
+        m2=[0.0] * len(part.mean),
+        tail=part.tail,
+        histogram=part.histogram,
+        clipped=part.clipped,
+        squares=part.squares,
+        products=part.products,
+        raw=part.raw,
+        hours=part.hours,
+        segments=[],
+    )
+
+
+def doubt(segment: Segment) -> float:
+    """How far the reference of a segment may be off, in standard deviations: it has its rows alone."""
+    return float(DOUBT / segment.rows**0.5)
