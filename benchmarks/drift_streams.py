@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from benchmarks.material import TRAINING_DAYS
 from models.data.drift import Drift, DriftKind
 from models.features import load_spec, matrix
-from models.manifest import Manifest, Segments
+from models.manifest import Manifest
 from models.runtime import run
 from models.segments import Places
 from models.training import TrainingConfig, train
@@ -83,11 +83,13 @@ def scored(frame: pl.DataFrame, model: Model) -> Rows:
         np.ascontiguousarray(raw.T),
         said.score >= model.manifest.calibration.threshold,
         np.array(frame["event_time"].to_list(), dtype=object),
-        _segments(frame, model.manifest.segments),
+        segments_of(frame, model),
     )
 
 
-def _segments(frame: pl.DataFrame, segments: Segments | None) -> np.ndarray:
+def segments_of(frame: pl.DataFrame, model: Model) -> np.ndarray:
+    """Number of the segment of each transaction, int64 [n]; 0 for none."""
+    segments = model.manifest.segments
     if segments is None:
         return np.zeros(frame.height, dtype=np.int64)
     places = Places(segments.groups, (segment.value for segment in segments.watched))

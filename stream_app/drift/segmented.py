@@ -17,8 +17,11 @@ from stream_app.drift.symptoms import WHOLE, Symptoms
 from stream_app.drift.watch import Watch
 from stream_app.settings import Settings
 
-# Standard errors of the mean of a segment's reference that its detectors allow for.
-DOUBT = 2.0
+# Times the smallest shift of the whole that matters: a few customers move a small segment, and it moves few decisions.
+EFFECT = 2.0
+# Standard errors of a segment's reference that its detectors allow for: with two hundred statistics in each of a few
+# segments, some mean is that far off.
+DOUBT = 4.0
 # Of what the whole has more than usual, and times what the segments' size would explain.
 NEARLY_ALL = 0.75
 OUT_OF_PROPORTION = 2.0
@@ -40,16 +43,17 @@ class SegmentedWatch:
         watched = {segments.label(segment): segment for segment in segments.watched} if segments else {}
         self._share = {label: segment.share for label, segment in watched.items()}
         self._numbers = {label: number for number, label in enumerate(watched, start=1)}
+        of_segments = settings.model_copy(update={"drift_effect_sd": EFFECT * settings.drift_effect_sd})
         self._whole = Watch(settings, manifest, sha256, 1 + len(watched))
         self._watches = {
-            label: Watch(settings, manifest_of(manifest, segment), sha256, 1 + len(watched), doubt(segment))
+            label: Watch(of_segments, manifest_of(manifest, segment), sha256, 1 + len(watched), doubt(segment))
             for label, segment in watched.items()
         }
         self._symptoms = Symptoms(self._is_within)
 
     def update(self, summary: DriftSummary, offset: int) -> list[DriftAlert]:
         """Take the next summary, which stands at this offset of the summaries' log."""
-        found = [(WHOLE, alert) for alert in self._whole.update(summary, offset)]
+        found = [(WHOLE, self._placed(alert)) for alert in self._whole.update(summary, offset)]
         for part in summary.segments:
             if part.segment in self._watches:
                 alerts = self._watches[part.segment].update(summary_of(part, summary), offset)
@@ -57,8 +61,8 @@ class SegmentedWatch:
         if not found:
             return []
         seen = {WHOLE: self._whole.events} | {label: watch.events for label, watch in self._watches.items()}
-        told = ((label, self._symptoms.update(label, alert, seen)) for label, alert in found)
-        return [alert if label else self._placed(alert) for label, alert in told if alert is not None]
+        told = (self._symptoms.update(label, alert, seen) for label, alert in found)
+        return [alert for alert in told if alert is not None]
 
     @property
     def distances(self) -> Mapping[str, Distances]:

@@ -34,6 +34,7 @@ class Told:
         self.seen = seen
         self.fields: set[str] = set()
         self.segments: set[str] = set()
+        self.place = WHOLE
         self.confirmed = False
 
 
@@ -70,8 +71,21 @@ class Symptoms:
         told.segments.add(segment)
         if alert.phase is DriftPhase.OVER:
             del self._of[finding]
-        if told.finding != finding or (told.confirmed and alert.phase is DriftPhase.CONFIRMED):
+        if told.finding != finding:
             return None
+        return self._say(told, alert)
+
+    def _say(self, told: Told, alert: DriftAlert) -> DriftAlert | None:
+        """What the one who tells says, unless people know it already, or it lasts where it is."""
+        heir = next(
+            (finding for finding, other in self._of.items() if other is told and finding[0] == told.place), None
+        )
+        if alert.phase is DriftPhase.OVER and heir is not None:
+            told.finding = heir
+            return None
+        if told.confirmed and alert.phase is DriftPhase.CONFIRMED:
+            return None
+        told.place = alert.segment
         told.confirmed |= alert.phase is DriftPhase.CONFIRMED
         return replace(alert, alert_id=told.alert_id)
 
