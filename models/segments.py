@@ -30,7 +30,7 @@ def describe(
     relations: Relations | None,
     raw: np.ndarray,
     scored: Scored,
-    event_times: pl.Series,
+    event_times: pl.Series | None = None,
 ) -> Segments:
     """Which parts are watched, the largest first, and what is usual in each; none where every part is too small.
 
@@ -41,10 +41,11 @@ def describe(
         relations: Of its inputs.
         raw: float32 [n, inputs], NaN where missing.
         scored: What the model says of the same rows.
-        event_times: Of the rows.
+        event_times: As of `models.reference.signals`.
     """
     groups, watched = _chosen(values)
-    numbers, cells = _numbers(groups, list(watched), values), hour_cells(event_times)
+    numbers = _numbers(groups, list(watched), values)
+    cells = None if event_times is None else hour_cells(event_times)
     columns = signal_columns(raw, scored)
     usual = [_Usual(*pair, numbers, cells, len(watched)) for pair in zip(signals, columns, strict=True)]
     products = _products(relations, usual[1 : raw.shape[1] + 1], numbers, cells, len(watched))

@@ -233,7 +233,7 @@ def _segmented_by(frame: pl.DataFrame, spec: FeatureSpec, field: str) -> pl.Seri
         raise TrainingError(f"drift cannot be watched by {field}: name a field that holds text, a country or a channel")
     if field not in frame.columns:
         raise TrainingError(f"drift cannot be watched by {field}: the data has no such column")
-    return frame[field].cast(pl.String).fill_null("")
+    return frame[field].cast(pl.String)
 
 
 def _metrics(scores: np.ndarray, rows: pl.DataFrame, spec: FeatureSpec) -> dict[str, Quality]:

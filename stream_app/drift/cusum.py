@@ -20,6 +20,8 @@ LIMITS = {
     Detector.PRODUCT: 22.0,
     Detector.SHARE: 18.0,
 }
+# Of the standard errors that a reference may be off by: of a second moment, a few customers decide.
+DOUBTS = {Detector.MEAN: 1.0, Detector.SPREAD: 1.5, Detector.TAIL: 1.0, Detector.PRODUCT: 1.5, Detector.SHARE: 0.0}
 LEAST_ALLOWANCE = 0.5
 SHARE_ALLOWANCE = 1.5
 # One block, whatever is in it, is not more than this: a stuck client is no drift of the stream.
@@ -34,7 +36,7 @@ class Bound:
         effect: Smallest shift that matters, in reference standard deviations.
         delta: Bound of the error of all statistics together (ADWIN's).
         watches: How many watches of the same stream share it.
-        doubt: How far the reference itself may be off, in its standard deviations.
+        doubt: How far a mean of the reference itself may be off, in its standard deviations.
     """
 
     effect: float
@@ -51,6 +53,7 @@ class Cusum:
         bound: How readily they find something.
 
     Attributes:
+        doubt: float64 [statistics], how far the reference may be off.
         begins: int64 [statistics], number of the block in which the present rise began.
     """
 
@@ -61,7 +64,7 @@ class Cusum:
         self._limit = np.array([LIMITS[s.detector] for s in statistics]) + shared
         self._shares = standard.shares
         self._least_shift = bound.effect / 2
-        self._doubt = bound.doubt
+        self.doubt = bound.doubt * np.array([DOUBTS[s.detector] for s in statistics])
         self._sums = np.zeros((2, len(statistics)))
         self._begins = np.zeros((2, len(statistics)), dtype=np.int64)
 
@@ -77,7 +80,7 @@ class Cusum:
         """
         score = np.clip(np.nan_to_num(observation.shift / observation.noise), -LARGEST_STEP, LARGEST_STEP)
         allowance = np.maximum(self._least_shift / observation.noise, LEAST_ALLOWANCE)
-        allowance += self._doubt / observation.noise
+        allowance += self.doubt / observation.noise
         allowance[self._shares] = SHARE_ALLOWANCE
         risen = self._sums + np.stack([score, -score]) - allowance
         self._begins = np.where((self._sums > 0) & (risen > 0), self._begins, block)

@@ -53,7 +53,7 @@ class Detectors:
         self._pooled = blocks_of(POOLED_EVENTS, block_events)
         # In standard errors: ADWIN's bound has a part in the units of the values, which would hide small shifts.
         self._precision = (self._pooled * block_events) ** 0.5
-        self._effect = bound.effect + bound.doubt
+        self._effect = bound.effect + self.cusum.doubt
         self._recent: deque[np.ndarray] = deque(maxlen=blocks_of(RECENT_EVENTS, block_events))
         self._latched: dict[int, int] = {}
 

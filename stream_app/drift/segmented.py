@@ -13,6 +13,7 @@ from models.distances import Distances
 from models.manifest import Manifest, Segment
 from models.segments import manifest_of
 from schemas.drift import DriftAlert, DriftSummary, SegmentSummary
+from stream_app.drift.standardise import RELATION
 from stream_app.drift.symptoms import WHOLE, Symptoms
 from stream_app.drift.watch import Watch
 from stream_app.settings import Settings
@@ -25,8 +26,6 @@ DOUBT = 4.0
 # Of what the whole has more than usual, and times what the segments' size would explain.
 NEARLY_ALL = 0.75
 OUT_OF_PROPORTION = 2.0
-# Standard errors from which on a statistic of the whole says where the change is.
-SURE = 5.0
 
 
 class SegmentedWatch:
@@ -53,13 +52,17 @@ class SegmentedWatch:
 
     def update(self, summary: DriftSummary, offset: int) -> list[DriftAlert]:
         """Take the next summary, which stands at this offset of the summaries' log."""
-        found = [(WHOLE, self._placed(alert)) for alert in self._whole.update(summary, offset)]
-        for part in summary.segments:
-            if part.segment in self._watches:
-                alerts = self._watches[part.segment].update(summary_of(part, summary), offset)
-                found += [(part.segment, self._of_segment(part.segment, alert)) for alert in alerts]
-        if not found:
+        of_all = self._whole.update(summary, offset)
+        of_parts = [
+            (part.segment, alert)
+            for part in summary.segments
+            if part.segment in self._watches
+            for alert in self._watches[part.segment].update(summary_of(part, summary), offset)
+        ]
+        if not of_all and not of_parts:
             return []
+        found = [(WHOLE, self._placed(alert)) for alert in of_all]
+        found += [(label, self._of_segment(label, alert)) for label, alert in of_parts]
         seen = {WHOLE: self._whole.events} | {label: watch.events for label, watch in self._watches.items()}
         told = (self._symptoms.update(label, alert, seen) for label, alert in found)
         return [alert for alert in told if alert is not None]
@@ -74,9 +77,20 @@ class SegmentedWatch:
         return self._named(replace(alert, alert_id=own_id, events_observed=self._whole.events), label)
 
     def _placed(self, alert: DriftAlert) -> DriftAlert:
-        """An alert of the whole, with the segment that nearly all of it is in."""
-        part = max(self._watches, key=lambda label: self._part(alert, [label]), default=WHOLE)
-        return self._named(alert, part) if part and self._is_within(alert, [part]) else alert
+        """An alert of the whole, with the segment that nearly all of it is in; which sees undiluted what it is."""
+        label = max(self._watches, key=lambda label: self._part(alert, [label]), default=WHOLE)
+        if not label or not self._is_within(alert, [label]):
+            return alert
+        cause = self._watches[label].cause(alert.since)
+        if cause is not None:
+            alert = replace(
+                alert,
+                cause=cause.cause,
+                cause_kind=cause.kind,
+                action=cause.action,
+                retraining_helps=cause.retraining_helps,
+            )
+        return self._named(alert, label)
 
     def _named(self, alert: DriftAlert, label: str) -> DriftAlert:
         cause = f"In {label} ({self._share[label]:.1%} of transactions): {alert.cause}"
@@ -95,13 +109,18 @@ class SegmentedWatch:
         if whole is None:
             return 0.0
         # In standard errors of the whole, so that no statistic counts for more by its unit
-        weight = np.where(np.abs(whole.sure) >= SURE, (whole.sure / np.where(whole.sum, whole.sum, 1.0)) ** 2, 0.0)
-        of_all = float(weight @ whole.sum**2)
-        return (
-            sum(float(weight @ (whole.sum * part.sum)) for part in parts if part is not None) / of_all
-            if of_all
-            else 0.0
-        )
+        sums = np.where(self._moved(alert), whole.sum, 0.0)
+        weight = sums * (whole.sure / np.where(sums, sums, 1.0)) ** 2
+        of_all = float(weight @ sums)
+        return sum(float(weight @ part.sum) for part in parts if part is not None) / of_all if of_all else 0.0
+
+    def _moved(self, alert: DriftAlert) -> np.ndarray:
+        """Bool [statistics]: those that an alert is about; of the relations all."""
+        about = {
+            (RELATION if shift.signal.startswith(f"{RELATION}:") else shift.signal, shift.detector)
+            for shift in alert.signals
+        }
+        return np.array([(s.signal, s.detector.value) in about for s in self._whole.statistics])
 
 
 def summary_of(part: SegmentSummary, summary: DriftSummary) -> DriftSummary:
@@ -126,5 +145,5 @@ def summary_of(part: SegmentSummary, summary: DriftSummary) -> DriftSummary:
 
 
 def doubt(segment: Segment) -> float:
-    """How far the reference of a segment may be off, in standard deviations: it has its rows alone."""
+    """How far a mean of a segment's reference may be off, in standard deviations: it has its rows alone."""
     return float(DOUBT / segment.rows**0.5)

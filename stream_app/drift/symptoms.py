@@ -25,6 +25,14 @@ class Told:
         finding: Whose alerts are told.
         alert: The first.
         seen: Watch to the transactions that it had seen then.
+
+    Attributes:
+        alert_id: Under which it is told.
+        raised_at: When it was.
+        fields: The inputs that it is about, as far as anybody has said.
+        segments: Those that show it; empty for the whole.
+        said: The last that was told.
+        confirmed: It has been.
     """
 
     def __init__(self, finding: Finding, alert: DriftAlert, seen: Mapping[str, int]) -> None:
@@ -34,7 +42,7 @@ class Told:
         self.seen = seen
         self.fields: set[str] = set()
         self.segments: set[str] = set()
-        self.place = WHOLE
+        self.said = alert
         self.confirmed = False
 
 
@@ -42,8 +50,7 @@ class Symptoms:
     """The incidents of one model that are not over.
 
     Args:
-        within: How much of what the whole has more than usual since an alert is in these segments, and whether that is
-            nearly all of it.
+        within: Whether nearly all that the whole has more than usual since an alert is in these segments.
     """
 
     def __init__(self, within: Callable[[DriftAlert, Collection[str]], bool]) -> None:
@@ -65,29 +72,27 @@ class Symptoms:
         told = self._of.get(finding)
         if told is None:
             told = self._of[finding] = self._known(segment, alert, seen) or Told(finding, alert, seen)
-        elif told.finding != finding and segment == WHOLE:
+        elif segment == WHOLE and told.finding != finding and told.finding in self._of:
             self._take_over(told, finding, alert)
         told.fields |= fields_of(alert)
         told.segments.add(segment)
         if alert.phase is DriftPhase.OVER:
             del self._of[finding]
-        if told.finding != finding:
-            return None
-        return self._say(told, alert)
+        return self._say(told, alert) if told.finding == finding else None
 
     def _say(self, told: Told, alert: DriftAlert) -> DriftAlert | None:
         """What the one who tells says, unless people know it already, or it lasts where it is."""
-        heir = next(
-            (finding for finding, other in self._of.items() if other is told and finding[0] == told.place), None
-        )
-        if alert.phase is DriftPhase.OVER and heir is not None:
-            told.finding = heir
-            return None
+        if alert.phase is DriftPhase.OVER:
+            heir = next((f for f, other in self._of.items() if other is told and f[0] == told.said.segment), None)
+            told.finding = heir or told.finding
+            last = told.said if told.confirmed else alert
+            over = replace(last, phase=alert.phase, raised_at=alert.raised_at, events_observed=alert.events_observed)
+            return replace(over, alert_id=told.alert_id) if heir is None else None
         if told.confirmed and alert.phase is DriftPhase.CONFIRMED:
             return None
-        told.place = alert.segment
         told.confirmed |= alert.phase is DriftPhase.CONFIRMED
-        return replace(alert, alert_id=told.alert_id)
+        told.said = replace(alert, alert_id=told.alert_id)
+        return told.said
 
     def _known(self, segment: str, alert: DriftAlert, seen: Mapping[str, int]) -> Told | None:
         """The open incident that this is a symptom of."""
@@ -108,7 +113,7 @@ class Symptoms:
 
     def _take_over(self, told: Told, finding: Finding, alert: DriftAlert) -> None:
         """The whole shows it too, once enough has been seen to say whether it is in these segments alone."""
-        if alert.phase is DriftPhase.CONFIRMED and not self._within(alert, told.segments - {WHOLE}):
+        if alert.phase is DriftPhase.CONFIRMED and not self._within(alert, told.segments):
             told.finding = finding
 
 

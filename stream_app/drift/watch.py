@@ -16,13 +16,13 @@ from models.manifest import Manifest
 from schemas.drift import DriftAlert, DriftPhase, DriftSeverity, DriftSummary
 from schemas.transactions import ModelRef
 from stream_app.drift.blocks import Block, Blocks
-from stream_app.drift.cause import likely_cause
+from stream_app.drift.cause import Cause, likely_cause
 from stream_app.drift.cusum import Bound
 from stream_app.drift.detectors import RECENT_EVENTS, Detectors, blocks_of, extent
 from stream_app.drift.evidence import gather, input_correlation, signal_shifts
 from stream_app.drift.incident import Incident, Incidents
 from stream_app.drift.merge import Sums
-from stream_app.drift.standardise import Standard, field_of
+from stream_app.drift.standardise import Standard, Statistic, field_of
 from stream_app.drift.window import WindowDistances
 from stream_app.settings import Settings
 
@@ -73,7 +73,6 @@ class Watch:
         self._manifest = manifest
         self._model = ModelRef(manifest.name, manifest.version, sha256)
         self._blocks = Blocks(size)
-        self._away = settings.drift_effect_sd / 2 + doubt
         self._standard = Standard(manifest)
         self._effect = settings.drift_effect_sd
         self._detectors = Detectors(self._standard, size, Bound(self._effect, settings.drift_delta, watches, doubt))
@@ -94,7 +93,7 @@ class Watch:
         observation = self._standard.of(block.sums)
         findings = self._detectors.update(observation, self._count)
         self._history.append((block, observation.shift / observation.noise))
-        away = np.abs(self._detectors.recent) >= self._away
+        away = np.abs(self._detectors.recent) >= self._effect / 2 + self._detectors.cusum.doubt
         due = self._incidents.update(findings, away, self._count, offset)
         self._count += 1
         self.events += block.sums.scored
@@ -107,16 +106,35 @@ class Watch:
             return {}
         return self._distances.of(_total(self._last(self._window)))
 
+    @property
+    def statistics(self) -> Sequence[Statistic]:
+        """What is watched."""
+        return self._standard.statistics
+
     def excess(self, since: datetime) -> Excess | None:
         """How much more than usual there has been since then; None where nothing has come."""
-        pending = self._blocks.pending
-        sums = [block.sums for block, _ in self._history if block.ends > since] + ([pending] if pending else [])
-        if not sums:
+        total = self._since(since)
+        if total is None:
             return None
-        total = reduce(add, sums)
         observation = self._standard.of(total)
         shift = np.nan_to_num(observation.shift)
         return Excess(shift * self._standard.scale * total.scored, shift / observation.noise)
+
+    def cause(self, since: datetime) -> Cause | None:
+        """What it looks like here since then; None where nothing has surely moved."""
+        total = self._since(since)
+        if total is None:
+            return None
+        evidence = gather(self._standard, self._manifest, total, set(), set(), self._effect)
+        if not evidence.moved.any():
+            return None
+        return likely_cause(evidence, self._manifest, total, self._distances.of(total))
+
+    def _since(self, since: datetime) -> Sums | None:
+        """Everything since then, and what stands in one block with it."""
+        pending = self._blocks.pending
+        sums = [block.sums for block, _ in self._history if block.ends > since] + ([pending] if pending else [])
+        return reduce(add, sums) if sums else None
 
     def _last(self, count: int) -> list[Block]:
         return [block for block, _ in islice(self._history, max(len(self._history) - count, 0), None)]
