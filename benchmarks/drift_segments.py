@@ -80,7 +80,7 @@ def inside(job: tuple[int, int]) -> dict[str, Any]:
     stream = pl.concat([rows.filter(~here), drifted]).sort("event_time", "transaction_id")
     said, is_here = scored(stream, own.model), stream["country"].to_numpy() == country
     told, alone = alerts(said, own.model), alerts(_unsegmented(said), _whole(own.model))
-    found, found_alone = _first(told), _first(alone)
+    found, found_alone = _first(told, f"country={country}"), _first(alone)
     verdict = None if found is None else _verdict(told, found)
     return {
         "kind": kind.title,
@@ -129,8 +129,10 @@ def _raised(said: Iterable[DriftAlert]) -> set[str]:
     return {alert.alert_id for alert in said if alert.phase is DriftPhase.RAISED}
 
 
-def _first(said: list[DriftAlert]) -> DriftAlert | None:
-    return next((a for a in said if a.phase is DriftPhase.RAISED and a.events_observed > BEFORE + SUMMARY_ROWS), None)
+def _first(said: list[DriftAlert], segment: str = "") -> DriftAlert | None:
+    """The first incident since the drift began that is not said to be in another segment."""
+    raised = (a for a in said if a.phase is DriftPhase.RAISED and a.segment in {"", segment})
+    return next((a for a in raised if a.events_observed > BEFORE + SUMMARY_ROWS), None)
 
 
 def _verdict(said: list[DriftAlert], found: DriftAlert) -> DriftAlert:

@@ -26,6 +26,8 @@ DOUBT = 4.0
 # Of what the whole has more than usual, and times what the segments' size would explain.
 NEARLY_ALL = 0.75
 OUT_OF_PROPORTION = 2.0
+# Standard errors from which on a statistic of the whole says where a change is.
+SURE = 5.0
 
 
 class SegmentedWatch:
@@ -59,13 +61,13 @@ class SegmentedWatch:
             if part.segment in self._watches
             for alert in self._watches[part.segment].update(summary_of(part, summary), offset)
         ]
-        if not of_all and not of_parts:
+        if not of_all and not of_parts and not self._symptoms.resting:
             return []
         found = [(WHOLE, self._placed(alert)) for alert in of_all]
         found += [(label, self._of_segment(label, alert)) for label, alert in of_parts]
         seen = {WHOLE: self._whole.events} | {label: watch.events for label, watch in self._watches.items()}
-        told = (self._symptoms.update(label, alert, seen) for label, alert in found)
-        return [alert for alert in told if alert is not None]
+        told = [self._symptoms.update(label, alert, seen) for label, alert in found]
+        return [alert for alert in told if alert is not None] + self._symptoms.rested(seen)
 
     @property
     def distances(self) -> Mapping[str, Distances]:
@@ -109,7 +111,7 @@ class SegmentedWatch:
         if whole is None:
             return 0.0
         # In standard errors of the whole, so that no statistic counts for more by its unit
-        sums = np.where(self._moved(alert), whole.sum, 0.0)
+        sums = np.where(self._moved(alert) & (np.abs(whole.sure) >= SURE), whole.sum, 0.0)
         weight = sums * (whole.sure / np.where(sums, sums, 1.0)) ** 2
         of_all = float(weight @ sums)
         return sum(float(weight @ part.sum) for part in parts if part is not None) / of_all if of_all else 0.0

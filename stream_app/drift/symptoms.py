@@ -2,6 +2,8 @@
 
 Whoever finds a change first tells it. What others find of the same change is a symptom, and silent; where the first was
 a segment and the whole shows that it is not in there alone, the whole goes on with the incident under the same id.
+
+What is in one segment is over by the measure of that segment: the whole, which has hardly shown it, is calm too soon.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -9,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from msgspec.structs import replace
 
 from schemas.drift import DriftAlert, DriftPhase
-from stream_app.drift.incident import LATE_EVENTS
+from stream_app.drift.incident import LATE_EVENTS, OVER_EVENTS
 from stream_app.drift.standardise import field_of
 
 WHOLE = ""
@@ -32,7 +34,8 @@ class Told:
         fields: The inputs that it is about, as far as anybody has said.
         segments: Those that show it; empty for the whole.
         said: The last that was told.
-        confirmed: It has been.
+        phases: Those that were.
+        rests_at: How many transactions its segment had seen when the whole was calm; None: nobody was.
     """
 
     def __init__(self, finding: Finding, alert: DriftAlert, seen: Mapping[str, int]) -> None:
@@ -43,7 +46,8 @@ class Told:
         self.fields: set[str] = set()
         self.segments: set[str] = set()
         self.said = alert
-        self.confirmed = False
+        self.phases: set[DriftPhase] = set()
+        self.rests_at: int | None = None
 
 
 class Symptoms:
@@ -51,11 +55,15 @@ class Symptoms:
 
     Args:
         within: Whether nearly all that the whole has more than usual since an alert is in these segments.
+
+    Attributes:
+        resting: In one segment, and the whole is calm again: over if nothing more comes of it.
     """
 
     def __init__(self, within: Callable[[DriftAlert, Collection[str]], bool]) -> None:
         self._within = within
         self._of: dict[Finding, Told] = {}
+        self.resting: list[Told] = []
 
     def update(self, segment: str, alert: DriftAlert, seen: Mapping[str, int]) -> DriftAlert | None:
         """Take the next alert of a watch.
@@ -71,33 +79,57 @@ class Symptoms:
         finding = (segment, alert.alert_id)
         told = self._of.get(finding)
         if told is None:
-            told = self._of[finding] = self._known(segment, alert, seen) or Told(finding, alert, seen)
+            told = self._of[finding] = self._known(finding, alert, seen) or Told(finding, alert, seen)
         elif segment == WHOLE and told.finding != finding and told.finding in self._of:
             self._take_over(told, finding, alert)
         told.fields |= fields_of(alert)
         told.segments.add(segment)
         if alert.phase is DriftPhase.OVER:
             del self._of[finding]
-        return self._say(told, alert) if told.finding == finding else None
+        if told.finding != finding:
+            return None
+        return self._over(told, alert, seen) if alert.phase is DriftPhase.OVER else self._say(told, alert)
+
+    def rested(self, seen: Mapping[str, int]) -> list[DriftAlert]:
+        """The end of those of which nothing more has come."""
+        done = [told for told in self.resting if seen[told.said.segment] - (told.rests_at or 0) >= OVER_EVENTS]
+        self.resting = [told for told in self.resting if told not in done]
+        return [told.said for told in done]
 
     def _say(self, told: Told, alert: DriftAlert) -> DriftAlert | None:
-        """What the one who tells says, unless people know it already, or it lasts where it is."""
-        if alert.phase is DriftPhase.OVER:
-            heir = next((f for f, other in self._of.items() if other is told and f[0] == told.said.segment), None)
-            told.finding = heir or told.finding
-            last = told.said if told.confirmed else alert
-            over = replace(last, phase=alert.phase, raised_at=alert.raised_at, events_observed=alert.events_observed)
-            return replace(over, alert_id=told.alert_id) if heir is None else None
-        if told.confirmed and alert.phase is DriftPhase.CONFIRMED:
+        """What the one who tells says, unless people know it already."""
+        if alert.phase in told.phases:
             return None
-        told.confirmed |= alert.phase is DriftPhase.CONFIRMED
+        told.phases.add(alert.phase)
         told.said = replace(alert, alert_id=told.alert_id)
         return told.said
 
-    def _known(self, segment: str, alert: DriftAlert, seen: Mapping[str, int]) -> Told | None:
-        """The open incident that this is a symptom of."""
+    def _over(self, told: Told, alert: DriftAlert, seen: Mapping[str, int]) -> DriftAlert | None:
+        """The same of the end, unless it lasts where it is."""
+        place = told.said.segment
+        heir = next((finding for finding, other in self._of.items() if other is told and finding[0] == place), None)
+        if heir is not None:
+            told.finding = heir
+            return None
+        last = told.said if DriftPhase.CONFIRMED in told.phases else replace(alert, alert_id=told.alert_id)
+        told.said = replace(
+            last, phase=alert.phase, segment=place, raised_at=alert.raised_at, events_observed=alert.events_observed
+        )
+        if told.finding[0] == WHOLE and place != WHOLE:
+            told.rests_at = seen[place]
+            self.resting.append(told)
+            return None
+        return told.said
+
+    def _known(self, finding: Finding, alert: DriftAlert, seen: Mapping[str, int]) -> Told | None:
+        """The incident that this is a symptom of, or that it goes on with."""
         for told in dict.fromkeys(self._of.values()):
-            if told.finding in self._of and self._same(told, segment, alert, seen):
+            if told.finding in self._of and self._same(told, finding[0], alert, seen):
+                return told
+        for told in self.resting:
+            if alert.segment == told.said.segment and related(alert, told):
+                self.resting.remove(told)
+                told.finding = finding
                 return told
         return None
 
@@ -106,15 +138,19 @@ class Symptoms:
             return True
         if segment == WHOLE and self._within(alert, told.segments):
             return True
-        fields = fields_of(alert)
-        related = not (fields and told.fields) or not fields.isdisjoint(told.fields)
         soon = seen[segment] - told.seen[segment] <= LATE_EVENTS
-        return related and (soon or told.finding[0] == WHOLE)
+        return related(alert, told) and (soon or told.finding[0] == WHOLE)
 
     def _take_over(self, told: Told, finding: Finding, alert: DriftAlert) -> None:
         """The whole shows it too, once enough has been seen to say whether it is in these segments alone."""
         if alert.phase is DriftPhase.CONFIRMED and not self._within(alert, told.segments):
             told.finding = finding
+
+
+def related(alert: DriftAlert, told: Told) -> bool:
+    """Whether both are about the same inputs, as far as they are about any."""
+    fields = fields_of(alert)
+    return not (fields and told.fields) or not fields.isdisjoint(told.fields)
 
 
 def fields_of(alert: DriftAlert) -> set[str]:
