@@ -2,7 +2,7 @@
 
 Outcomes are counted at once. Signals are held until there are so many that a call of numpy costs little for each, or
 the interval ends: then they become one matrix with a row for each signal, its transactions ordered by partition. Where
-drift is watched by segments too, they are ordered by these in each partition, whose sums are what its segments add up to.
+drift is watched by segments too, it is ordered by these as well: a partition's sums are what its segments add up to.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,6 +20,8 @@ from stream_app.pipeline.batch import Decided, Decoded, Raw, Reasoned
 from stream_app.pipeline.sums import Bins, PartitionSums
 
 HELD_VALUES = 80_000  # 2,048 rows of 39 signals: with what is made of them, they fit the cache of a core
+
+HELD_TIMES = 4  # with segments: many parts, each with few rows, for which the calls cost more than the cache saves
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class Summaries:
         self._partitions: dict[int, PartitionSums] = {}
         self._segments: dict[tuple[int, int], PartitionSums] = {}  # by partition and number
         self._held: list[Held] = []
-        self._held_rows = HELD_VALUES // len(references)
+        self._held_rows = HELD_VALUES // len(references) * (HELD_TIMES if self._labels else 1)
 
     def add(self, raw: Raw, decoded: Decoded, scored: Scored, outcomes: Sequence[tuple[Decided, Reasoned]]) -> None:
         """Count a micro-batch in.
@@ -112,7 +114,9 @@ class Summaries:
         partition, segment = divmod(place, len(self._labels) + 1)
         if segment == 0:
             return self._partitions[partition]
-        return self._segments.setdefault((partition, segment), PartitionSums(0, self._bins))
+        if (partition, segment) not in self._segments:
+            self._segments[partition, segment] = PartitionSums(0, self._bins)
+        return self._segments[partition, segment]
 
     def _add_anomalies(self, partitions: np.ndarray, decoded: Decoded, reasoned: Reasoned) -> None:
         """Count them with their segments; their partitions have them."""
