@@ -20,7 +20,6 @@ from stream_app.pipeline.batch import Decided, Decoded, Raw, Reasoned
 from stream_app.pipeline.sums import Bins, PartitionSums
 
 HELD_VALUES = 80_000  # 2,048 rows of 39 signals: with what is made of them, they fit the cache of a core
-
 HELD_TIMES = 4  # with segments: many parts, each with few rows, for which the calls cost more than the cache saves
 
 
