@@ -54,6 +54,7 @@ bench-all: bench  ## That, then latency, cost along every axis, and a flame grap
 
 bench-drift: $(INSTALLED)  ## What drift is found, how soon, named how well; false alarms. Into build/drift/report.json
 	@$(BIN)/python -m benchmarks.drift
+	@$(BIN)/python -m benchmarks.drift_segments
 
 format: $(INSTALLED)  ## Format the code, fix what the linter can, write the generated documents anew
 	@$(BIN)/ruff format .

@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 import polars as pl
 
-from benchmarks.drift_streams import SHA, Model
+from benchmarks.drift_streams import SHA, Model, segments_of
 from models.features import matrix
 from models.runtime import Scored, run
 from stream_app.pipeline.batch import Decided, Decoded, Raw, Reasoned
@@ -28,7 +28,8 @@ def summarise_us_per_event(frame: pl.DataFrame, model: Model) -> dict[str, float
 
 
 def _round(batches: list[Batch], model: Model) -> float:
-    summaries = Summaries(model.manifest.signals, model.manifest.relations, SHA, "benchmark")
+    manifest = model.manifest
+    summaries = Summaries(manifest.signals, manifest.relations, SHA, "benchmark", segments=manifest.segments)
     nothing = Reasoned(np.zeros(0, dtype=np.int64), np.zeros(0), (), np.zeros((0, 3)), np.zeros((0, 3)))
     begun = time.process_time()
     for number, (raw, decoded, scored) in enumerate(batches, start=1):
@@ -46,4 +47,6 @@ def _batch(rows: pl.DataFrame, model: Model) -> Batch:
     spans = dict.fromkeys(range(PARTITIONS), (0, count // PARTITIONS))
     raw = Raw([b""] * count, partitions, list(range(count)), [], spans)
     times = rows["event_time"].to_list()
-    return raw, Decoded(np.arange(count), inputs, [""] * count, [""] * count, times, []), run(model.graph, inputs)
+    segments = None if model.manifest.segments is None else segments_of(rows, model)
+    decoded = Decoded(np.arange(count), inputs, [""] * count, [""] * count, times, [], segments)
+    return raw, decoded, run(model.graph, inputs)

@@ -7,16 +7,19 @@ left out, so that millions of transactions take minutes.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import groupby
 
 import numpy as np
 import polars as pl
 import torch
+from msgspec.structs import replace
 
 from benchmarks.material import TRAINING_DAYS
 from models.data.drift import Drift, DriftKind
 from models.features import load_spec, matrix
 from models.manifest import Manifest
 from models.runtime import run
+from models.segments import Places
 from models.training import TrainingConfig, train
 from schemas.drift import DriftAlert, DriftSummary
 from stream_app.drift.aggregator import Aggregator
@@ -40,25 +43,35 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Scored transactions: signals [signals, n], raw inputs [inputs, n], which are anomalies [n], event times [n]."""
+    """Scored transactions.
+
+    Attributes:
+        signals: float32 [signals, n].
+        raw: float32 [inputs, n].
+        anomalous: bool [n].
+        times: Event times [n].
+        segments: int64 [n], number of the segment that each is in, 0 for none.
+    """
 
     signals: np.ndarray
     raw: np.ndarray
     anomalous: np.ndarray
     times: np.ndarray
+    segments: np.ndarray
 
     def take(self, order: np.ndarray) -> "Rows":
         """These rows, in this order."""
-        return Rows(self.signals[:, order], self.raw[:, order], self.anomalous[order], self.times[order])
+        one_each = (self.anomalous, self.times, self.segments)
+        return Rows(self.signals[:, order], self.raw[:, order], *(column[order] for column in one_each))
 
     def __len__(self) -> int:
         return len(self.times)
 
 
-def trained(frame: pl.DataFrame) -> Model:
+def trained(frame: pl.DataFrame, segment_by: str = "") -> Model:
     """The model of the benchmark's protocol: the first week, with the defaults."""
     week = frame.filter(pl.col("event_time") < frame["event_time"][0] + timedelta(days=TRAINING_DAYS))
-    return Model(*train(week, load_spec(), TrainingConfig(), "card-fraud", "1"))
+    return Model(*train(week, load_spec(), TrainingConfig(segment_by=segment_by), "card-fraud", "1"))
 
 
 def scored(frame: pl.DataFrame, model: Model) -> Rows:
@@ -70,7 +83,17 @@ def scored(frame: pl.DataFrame, model: Model) -> Rows:
         np.ascontiguousarray(raw.T),
         said.score >= model.manifest.calibration.threshold,
         np.array(frame["event_time"].to_list(), dtype=object),
+        segments_of(frame, model),
     )
+
+
+def segments_of(frame: pl.DataFrame, model: Model) -> np.ndarray:
+    """Number of the segment of each transaction, int64 [n]; 0 for none."""
+    segments = model.manifest.segments
+    if segments is None:
+        return np.zeros(frame.height, dtype=np.int64)
+    places = Places(segments.groups, (segment.value for segment in segments.watched))
+    return np.array([places.of(value) for value in frame[segments.field]], dtype=np.int64)
 
 
 def seasonal(frame: pl.DataFrame) -> pl.DataFrame:
@@ -91,7 +114,7 @@ def resampled(rows: Rows, seed: int) -> Rows:
         own = np.flatnonzero(cells == cell)
         order[own] = rng.choice(own, len(own))
     drawn = rows.take(order)
-    return Rows(drawn.signals, drawn.raw, drawn.anomalous, rows.times)
+    return Rows(drawn.signals, drawn.raw, drawn.anomalous, rows.times, drawn.segments)
 
 
 def summaries(rows: Rows, model: Model, partition: np.ndarray | None = None) -> Iterator[DriftSummary]:
@@ -103,24 +126,40 @@ def summaries(rows: Rows, model: Model, partition: np.ndarray | None = None) -> 
         partition: int [n], which partition each is on. None: there is one.
     """
     bins = Bins(model.manifest.signals, model.manifest.relations)
+    segments = model.manifest.segments
+    labels = ["", *(segments.label(segment) for segment in segments.watched)] if segments else [""]
     where = np.zeros(len(rows), dtype=np.int64) if partition is None else partition
     places = dict.fromkeys(np.unique(where).tolist(), 0)
     for begin in range(0, len(rows), SUMMARY_ROWS * CHUNKS):
         end = min(begin + SUMMARY_ROWS * CHUNKS, len(rows))
         commit = np.arange(end - begin) // SUMMARY_ROWS
-        key = commit * (max(places) + 1) + where[begin:end]
+        key = (commit * (max(places) + 1) + where[begin:end]) * len(labels) + rows.segments[begin:end]
         order = np.argsort(key, kind="stable")
         keys, starts = np.unique(key[order], return_index=True)
-        owners = (keys % (max(places) + 1)).tolist()
-        parts = [PartitionSums(0, bins) for _ in owners]
+        parts = [PartitionSums(0, bins) for _ in keys]
         order += begin
         bins.add(parts, starts, rows.signals[:, order], rows.raw[:, order])
-        for owner, sums, own in zip(owners, parts, np.split(order, starts[1:]), strict=True):
+        for sums, own in zip(parts, np.split(order, starts[1:]), strict=True):
             sums.add_times(rows.times[own].tolist())
             sums.anomalies = int(np.count_nonzero(rows.anomalous[own]))
-            sums.from_offset, sums.to_offset = places[owner], places[owner] + len(own)
-            places[owner] = sums.to_offset
-            yield bins.summary(owner, sums, SHA, "benchmark")
+        counted = zip(keys.tolist(), parts, strict=True)
+        for place, those in groupby(counted, key=lambda item: item[0] // len(labels)):
+            owner = place % (max(places) + 1)
+            summary = _summary(bins, owner, places[owner], [(labels[k % len(labels)], sums) for k, sums in those])
+            places[owner] = summary.to_offset
+            yield summary
+
+
+def _summary(bins: Bins, owner: int, start: int, parts: list[tuple[str, PartitionSums]]) -> DriftSummary:
+    """Of one partition in one commit; what is in no segment comes first."""
+    sums = parts[0][1] if not parts[0][0] else PartitionSums(0, bins)
+    segments = [(label, part) for label, part in parts if label]
+    for _, part in segments:
+        sums.include(part)
+        sums.anomalies += part.anomalies
+    sums.from_offset, sums.to_offset = start, start + sums.scored
+    summary = bins.summary(owner, sums, SHA, "benchmark")
+    return replace(summary, segments=[bins.segment(label, part) for label, part in segments]) if segments else summary
 
 
 def alerts(rows: Rows, model: Model, partition: np.ndarray | None = None) -> list[DriftAlert]:

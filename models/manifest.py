@@ -9,6 +9,8 @@ from msgspec import Meta, Struct
 
 Missing = Literal["impute", "reject"]
 CLIP = 4.0  # standard deviations; the attack of a few is then seen in the second moment, and does not drown the first
+# Of the reference beyond its tail quantile: with fewer, as where a share reaches 1, there is no tail to be heavier.
+LEAST_BEYOND = 5e-4
 CLIP_COMPONENT = 6.0  # of `Relations`
 CALENDAR = frozenset({"features.during_weekend", "features.during_night"})  # paths: they follow from the clock
 HOURS = 48  # of the day, on weekdays and on weekends
@@ -132,6 +134,61 @@ class Relations(Struct, frozen=True):
     season: list[list[float]] | None = None
 
 
+class Segment(Struct, frozen=True):
+    """What is usual in one part of the stream; lists are by signal. Bins, clipping and tails are the whole model's.
+
+    Attributes:
+        value: Of the field; where values are in groups, the number of the group.
+        rows: How many reference rows are in it.
+        share: Which part of the reference that is.
+        mean: As the model sees the signal.
+        shares: Share of each bin.
+        beyond: Share above the tail quantile.
+        missing: Share of the rows in which it was missing.
+        clipped: How far the mean of the clipped signal stands from what is usual in the whole at the same hours.
+        clipped_std: Standard deviation of the clipped signal, season taken out.
+        square: As `clipped`, of the square.
+        square_std: Of that.
+        raw_mean: Of each input, in its own unit.
+        products: As `clipped`, of each product of the relations.
+        products_std: Of those.
+    """
+
+    value: str
+    rows: int
+    share: float
+    mean: list[float]
+    shares: list[list[float]]
+    beyond: list[float]
+    missing: list[float]
+    clipped: list[float]
+    clipped_std: list[float]
+    square: list[float]
+    square_std: list[float]
+    raw_mean: list[float]
+    products: list[float]
+    products_std: list[float]
+
+
+class Segments(Struct, frozen=True):
+    """Parts of the stream that are watched each by itself, by a text field of the event.
+
+    Attributes:
+        field: Of the event, at its top.
+        groups: 0: a segment is a value. Otherwise values are dealt to so many groups (`models.segments`).
+        watched: What is watched; everything else is in none of them.
+    """
+
+    field: Annotated[str, Meta(pattern=r"^[A-Za-z_]\w*$")]
+    groups: int
+    watched: list[Segment]
+
+    def label(self, segment: Segment) -> str:
+        """As people read it: `currency=USD`, `terminal_id=group 3 of 16`."""
+        value = f"group {segment.value} of {self.groups}" if self.groups else segment.value
+        return f"{self.field}={value}"
+
+
 class GoldenRow(Struct, frozen=True):
     """Raw inputs and the score they must give on every machine."""
 
@@ -170,6 +227,7 @@ class Manifest(Struct, frozen=True):
     latent_covariance: list[list[float]]
     golden: list[GoldenRow]
     relations: Relations | None = None
+    segments: Segments | None = None
 
     @property
     def has_season(self) -> bool:

@@ -17,6 +17,9 @@ SMALLEST_CLIPPED_STD = 0.2
 GOLDEN_ROWS = 8
 FAR_OUT = 1e6  # times the largest value seen
 
+Column = tuple[np.ndarray, np.ndarray, np.ndarray | None]
+"""Values of a signal [n], in which rows they are there (bool [n]), and of an input the same in its own unit [n]."""
+
 
 def signals(
     inputs: list[Input], raw: np.ndarray, scored: Scored, event_times: pl.Series | None = None
@@ -29,19 +32,28 @@ def signals(
         scored: What the model says of the same rows.
         event_times: Of the rows, in UTC, ascending. None: nothing is known of the season.
     """
-    present = ~np.isnan(raw)
-    everywhere = np.ones(len(raw), dtype=bool)
-    columns = [
-        (scored.score, everywhere, None),
-        *zip(scored.standardised.T, present.T, raw.T, strict=True),
-        *((latent, everywhere, None) for latent in scored.latent.T),
-        *((residual, kept, None) for residual, kept in zip(scored.residual.T, present.T, strict=True)),
-    ]
     cells = None if event_times is None else hour_cells(event_times)
     layout = signal_layout(inputs, scored.latent.shape[1])
     return [
         _signal(name, values[kept], None if cells is None else cells[kept], 1 - float(kept.mean()), own)
-        for name, (values, kept, own) in zip(layout, columns, strict=True)
+        for name, (values, kept, own) in zip(layout, signal_columns(raw, scored), strict=True)
+    ]
+
+
+def signal_columns(raw: np.ndarray, scored: Scored) -> list[Column]:
+    """The values of every signal, in the order of `signal_layout`.
+
+    Args:
+        raw: float32 [n, inputs], NaN where missing.
+        scored: What the model says of the same rows.
+    """
+    present = ~np.isnan(raw)
+    everywhere = np.ones(len(raw), dtype=bool)
+    return [
+        (scored.score, everywhere, None),
+        *zip(scored.standardised.T, present.T, raw.T, strict=True),
+        *((latent, everywhere, None) for latent in scored.latent.T),
+        *((residual, kept, None) for residual, kept in zip(scored.residual.T, present.T, strict=True)),
     ]
 
 

@@ -34,9 +34,7 @@ def relations(inputs: list[Input], clipped: np.ndarray, cells: np.ndarray | None
     weights = np.zeros((np.count_nonzero(kept), len(inputs)))
     weights[:, columns] = (directions[:, kept] / np.sqrt(variances[kept]) / chosen.std(axis=0)[:, None]).T
     centre = weights @ clipped.mean(axis=0, dtype=np.float64)
-    components = np.clip(clipped @ weights.T - centre, -CLIP_COMPONENT, CLIP_COMPONENT)
-    first, second = np.triu_indices(len(weights))
-    products = components[:, first] * components[:, second]
+    products = products_of(clipped, weights, centre)
     season = None if cells is None else np.array([profile(product, cells) for product in products.T])
     around = products.mean(axis=0) if season is None or cells is None else season.T[cells]
     return Relations(
@@ -46,3 +44,17 @@ def relations(inputs: list[Input], clipped: np.ndarray, cells: np.ndarray | None
         std=(products - around).std(axis=0).tolist(),
         season=None if season is None else season.round(DIGITS).tolist(),
     )
+
+
+def products_of(clipped: np.ndarray, weights: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """The products of every pair of components, float64 [n, pairs].
+
+    Args:
+        clipped: float [n, inputs], clipped inputs, 0 where missing.
+        weights: float64 [components, inputs].
+        centre: float64 [components].
+    """
+    components = np.clip(clipped @ weights.T - centre, -CLIP_COMPONENT, CLIP_COMPONENT)
+    first, second = np.triu_indices(len(weights))
+    products: np.ndarray = components[:, first] * components[:, second]
+    return products

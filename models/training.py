@@ -3,7 +3,7 @@
 split        the later part of the window is held out by time
 fit          the denoising autoencoder on the earlier part, without its strangest rows
 calibrate    p-values and threshold on the held-out part
-describe     reference distributions, golden rows; labels are read here only, for the metrics in the manifest
+describe     reference distributions, of segments too, golden rows; labels are read for the metrics alone
 """
 
 import subprocess
@@ -20,6 +20,7 @@ import torch
 from msgspec import Meta, Struct
 from torch import Tensor
 
+from models import segments
 from models.calibration import calibrate
 from models.data.frame import digest
 from models.evaluation import baselines, metrics_of
@@ -58,6 +59,7 @@ class TrainingConfig(Struct, frozen=True, forbid_unknown_fields=True):
         trim: Share of rows of the largest error that each epoch leaves out, so that what is strange is not learnt.
         held_out: Share of the window, its end, kept for calibration and metrics.
         budget: Share of transactions that may alert; sets the threshold.
+        segment_by: A text field of the event, by whose values drift is watched too. Empty: in the whole alone.
     """
 
     seed: Annotated[int, Meta(ge=0)] = 0
@@ -71,24 +73,27 @@ class TrainingConfig(Struct, frozen=True, forbid_unknown_fields=True):
     trim: Annotated[float, Meta(ge=0, lt=1)] = 0.02
     held_out: Share = 0.15
     budget: Share = 0.01
+    segment_by: Annotated[str, Meta(pattern=r"^([A-Za-z_]\w*)?$")] = ""
 
 
-def load_config(path: Path | None = None, seed: int | None = None) -> TrainingConfig:
+def load_config(path: Path | None = None, seed: int | None = None, segment_by: str | None = None) -> TrainingConfig:
     """The configuration of a TOML file's table `[training]`.
 
     Args:
         path: The file; it may hold the `[[input]]` entries of a feature specification too. None: the defaults.
         seed: Taken in place of the file's, when given.
+        segment_by: The same.
 
     Raises:
         SpecError: unreadable or wrong; one line that names the field.
     """
     table = {} if path is None else read_toml(path).get("training", {})
+    given = {name: value for name, value in (("seed", seed), ("segment_by", segment_by)) if value is not None}
     try:
         config = msgspec.convert(table, TrainingConfig)
     except msgspec.ValidationError as error:
         raise SpecError(f"{path}: [training]{where_and_what(error)}") from error
-    return config if seed is None else msgspec.structs.replace(config, seed=seed)
+    return msgspec.structs.replace(config, **given)
 
 
 def train(
@@ -120,11 +125,14 @@ def train(
     """
     raw = matrix(frame, spec.inputs)
     _check(raw, spec)
+    by = _segmented_by(frame, spec, config.segment_by)
     fitted = int(len(raw) * (1 - config.held_out))
     with one_thread():
         graph = fit(raw[:fitted], spec, config, progress)
         scored = run(graph, raw)
     latent = scored.latent.astype(np.float64)
+    references = signals(spec.inputs, raw, scored, frame["event_time"])
+    relations = input_relations(spec.inputs, raw, scored, frame["event_time"])
     manifest = Manifest(
         name=name,
         version=version,
@@ -141,12 +149,19 @@ def train(
         training=msgspec.to_builtins(config),
         metrics=_metrics(scored.score[fitted:], frame[fitted:], spec),
         calibration=calibrate(scored.score[fitted:], config.budget),
-        signals=signals(spec.inputs, raw, scored, frame["event_time"]),
+        signals=references,
         latent_mean=latent.mean(axis=0).tolist(),
         latent_covariance=np.cov(latent, rowvar=False, ddof=0).reshape(config.latent, config.latent).tolist(),
         golden=golden_rows(graph, raw),
-        relations=input_relations(spec.inputs, raw, scored, frame["event_time"]),
+        relations=relations,
+        segments=None
+        if by is None
+        else segments.describe(config.segment_by, by, references, relations, raw, scored, frame["event_time"]),
     )
+    if manifest.segments is not None and not manifest.segments.watched:
+        raise TrainingError(
+            f"no {config.segment_by} has {segments.FEWEST_ROWS:,} transactions: train on more, or without"
+        )
     return graph, manifest
 
 
@@ -207,6 +222,18 @@ def _check(raw: np.ndarray, spec: FeatureSpec) -> None:
         raise TrainingError(
             f"input {spec.features[int(empty.argmax())].name} has no value in any row: take it out of the specification"
         )
+
+
+def _segmented_by(frame: pl.DataFrame, spec: FeatureSpec, field: str) -> pl.Series | None:
+    """The field of each row as text, empty where it has none; None where drift is watched by no field."""
+    if not field:
+        return None
+    numbers = {"amount", "event_time", *(entry.path.partition(".")[0] for entry in spec.features)}
+    if field in numbers:
+        raise TrainingError(f"drift cannot be watched by {field}: name a field that holds text, a country or a channel")
+    if field not in frame.columns:
+        raise TrainingError(f"drift cannot be watched by {field}: the data has no such column")
+    return frame[field].cast(pl.String)
 
 
 def _metrics(scores: np.ndarray, rows: pl.DataFrame, spec: FeatureSpec) -> dict[str, Quality]:

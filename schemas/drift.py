@@ -8,6 +8,26 @@ from msgspec import Meta, Struct
 from schemas.transactions import ModelRef, Moment, NonEmpty, Sha256
 
 
+class SegmentSummary(Struct, frozen=True):
+    """One segment in a partition's summary: the transactions that are in it, counted in the summary's own sums too.
+
+    Fields are those of the summary.
+    """
+
+    segment: Annotated[str, Meta(description="as in the alerts: currency=USD, terminal_id=group 3 of 16")]
+    scored: int
+    anomalies: int
+    missing: list[int]
+    mean: list[float]
+    tail: list[int]
+    histogram: list[list[int]]
+    clipped: list[float]
+    squares: list[float]
+    products: list[float]
+    raw: list[float]
+    hours: list[int]
+
+
 class DriftSummary(Struct, frozen=True):
     """One partition in one commit: its offsets, and the sums of every signal over the transactions scored.
 
@@ -50,6 +70,9 @@ class DriftSummary(Struct, frozen=True):
     raw: Annotated[list[float], Meta(description="sum of each input in its own unit, where not missing")] = []
     hours: Annotated[
         list[int], Meta(description="scored by hour of event time (UTC): 24 of weekdays, 24 of weekends")
+    ] = []
+    segments: Annotated[
+        list[SegmentSummary], Meta(description="of the model's segments, those that have transactions here")
     ] = []
 
 
@@ -117,3 +140,6 @@ class DriftAlert(Struct, frozen=True):
     model: ModelRef
     phase: DriftPhase = DriftPhase.RAISED
     cause_kind: DriftCause = DriftCause.UNKNOWN
+    segment: Annotated[
+        str, Meta(description="where it is, or almost all of it, as currency=USD; empty: everywhere")
+    ] = ""

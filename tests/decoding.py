@@ -6,7 +6,7 @@ import numpy as np
 
 from stream_app.pipeline.batch import Decoded, Raw
 from stream_app.pipeline.decode import Decoder
-from tests.tiny_model import INPUTS
+from tests.tiny_model import INPUTS, segments_of
 
 LIMIT = 100_000
 SEED_RECORDS = [
@@ -16,7 +16,7 @@ SEED_RECORDS = [
     b'"features":{"terminal_risk_7d":null},"currency":"EUR","more":[1,{"x":[]}]}',
     b'{"amount":1e3,"customer_id":"c","event_time":"1970-01-01T00:00:00Z","transaction_id":"3"}',
 ]
-DECODER = Decoder(INPUTS, LIMIT)
+DECODER = Decoder(INPUTS, LIMIT, segments_of("currency", "EUR", "USD"))
 
 
 def raw(values: Sequence[bytes | None]) -> Raw:
@@ -32,7 +32,8 @@ def decoded(values: Sequence[bytes | None]) -> Decoded:
     assert sorted(places) == list(range(len(values))), "scored and refused, or neither"
     assert not np.isinf(outcome.inputs).any()
     assert not np.isnan(outcome.inputs[:, 0]).any(), "the amount may not be missing"
-    columns = (outcome.inputs, outcome.transaction_ids, outcome.customer_ids, outcome.event_times)
+    assert outcome.segments is not None
+    columns = (outcome.inputs, outcome.transaction_ids, outcome.customer_ids, outcome.event_times, outcome.segments)
     assert {len(column) for column in columns} == {len(outcome.rows)}
     assert all(refusal.sentence and "\n" not in refusal.sentence for refusal in outcome.refused)
     return outcome
@@ -49,5 +50,6 @@ def together(values: Sequence[bytes | None]) -> list[tuple[object, ...]]:
     fates: dict[int, tuple[object, ...]] = {refusal.row: (refusal.code,) for refusal in outcome.refused}
     for place, row in enumerate(outcome.rows.tolist()):
         identity = outcome.transaction_ids[place], outcome.customer_ids[place], outcome.event_times[place]
-        fates[row] = (*identity, outcome.inputs[place].tobytes())
+        segment = None if outcome.segments is None else int(outcome.segments[place])
+        fates[row] = (*identity, outcome.inputs[place].tobytes(), segment)
     return [fates[row] for row in range(len(values))]

@@ -6,7 +6,16 @@ from pathlib import Path
 import torch
 
 from models import artefact
-from models.manifest import Calibration, GoldenRow, Input, Manifest, SignalReference, signal_layout
+from models.manifest import (
+    Calibration,
+    GoldenRow,
+    Input,
+    Manifest,
+    Segment,
+    Segments,
+    SignalReference,
+    signal_layout,
+)
 from schemas.transactions import ModelRef
 
 INPUTS = [
@@ -62,3 +71,8 @@ def tiny_model(path: Path, version: str, centre: float = 0.0, golden_error: floa
     )
     sha256 = artefact.save(path, torch.jit.script(TinyGraph(centre)), manifest)
     return ModelRef("tiny", version, sha256)
+
+
+def segments_of(field: str, *values: str, groups: int = 0) -> Segments:
+    """Segments of which nothing is known but what is in them."""
+    return Segments(field, groups, [Segment(value, 1000, 0.1, *([] for _ in range(11))) for value in values])

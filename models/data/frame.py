@@ -53,7 +53,12 @@ class DataError(Exception):
 
 
 def read(
-    path: Path, since: date | None = None, until: date | None = None, *, labels_needed: bool = True
+    path: Path,
+    since: date | None = None,
+    until: date | None = None,
+    *,
+    labels_needed: bool = True,
+    also: str = "",
 ) -> pl.DataFrame:
     """The transactions of a parquet file, in the project's own columns or in the Handbook's.
 
@@ -62,6 +67,7 @@ def read(
         since: First day (UTC) to keep. None: from the first that the file holds.
         until: Last day (UTC) to keep, itself included. None: to the last.
         labels_needed: Refuse a file without `LABELS`; otherwise the frame does without those too.
+        also: A further column to keep where the file has it, as text, empty where it has no value.
 
     Returns:
         A frame of `LAYOUT`, at least one row.
@@ -72,7 +78,9 @@ def read(
     """
     lazy, columns = _scan(path)
     names = _source_names(path, columns, frozenset() if labels_needed else LABELS)
-    typed = lazy.select(pl.col(source).alias(name) for name, source in names.items()).select(_typed(names))
+    further = [pl.col(also).cast(pl.String).fill_null("")] if also in columns - LAYOUT.keys() else []
+    renamed = lazy.select(*(pl.col(source).alias(name) for name, source in names.items()), *further)
+    typed = renamed.select(*_typed(names), *further)
     day = pl.col("event_time").dt.date()
     try:
         held = typed.select(day.min().alias("first"), day.max().alias("last")).collect().row(0)

@@ -176,6 +176,8 @@ def _facts(alert: "DriftAlert") -> "Iterator[tuple[str, str]]":
 
     later = duration(alert.raised_at - alert.since)
     yield "since", f"{moment(alert.since)} UTC, seen {later} later at {moment(alert.raised_at)} (event time)"
+    if alert.segment:
+        yield "where", alert.segment
     yield "offsets", ", ".join(f"partition {p} from {offset}" for p, offset in alert.since_offsets.items())
     yield "alert rate", alert_rate(alert)
     yield "cause", alert.cause

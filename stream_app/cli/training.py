@@ -14,7 +14,7 @@ from stream_app.cli.tracking import Tracker, fit, repeat
 
 if TYPE_CHECKING:
     from models.evaluation import Evaluation
-    from models.manifest import Manifest, Quality
+    from models.manifest import Manifest, Quality, Segments
     from models.registry.address import Registered
     from models.registry.record import Training
 
@@ -44,6 +44,10 @@ def train(  # noqa: PLR0913 - one parameter for each option is typer's way
         str | None,
         typer.Option(metavar="RUN", help="Repeat a run from its record alone: its id, or models:/NAME/VERSION."),
     ] = None,
+    segment_by: Annotated[
+        str | None,
+        typer.Option(metavar="FIELD", help="Watch drift by this text field of the event too: currency, terminal_id."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train an autoencoder on DATA without its labels, calibrate it to its alert budget, and write it as one file.
@@ -53,7 +57,7 @@ def train(  # noqa: PLR0913 - one parameter for each option is typer's way
     """
     chosen = settings()
     if rerun is not None:
-        _refuse_with_rerun([data, since, until, seed, config, name, version, sign_with])
+        _refuse_with_rerun([data, since, until, seed, config, name, version, sign_with, segment_by])
         repeat(chosen, rerun, destination, as_json)
         return
     if data is None:
@@ -63,11 +67,11 @@ def train(  # noqa: PLR0913 - one parameter for each option is typer's way
     from models.features import load_spec, read_toml
 
     key = None if sign_with is None else signing.read_key(sign_with)
-    how = training.load_config(config, seed)
+    how = training.load_config(config, seed, segment_by)
     declares_inputs = config is not None and "input" in read_toml(config)
     spec = load_spec(config if declares_inputs else None)
     with waiting(f"reading {data}"):
-        frame = read(data, day(since), day(until))
+        frame = read(data, day(since), day(until), also=how.segment_by)
     tracker = Tracker(chosen.tracking_uri, name or chosen.model_name)
     called = (tracker.name, version or tracker.next_version)
     manifest, done = fit(destination, called, frame, spec, how, str(data))
@@ -93,9 +97,19 @@ def _tell(manifest: "Manifest", done: "Training", registered: "Registered | None
     out(f"{name} {version} ({done.sha256[:12]}) in {done.path}, trained on {manifest.rows:,} transactions")
     if registered is not None:
         out(f"registered as {address}, the candidate now; run {registered.run_id}")
+    if manifest.segments is not None:
+        out(f"drift is watched by {manifest.segments.field} too: {_named(manifest.segments)}")
     if manifest.metrics:
         out("on the last part of them, which it was not fitted to:")
         _print_quality(manifest.metrics)
+
+
+def _named(segments: "Segments") -> str:
+    """What is watched, and how much of the rows that is."""
+    if segments.groups:
+        return f"{len(segments.watched)} groups of its values"
+    rest = 1 - sum(segment.share for segment in segments.watched)
+    return ", ".join(f"{segment.value} {segment.share:.1%}" for segment in segments.watched) + f", others {rest:.1%}"
 
 
 def evaluate(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from models.distances import Distances
 from models.manifest import Manifest
 from schemas.drift import DriftAlert, DriftSummary
+from stream_app.drift.segmented import SegmentedWatch
 from stream_app.drift.watch import Watch
 from stream_app.settings import Settings
 
@@ -29,8 +30,8 @@ class Aggregator:
         self._settings = settings
         self._reference = reference
         self._models: dict[int, str] = {}
-        self._watches: dict[str, Watch | None] = {}
-        self._latest: Watch | None = None
+        self._watches: dict[str, Watch | SegmentedWatch | None] = {}
+        self._latest: Watch | SegmentedWatch | None = None
 
     def update(self, summary: DriftSummary, offset: int) -> list[DriftAlert]:
         """Take the next summary.
@@ -64,7 +65,7 @@ class Aggregator:
         served = set(self._models.values())
         self._watches = {known: watch for known, watch in self._watches.items() if known in served}
 
-    def _watch(self, summary: DriftSummary) -> Watch | None:
+    def _watch(self, summary: DriftSummary) -> Watch | SegmentedWatch | None:
         manifest = self._reference(summary.model_sha256)
         if manifest is not None and manifest.signal_names == summary.signals:
             if not manifest.has_season:
@@ -72,7 +73,8 @@ class Aggregator:
                     "drift of model %s is watched without a season: its reference is shorter than a week",
                     summary.model_sha256[:12],
                 )
-            return Watch(self._settings, manifest, summary.model_sha256)
+            watch = Watch if manifest.segments is None else SegmentedWatch
+            return watch(self._settings, manifest, summary.model_sha256)
         why = "its manifest cannot be had" if manifest is None else "its summaries have other signals than its manifest"
         log.warning("drift of model %s is not watched: %s", summary.model_sha256[:12], why)
         return None

@@ -54,6 +54,11 @@ class Blocks:
         self._open, self._held = [], 0
         return block
 
+    @property
+    def pending(self) -> Sums | None:
+        """What has come since the last block; None where nothing has."""
+        return reduce(add, map(Sums.of, self._open)) if self._held else None
+
     def _block(self) -> Block:
         return Block(
             sums=reduce(add, map(Sums.of, self._open)),

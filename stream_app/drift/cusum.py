@@ -5,6 +5,9 @@ Half of the smallest shift that matters is the allowance that finds that shift s
 reacting to a change in distribution); a fixed reference makes it quicker than a window that first has to learn.
 """
 
+from dataclasses import dataclass
+from math import log
+
 import numpy as np
 
 from stream_app.drift.standardise import Detector, Observation, Standard
@@ -17,10 +20,29 @@ LIMITS = {
     Detector.PRODUCT: 22.0,
     Detector.SHARE: 18.0,
 }
+# Of the standard errors that a reference may be off by: of a second moment, a few customers decide.
+DOUBTS = {Detector.MEAN: 1.0, Detector.SPREAD: 1.5, Detector.TAIL: 1.0, Detector.PRODUCT: 1.5, Detector.SHARE: 0.0}
 LEAST_ALLOWANCE = 0.5
 SHARE_ALLOWANCE = 1.5
 # One block, whatever is in it, is not more than this: a stuck client is no drift of the stream.
 LARGEST_STEP = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """How readily something is found.
+
+    Attributes:
+        effect: Smallest shift that matters, in reference standard deviations.
+        delta: Bound of the error of all statistics together (ADWIN's).
+        watches: How many watches of the same stream share it.
+        doubt: How far a mean of the reference itself may be off, in its standard deviations.
+    """
+
+    effect: float
+    delta: float
+    watches: int = 1
+    doubt: float = 0.0
 
 
 class Cusum:
@@ -28,17 +50,21 @@ class Cusum:
 
     Args:
         standard: What the statistics are.
-        effect: Smallest shift that matters, in reference standard deviations.
+        bound: How readily they find something.
 
     Attributes:
+        doubt: float64 [statistics], how far the reference may be off.
         begins: int64 [statistics], number of the block in which the present rise began.
     """
 
-    def __init__(self, standard: Standard, effect: float) -> None:
+    def __init__(self, standard: Standard, bound: Bound) -> None:
         statistics = standard.statistics
-        self._limit = np.array([LIMITS[s.detector] for s in statistics])
+        # By chance a sum is so high with odds of exp(-2 * allowance * limit): a share of the error costs its logarithm
+        shared = log(bound.watches) / (2 * LEAST_ALLOWANCE)
+        self._limit = np.array([LIMITS[s.detector] for s in statistics]) + shared
         self._shares = standard.shares
-        self._effect = effect
+        self._least_shift = bound.effect / 2
+        self.doubt = bound.doubt * np.array([DOUBTS[s.detector] for s in statistics])
         self._sums = np.zeros((2, len(statistics)))
         self._begins = np.zeros((2, len(statistics)), dtype=np.int64)
 
@@ -53,7 +79,8 @@ class Cusum:
             Columns that are over their limit now.
         """
         score = np.clip(np.nan_to_num(observation.shift / observation.noise), -LARGEST_STEP, LARGEST_STEP)
-        allowance = np.maximum(self._effect / 2 / observation.noise, LEAST_ALLOWANCE)
+        allowance = np.maximum(self._least_shift / observation.noise, LEAST_ALLOWANCE)
+        allowance += self.doubt / observation.noise
         allowance[self._shares] = SHARE_ALLOWANCE
         risen = self._sums + np.stack([score, -score]) - allowance
         self._begins = np.where((self._sums > 0) & (risen > 0), self._begins, block)

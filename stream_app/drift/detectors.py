@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from stream_app.drift.cusum import Cusum
+from stream_app.drift.cusum import Bound, Cusum
 from stream_app.drift.standardise import Detector, Observation, Standard
 
 CLIP = 4.0
@@ -33,25 +33,27 @@ class Detectors:
     Args:
         standard: What the statistics are.
         block_events: Transactions in a block.
-        delta: ADWIN's error bound, for all statistics together.
-        effect: Smallest shift that matters, in reference standard deviations.
+        bound: How readily they find something.
     """
 
-    def __init__(self, standard: Standard, block_events: int, delta: float, effect: float) -> None:
+    def __init__(self, standard: Standard, block_events: int, bound: Bound) -> None:
         from river.drift import ADWIN  # seconds of imports, which would stand before a worker's first score
 
         columns = [i for i, s in enumerate(standard.statistics) if s.detector not in {Detector.SHARE, Detector.TAIL}]
         self._windows = {
             column: ADWIN(  # type: ignore[no-untyped-call]
-                delta=delta / len(columns), clock=1, min_window_length=1, grace_period=GRACE_POOLED
+                delta=bound.delta / bound.watches / len(columns),
+                clock=1,
+                min_window_length=1,
+                grace_period=GRACE_POOLED,
             )
             for column in columns
         }
-        self.cusum = Cusum(standard, effect)
+        self.cusum = Cusum(standard, bound)
         self._pooled = blocks_of(POOLED_EVENTS, block_events)
         # In standard errors: ADWIN's bound has a part in the units of the values, which would hide small shifts.
         self._precision = (self._pooled * block_events) ** 0.5
-        self._effect = effect
+        self._effect = bound.effect + self.cusum.doubt
         self._recent: deque[np.ndarray] = deque(maxlen=blocks_of(RECENT_EVENTS, block_events))
         self._latched: dict[int, int] = {}
 

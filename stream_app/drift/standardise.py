@@ -13,15 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from models.manifest import CALENDAR, Manifest
+from models.manifest import CALENDAR, LEAST_BEYOND, Manifest
 from stream_app.drift.merge import Sums
 
 DEAD_LETTERS = "dead_letters"
 RELATION = "relation"
 # A share of missing or refused records below this is the daily life of producers.
 USUAL_SHARE = 0.01
-# Of the reference beyond its tail quantile: with fewer, as where a share reaches 1, there is no tail to be heavier.
-LEAST_BEYOND = 5e-4
 # What is counted over days is in the tail for days, once a customer or a terminal is: far values come in clusters.
 WINDOWS = "features."
 
@@ -67,6 +65,7 @@ class Standard:
         shares: Numbers of those that are a share.
         founding: bool [statistics]: about the input itself. The others are functions of the inputs: while an incident
             lasts, what they show is a symptom.
+        scale: float64 [statistics], what 1 is in the units of the model's signals: to compare standards of one model.
     """
 
     def __init__(self, manifest: Manifest) -> None:
@@ -82,6 +81,8 @@ class Standard:
         own = {f"input:{entry.name}" for entry in manifest.inputs if not entry.path.startswith(WINDOWS)} | {"score"}
         self._tails = [i for i in self._columns if signals[i].name in own and signals[i].beyond >= LEAST_BEYOND]
         self._beyond = np.array([signals[i].beyond for i in self._tails])
+        # Of a variable that is 1 in the tail and 0 elsewhere
+        self._tail_std = np.sqrt(self._beyond * (1 - self._beyond))
         relations = manifest.relations
         self._products = np.array([relations.mean, relations.std]) if relations else np.zeros((2, 0))
         products = len(self._products[0])
@@ -96,6 +97,8 @@ class Standard:
             Statistic(DEAD_LETTERS, Detector.SHARE),
         )
         self.shares = np.array([s.detector is Detector.SHARE for s in self.statistics])
+        as_they_are = np.ones(len(self._inputs) + 1)
+        self.scale = np.concatenate((*self._std, self._tail_std, self._products[1], as_they_are))
         self.founding = np.array([s.signal.startswith("input:") or s.signal == DEAD_LETTERS for s in self.statistics])
 
     def of(self, sums: Sums) -> Observation:
@@ -105,8 +108,7 @@ class Standard:
         moments = np.stack([sums.clipped[self._columns], sums.squares[self._columns]]) / counted
         moments = np.where(present > 0, (moments - self._usual(sums.hours)) / self._std, np.nan)
         tails = np.maximum(sums.present[self._tails], 1)
-        # Of a variable that is 1 in the tail and 0 elsewhere
-        beyond = (sums.tail[self._tails] / tails - self._beyond) / np.sqrt(self._beyond * (1 - self._beyond))
+        beyond = (sums.tail[self._tails] / tails - self._beyond) / self._tail_std
         products = (sums.products / sums.scored - self._usual_products(sums.hours)) / self._products[1]
         missing = 1 - sums.present[self._inputs] / sums.scored - self._missing
         records = sums.scored + sums.dead_lettered

@@ -2,9 +2,11 @@
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import reduce
 from itertools import islice
 from operator import add
+from typing import NamedTuple
 
 import numpy as np
 from msgspec.structs import replace
@@ -14,12 +16,13 @@ from models.manifest import Manifest
 from schemas.drift import DriftAlert, DriftPhase, DriftSeverity, DriftSummary
 from schemas.transactions import ModelRef
 from stream_app.drift.blocks import Block, Blocks
-from stream_app.drift.cause import likely_cause
+from stream_app.drift.cause import Cause, likely_cause
+from stream_app.drift.cusum import Bound
 from stream_app.drift.detectors import RECENT_EVENTS, Detectors, blocks_of, extent
 from stream_app.drift.evidence import gather, input_correlation, signal_shifts
 from stream_app.drift.incident import Incident, Incidents
 from stream_app.drift.merge import Sums
-from stream_app.drift.standardise import Standard, field_of
+from stream_app.drift.standardise import Standard, Statistic, field_of
 from stream_app.drift.window import WindowDistances
 from stream_app.settings import Settings
 
@@ -37,6 +40,18 @@ WARNING_FACTOR = 1.5
 SURE = 3.0
 
 
+class Excess(NamedTuple):
+    """What some transactions have more than usual, float64 [statistics]; segments' add up to that of the whole.
+
+    Attributes:
+        sum: In the model's own units.
+        sure: In standard errors.
+    """
+
+    sum: np.ndarray
+    sure: np.ndarray
+
+
 class Watch:
     """The detectors of one model, from its first summary on.
 
@@ -44,16 +59,23 @@ class Watch:
         settings: Size of blocks, error bound and effect size of the detectors.
         manifest: The model's: the reference.
         sha256: Which model.
+        watches: How many watches of it share the error bound.
+        doubt: How far the reference itself may be off, in its standard deviations.
+
+    Attributes:
+        events: Transactions seen.
     """
 
-    def __init__(self, settings: Settings, manifest: Manifest, sha256: str) -> None:
+    def __init__(
+        self, settings: Settings, manifest: Manifest, sha256: str, watches: int = 1, doubt: float = 0.0
+    ) -> None:
         size = settings.drift_block_events
         self._manifest = manifest
         self._model = ModelRef(manifest.name, manifest.version, sha256)
         self._blocks = Blocks(size)
         self._standard = Standard(manifest)
         self._effect = settings.drift_effect_sd
-        self._detectors = Detectors(self._standard, size, settings.drift_delta, self._effect)
+        self._detectors = Detectors(self._standard, size, Bound(self._effect, settings.drift_delta, watches, doubt))
         self._incidents = Incidents(self._standard.founding, _kin(self._standard, manifest), size)
         self._distances = WindowDistances(manifest)
         self._history: deque[tuple[Block, np.ndarray]] = deque(maxlen=blocks_of(HISTORY_EVENTS, size))
@@ -61,7 +83,7 @@ class Watch:
         self._search = blocks_of(SEARCH_EVENTS, size)
         self._window = blocks_of(WINDOW_EVENTS, size)
         self._count = 0
-        self._events = 0
+        self.events = 0
 
     def update(self, summary: DriftSummary, offset: int) -> list[DriftAlert]:
         """Take the next summary, which stands at this offset of the summaries' log."""
@@ -71,10 +93,10 @@ class Watch:
         observation = self._standard.of(block.sums)
         findings = self._detectors.update(observation, self._count)
         self._history.append((block, observation.shift / observation.noise))
-        away = np.abs(self._detectors.recent) >= self._effect / 2
+        away = np.abs(self._detectors.recent) >= self._effect / 2 + self._detectors.cusum.doubt
         due = self._incidents.update(findings, away, self._count, offset)
         self._count += 1
-        self._events += block.sums.scored
+        self.events += block.sums.scored
         return [self._alert(incident, phase, block) for incident, phase in due]
 
     @property
@@ -83,6 +105,36 @@ class Watch:
         if not self._history:
             return {}
         return self._distances.of(_total(self._last(self._window)))
+
+    @property
+    def statistics(self) -> Sequence[Statistic]:
+        """What is watched."""
+        return self._standard.statistics
+
+    def excess(self, since: datetime) -> Excess | None:
+        """How much more than usual there has been since then; None where nothing has come."""
+        total = self._since(since)
+        if total is None:
+            return None
+        observation = self._standard.of(total)
+        shift = np.nan_to_num(observation.shift)
+        return Excess(shift * self._standard.scale * total.scored, shift / observation.noise)
+
+    def cause(self, since: datetime) -> Cause | None:
+        """What it looks like here since then; None where nothing has surely moved."""
+        total = self._since(since)
+        if total is None:
+            return None
+        evidence = gather(self._standard, self._manifest, total, set(), set(), self._effect)
+        if not evidence.moved.any():
+            return None
+        return likely_cause(evidence, self._manifest, total, self._distances.of(total))
+
+    def _since(self, since: datetime) -> Sums | None:
+        """Everything since then, and what stands in one block with it."""
+        pending = self._blocks.pending
+        sums = [block.sums for block, _ in self._history if block.ends > since] + ([pending] if pending else [])
+        return reduce(add, sums) if sums else None
 
     def _last(self, count: int) -> list[Block]:
         return [block for block, _ in islice(self._history, max(len(self._history) - count, 0), None)]
@@ -93,7 +145,7 @@ class Watch:
         if phase is DriftPhase.OVER:
             self._detectors.reset(None if self._incidents.none_open else incident.members)
             if incident.confirmed and incident.said is not None:
-                return replace(incident.said, phase=phase, raised_at=block.ends, events_observed=self._events)
+                return replace(incident.said, phase=phase, raised_at=block.ends, events_observed=self.events)
         first = self._count - len(self._history)
         if phase is not DriftPhase.RAISED:
             begins, ends = self._extent(incident, first)
@@ -124,7 +176,7 @@ class Watch:
             retraining_helps=cause.retraining_helps,
             alert_rate_before=usual,
             alert_rate_now=now,
-            events_observed=self._events,
+            events_observed=self.events,
             model=self._model,
             phase=phase,
             cause_kind=cause.kind,

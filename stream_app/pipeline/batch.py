@@ -71,6 +71,7 @@ class Decoded:
         customer_ids: m strings.
         event_times: m timezone-aware datetimes.
         refused: One for each record that is not in `rows`.
+        segments: int64 [m], number of the segment that each is in, 0 for none; None where the model has no segments.
     """
 
     rows: np.ndarray
@@ -79,6 +80,7 @@ class Decoded:
     customer_ids: Sequence[str]
     event_times: Sequence[datetime]
     refused: Sequence[Refusal]
+    segments: np.ndarray | None = None
 
     def keep(self, mask: np.ndarray) -> "Decoded":
         """The same batch with the rows of `mask` (bool [m]) alone; what was refused stays refused."""
@@ -90,6 +92,7 @@ class Decoded:
             transaction_ids=[self.transaction_ids[i] for i in kept],
             customer_ids=[self.customer_ids[i] for i in kept],
             event_times=[self.event_times[i] for i in kept],
+            segments=None if self.segments is None else self.segments[kept],
         )
 
     def refuse(self, mask: np.ndarray, code: RefusalCode, sentence: str) -> "Decoded":

@@ -10,13 +10,15 @@ it through the loop that takes record by record, which alone refuses.
 import struct
 from collections.abc import Sequence
 from itertools import chain, groupby
+from operator import attrgetter
 from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 from msgspec import Meta
 
-from models.manifest import Input
+from models.manifest import Input, Segments
+from models.segments import Places
 from schemas.transactions import Moment, NonEmpty, RefusalCode
 from stream_app.pipeline.batch import Decoded, Raw, Refusal
 
@@ -32,6 +34,8 @@ REQUIRED: dict[str, Any] = {
 # Nothing but a top level takes two values side by side: a record that is not whole cannot be completed by the next one.
 BETWEEN = b"\nnull\nnull\n"
 
+decode_text = msgspec.json.Decoder(str).decode
+
 Outcomes = tuple[list[Any], Sequence[int], list[Refusal]]
 """Events, the row of each in the batch, and the refusals of the other rows."""
 
@@ -42,12 +46,14 @@ class Decoder:
     Args:
         inputs: The model's inputs. A path is `field` or `group.field`.
         record_max_bytes: Larger values are refused unread.
+        segments: By which text field drift is watched too; no record is refused for what stands in it.
     """
 
-    def __init__(self, inputs: list[Input], record_max_bytes: int) -> None:
+    def __init__(self, inputs: list[Input], record_max_bytes: int, segments: Segments | None = None) -> None:
         groups = _groups(inputs)
         self._record_max_bytes = record_max_bytes
-        event: Any = _event_type(groups)
+        event: Any = _event_type(groups, None if segments is None else segments.field)
+        self._segments = None if segments is None else _Placing(segments)
         self._decode = msgspec.json.Decoder(event).decode
         self._decode_lines = msgspec.json.Decoder(event | None).decode_lines
         self._size = len(inputs)
@@ -64,6 +70,7 @@ class Decoder:
             customer_ids=[event.customer_id for event in events],
             event_times=[event.event_time for event in events],
             refused=refused,
+            segments=None if self._segments is None else self._segments(events),
         )
         infinite = np.isinf(decoded.inputs)
         if infinite.any():
@@ -111,6 +118,31 @@ class Decoder:
         return matrix
 
 
+class _Placing:
+    """Events to the segments that they are in.
+
+    The field is taken as it stands in the record, as one that nobody reads: what is no text there is in no segment.
+    """
+
+    def __init__(self, segments: Segments) -> None:
+        self._values = attrgetter(segments.field)
+        self._is_text = segments.field in REQUIRED
+        self._of = Places(segments.groups, (segment.value for segment in segments.watched)).of
+
+    def __call__(self, events: list[Any]) -> np.ndarray:
+        """Number of the segment of each, int64 [m]; 0 for none."""
+        values = map(self._values, events)
+        return np.array([*map(self._of, values if self._is_text else map(_text, values))], dtype=np.int64)
+
+
+def _text(value: msgspec.Raw) -> str:
+    """What a field says; empty where it holds no text, or is not there."""
+    try:
+        return decode_text(value)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+
+
 def _numbers(rows: list[tuple[float | None, ...]], width: int) -> np.ndarray:
     """float64 [rows, width], NaN for None. Packing takes half the time of numpy's own conversion, and takes no None."""
     try:
@@ -130,11 +162,13 @@ def _group(entry: Input) -> str:
     return entry.path.rpartition(".")[0]
 
 
-def _event_type(groups: dict[str, list[tuple[Input, int]]]) -> type:
+def _event_type(groups: dict[str, list[tuple[Input, int]]], segment: str | None) -> type:
     """The struct that holds exactly the required fields and what the model reads; the garbage collector skips it."""
     fields: dict[str, tuple[Any, ...]] = {name: (name, kind) for name, kind in REQUIRED.items()}
     for entry, _ in groups.get("", []):
         fields.setdefault(entry.path, _number(entry))
+    if segment is not None:
+        fields.setdefault(segment, (segment, msgspec.Raw, msgspec.Raw()))
     for group, entries in groups.items():
         if group:
             kind = msgspec.defstruct(group, [_number(entry) for entry, _ in entries], gc=False, kw_only=True)

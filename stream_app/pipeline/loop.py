@@ -160,9 +160,11 @@ class Loop:
     def _serve(self, serving: Serving) -> None:
         manifest, second, worker = serving.runtime.manifest, serving.second, self._settings.worker_name
         self._serving = serving
-        self._decode = Decoder(manifest.inputs, self._settings.record_max_bytes)
+        self._decode = Decoder(manifest.inputs, self._settings.record_max_bytes, manifest.segments)
         canary = second.model.sha256 if second is not None and second.percent else ""
-        self._summaries = Summaries(manifest.signals, manifest.relations, serving.model.sha256, worker, canary)
+        self._summaries = Summaries(
+            manifest.signals, manifest.relations, serving.model.sha256, worker, canary, manifest.segments
+        )
         self._trial = None
         if second is not None:
             inputs = second.runtime.manifest.inputs

@@ -6,11 +6,12 @@ Sums alone, and counts: any split of the same transactions adds up to the same r
 from bisect import bisect_left
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 
 from models.manifest import CLIP, CLIP_COMPONENT, HOURS, Relations, SignalReference
-from schemas.drift import DriftSummary
+from schemas.drift import DriftSummary, SegmentSummary
 
 SATURDAY = 5
 HOUR = timedelta(hours=1)
@@ -19,7 +20,7 @@ LARGEST = 1e30  # as the model's: a sum of raw values stays finite
 
 
 class PartitionSums:
-    """Running sums of one partition; columns are signals.
+    """Running sums of one partition, or of one segment in it; columns are signals.
 
     Args:
         from_offset: First input offset that is accounted for.
@@ -60,6 +61,15 @@ class PartitionSums:
                 hour, end = times[done], done + 1
             self.hours[hour.hour + 24 * (hour.weekday() >= SATURDAY)] += end - done
             done = end
+
+    def include(self, segment: "PartitionSums") -> None:
+        """Count in what a segment of the partition has: its rows, not its anomalies, which are counted here too."""
+        for name in ("scored", "moments", "at_most", "products", "raw"):
+            setattr(self, name, getattr(self, name) + getattr(segment, name))
+        self.hours = [mine + more for mine, more in zip(self.hours, segment.hours, strict=True)]
+        times = (self.first_event, self.last_event, segment.first_event, segment.last_event)
+        known = [time for time in times if time is not None]
+        self.first_event, self.last_event = min(known), max(known)
 
 
 class Bins:
@@ -127,33 +137,45 @@ class Bins:
 
     def summary(self, partition: int, sums: PartitionSums, model_sha256: str, worker: str) -> DriftSummary:
         """The record of one partition."""
-        present = sums.at_most[:, -2]
-        counted = np.maximum(present, 1)
-        centred, squared, clipped, squares = sums.moments
-        histogram = np.diff(sums.at_most[:, :-1], prepend=0)
+        counted = np.maximum(sums.at_most[:, -2], 1)
+        centred, squared, *_ = sums.moments
         return DriftSummary(
             partition=partition,
             from_offset=sums.from_offset,
             to_offset=sums.to_offset,
-            scored=sums.scored,
             dead_lettered=sums.dead_lettered,
-            anomalies=sums.anomalies,
             model_sha256=model_sha256,
             worker=worker,
             event_time_min=sums.first_event,
             event_time_max=sums.last_event,
             signals=self._names,
-            missing=(sums.scored - present).tolist(),
             mean=(self._mean[:, 0] + centred / counted).tolist(),
             m2=np.maximum(squared - centred**2 / counted, 0.0).tolist(),
-            tail=(present - sums.at_most[:, -1]).tolist(),
-            histogram=[row[:width] for row, width in zip(histogram.tolist(), self._widths, strict=True)],
-            clipped=clipped.round(DIGITS).tolist(),
-            squares=squares.round(DIGITS).tolist(),
-            products=sums.products[self._pairs].round(DIGITS).tolist(),
-            raw=sums.raw.tolist(),
-            hours=sums.hours,
+            **self._shared(sums),
         )
+
+    def segment(self, label: str, sums: PartitionSums) -> SegmentSummary:
+        """What the record of a partition says of one segment."""
+        mean = self._mean[:, 0] + sums.moments[0] / np.maximum(sums.at_most[:, -2], 1)
+        return SegmentSummary(segment=label, mean=mean.round(DIGITS).tolist(), **self._shared(sums))
+
+    def _shared(self, sums: PartitionSums) -> dict[str, Any]:
+        """What is said of a partition and of a segment in the same way."""
+        present = sums.at_most[:, -2]
+        _, _, clipped, squares = sums.moments
+        histogram = np.diff(sums.at_most[:, :-1], prepend=0)
+        return {
+            "scored": sums.scored,
+            "anomalies": sums.anomalies,
+            "missing": (sums.scored - present).tolist(),
+            "tail": (present - sums.at_most[:, -1]).tolist(),
+            "histogram": [row[:width] for row, width in zip(histogram.tolist(), self._widths, strict=True)],
+            "clipped": clipped.round(DIGITS).tolist(),
+            "squares": squares.round(DIGITS).tolist(),
+            "products": sums.products[self._pairs].round(DIGITS).tolist(),
+            "raw": sums.raw.tolist(),
+            "hours": sums.hours,
+        }
 
 
 def _column(values: Sequence[float]) -> np.ndarray:

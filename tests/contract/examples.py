@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from schemas.comparison import TAIL, Comparison, Evidence, Finding, GuardReport, Pairs
-from schemas.drift import DriftAlert, DriftSeverity, DriftSummary, SignalShift
+from schemas.drift import DriftAlert, DriftSeverity, DriftSummary, SegmentSummary, SignalShift
 from schemas.rollout import (
     Abort,
     Activate,
@@ -101,6 +101,22 @@ EXAMPLES = [
         candidate_sha256="cd" * 32,
         candidate_decided=10,
         candidate_anomalies=1,
+        segments=[
+            SegmentSummary(
+                segment="currency=USD",
+                scored=4,
+                anomalies=0,
+                missing=[0],
+                mean=[1.1],
+                tail=[0],
+                histogram=[[1, 3]],
+                clipped=[0.4],
+                squares=[3.9],
+                products=[],
+                raw=[],
+                hours=[4] + [0] * 47,
+            )
+        ],
     ),
     DriftAlert(
         alert_id="input:amount:118204",

@@ -4,6 +4,8 @@ import json
 import threading
 from html.parser import HTMLParser
 
+import msgspec
+import polars as pl
 import pytest
 
 from models import artefact
@@ -14,7 +16,8 @@ from models.data.simulator import Simulation, simulate
 from models.features import load_spec
 from models.training import TrainingConfig, train
 from schemas import topics as declared
-from schemas.topics import DRIFT_ALERTS
+from schemas.drift import DriftSummary
+from schemas.topics import DRIFT_ALERTS, DRIFT_SUMMARIES
 from stream_app.cli.publish import PROPERTIES, Publisher
 from stream_app.kafka import clients, topics
 from stream_app.kafka.log import read_to_end
@@ -44,7 +47,8 @@ def drifted(settings, frame, tmp_path, wait_until):
     own = settings.model_copy(update=SMALL)
     topics.ensure(own, declared.ALL)
     days = (frame["event_time"] - frame["event_time"][0]).dt.total_days()
-    fitted = train(frame.filter(days < TRAINED_DAYS), load_spec(), TrainingConfig(epochs=4), "card-fraud", "1")
+    rows = frame.filter(days < TRAINED_DAYS).with_columns(currency=pl.lit("EUR"))
+    fitted = train(rows, load_spec(), TrainingConfig(epochs=4, segment_by="currency"), "card-fraud", "1")
     artefact.save(tmp_path / "1.pt", *fitted)
     write(frame, tmp_path / "history.parquet")
     commands.deploy(own, tmp_path / "1.pt", "test", timeout_s=0)
@@ -55,6 +59,14 @@ def drifted(settings, frame, tmp_path, wait_until):
         publisher.publish(topics.name(own, declared.TRANSACTIONS), events, None, lambda done: None)
         wait_until(lambda: about_the_amount(published(read_to_end(own, DRIFT_ALERTS))), 60)
     return own
+
+
+def summarised(settings):
+    """Of each summary of anything: how many, their histogram, and the same of its segments."""
+    for message in read_to_end(settings, DRIFT_SUMMARIES):
+        summary = msgspec.json.decode(message.value(), type=DriftSummary)
+        if summary.scored:
+            yield summary.scored, summary.histogram, [(s.segment, s.scored, s.histogram) for s in summary.segments]
 
 
 def about_the_amount(alerts):
@@ -104,8 +116,10 @@ def test_the_report_and_the_explanation_of_a_drifted_stream(cli, drifted, tmp_pa
     assert made.exit_code == 0, made.stderr
     page, figures = out.read_text(encoding="utf-8"), json.loads(made.stdout)
     said = next(found["alert"] for found in figures["incidents"] if found["alert"]["alert_id"] == alert.alert_id)
-    assert said["cause"] in page  # the agent may have confirmed the incident since the alerts were read
-    assert said["action"] in page
+    # The agent may have confirmed the incident since the alerts were read
+    assert all(said[part] in page for part in ("cause", "action"))
+    assert said["segment"] == ""  # all of the stream is in it: that says nothing of where
+    assert all(segments == [("currency=EUR", scored, bins)] for scored, bins, segments in summarised(drifted))
     assert [found["alert"]["alert_id"] for found in figures["incidents"]] == [entry.alert_id for entry in alerts]
     (incident,) = [found for found in figures["incidents"] if found["alert"]["alert_id"] == alert.alert_id]
     (amount,) = [level for level in incident["levels"] if level["name"] == "amount"]

@@ -148,3 +148,15 @@ def test_a_file_without_labels_is_read_only_where_none_are_needed(tmp_path: Path
     frame.drop("amount", "fraud").write_parquet(bare)
     with pytest.raises(DataError, match="amount"):
         read(bare, labels_needed=False)
+
+
+def test_a_further_column_is_kept_as_text_where_it_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "with.parquet"
+    row = pl.int_range(pl.len())
+    frame = simulate(Simulation(days=1, customers=20)).with_columns(code=pl.when(row > 0).then(row))
+    write(frame, path)
+    kept = read(path, also="code")
+    assert kept.columns == [*LAYOUT, "code"]
+    assert kept.sort(kept["code"].str.len_chars())["code"][0] == ""
+    assert set(kept["code"]) == {"", *map(str, range(1, frame.height))}
+    assert read(path).columns == read(path, also="channel").columns == read(path, also="amount").columns == [*LAYOUT]

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import polars as pl
 import pytest
 from msgspec import structs
 
@@ -25,10 +26,12 @@ class Trained:
         self.folder = folder
         self.uri = f"sqlite:///{folder}/registry/mlflow.db"
         self.data, self.path = folder / "history.parquet", folder / "model.pt"
-        write(simulate(Simulation(days=8, customers=250, seed=5)), self.data)
+        channel = pl.when(pl.int_range(pl.len()) % 2 == 0).then(pl.lit("web")).otherwise(pl.lit("shop"))
+        write(simulate(Simulation(days=8, customers=250, seed=5)).with_columns(channel=channel), self.data)
         (folder / "how.toml").write_text("[training]\nepochs = 3\nhidden = 16\nlatent = 4\n")
         signing.new_key(folder / "ann.key")
         options = ("--config", folder / "how.toml", "--sign-with", folder / "ann.key", "--seed", 7, "--json")
+        options += ("--segment-by", "channel")
         self.result = self.run("train", self.data, "--out", self.path, *options)
         assert self.result.exit_code == 0, self.result.stderr
         self.said = json.loads(self.result.stdout)
@@ -109,12 +112,14 @@ def test_a_run_is_repeated_from_its_record_alone(trained: Trained, tmp_path: Pat
     assert (said["agrees"], said["rows"]) == (True, read(trained.data).height)
     ours, theirs = artefact.load(tmp_path / "again.pt"), artefact.load(trained.path)
     assert rerun.disagreement(ours, theirs, read(trained.data)) <= 1e-5
+    assert ours.manifest.segments == theirs.manifest.segments
+    assert {segment.value for segment in theirs.manifest.segments.watched} == {"web", "shop"}
     assert trained.registry.next_version("card-fraud") == "2", "a repetition registers nothing"
 
 
 def test_a_record_whose_rows_were_changed_is_not_repeated(trained: Trained, tmp_path: Path) -> None:
     kept = local_path(trained.registry.find("models:/card-fraud/1").uri).parents[1] / "data/transactions.parquet"
-    rows = read(kept)
+    rows = read(kept, also="channel")
     write(rows[:-1], kept)
     try:
         with pytest.raises(RegistryError, match="its rows are not those that it was trained on"):

@@ -3,12 +3,15 @@
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import numpy as np
+import polars as pl
 
 from models.manifest import Calibration, Input, Manifest, signal_layout
 from models.reference import input_relations, signals
 from models.runtime import Scored
-from schemas.drift import DriftAlert, DriftPhase, DriftSummary
+from models.segments import describe
+from schemas.drift import DriftAlert, DriftPhase, DriftSummary, SegmentSummary
 from stream_app.drift.aggregator import Aggregator
 from stream_app.pipeline.sums import Bins, PartitionSums
 from stream_app.settings import Settings
@@ -92,8 +95,23 @@ def stuck(rows: np.ndarray) -> None:
     rows[:, column("input:count")] = -0.5
 
 
+def segmented(segment_of: np.ndarray, field: str = "country") -> Manifest:
+    """The same model, watched by a field too: a text for each row of the reference."""
+    rows, n = world(14 * DAY_ROWS, seed=0), len(INPUTS)
+    raw = rows[:, 1 : n + 1]
+    scored = Scored(rows[:, 0], raw, raw, rows[:, n + 1 : n + 3], raw, rows[:, n + 3 :])
+    values = pl.Series(field, segment_of.astype(str))
+    segments = describe(field, values, MANIFEST.signals, MANIFEST.relations, raw, scored)
+    return msgspec.structs.replace(MANIFEST, segments=segments)
+
+
 def summaries(
-    rows: np.ndarray, partitions: int = 2, sha256: str = SHA, anomalies: float = 0.01, start: int = 0
+    rows: np.ndarray,
+    partitions: int = 2,
+    sha256: str = SHA,
+    anomalies: float = 0.01,
+    start: int = 0,
+    segment_of: np.ndarray | None = None,
 ) -> Iterator[DriftSummary]:
     """Of consecutive rows, one partition after the other; event time runs by 20 s a transaction.
 
@@ -103,6 +121,7 @@ def summaries(
         sha256: The model that scored them.
         anomalies: Share of alerts.
         start: How many transactions came before.
+        segment_of: Label of the segment of each, empty for none. None: the model has no segments.
     """
     bins = Bins(MANIFEST.signals, MANIFEST.relations)
     for i in range(0, len(rows), SUMMARY_ROWS):
@@ -113,7 +132,23 @@ def summaries(
         sums.to_offset = sums.from_offset + len(chunk)
         sums.anomalies = round((at + len(chunk)) * anomalies) - round(at * anomalies)
         sums.add_times([event_time(at), event_time(at + len(chunk) - 1)])
-        yield bins.summary(partition, sums, sha256, "worker-1")
+        summary = bins.summary(partition, sums, sha256, "worker-1")
+        if segment_of is not None:
+            summary = msgspec.structs.replace(
+                summary, segments=parts(bins, chunk, segment_of[i : i + SUMMARY_ROWS], at)
+            )
+        yield summary
+
+
+def parts(bins: Bins, rows: np.ndarray, segment_of: np.ndarray, at: int) -> list[SegmentSummary]:
+    """What a summary says of the segments of these rows, the first of which is transaction `at`."""
+    found = []
+    for label in np.unique(segment_of[segment_of != ""]).tolist():
+        own, sums = np.flatnonzero(segment_of == label), PartitionSums(0, bins)
+        add(bins, sums, rows[own])
+        sums.add_times([event_time(at + int(row)) for row in own])
+        found.append(bins.segment(label, sums))
+    return found
 
 
 def add(bins: Bins, sums: PartitionSums, rows: np.ndarray) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.data.drift import DriftKind
+from models.manifest import Manifest
 from schemas.drift import DriftAlert, DriftSummary
 from stream_app.drift.replica import Replica
 from stream_app.pipeline.sums import Bins, PartitionSums
@@ -96,8 +97,8 @@ def undisturbed(kind: DriftKind) -> list[DriftAlert]:
     return fold(log_of(kind))
 
 
-def owner() -> Replica:
-    return Replica(SETTINGS, {SHA: MANIFEST}.get)
+def owner(manifest: Manifest = MANIFEST) -> Replica:
+    return Replica(SETTINGS, {SHA: manifest}.get)
 
 
 def taken(replica: Replica, log: list[DriftSummary], start: int) -> list[DriftAlert]:

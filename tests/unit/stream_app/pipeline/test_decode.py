@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from models.manifest import Input
 from schemas.transactions import RefusalCode
 from stream_app.pipeline.decode import Decoder
+from tests.tiny_model import segments_of
 from tests.unit.stream_app.pipeline.rows import INPUTS, encoded, event, raw
 
 LIMIT = 10_000
 decode = Decoder(INPUTS, LIMIT)
+by_currency = Decoder(INPUTS, LIMIT, segments_of("currency", "EUR", "US$", "\u20ac"))
 
 
 def test_the_inputs_come_out_in_the_order_of_the_manifest():
@@ -139,6 +141,60 @@ def test_what_producers_write_is_what_the_model_reads(amount, risk, customer, wh
     assert (np.isnan(decoded.inputs[0, 2]) and risk is None) or decoded.inputs[0, 2] == np.float32(risk)
 
 
+WRITTEN = {
+    b'"EUR"': 1,
+    b' "EUR" ': 1,
+    b'"\\u0045UR"': 1,
+    b'"US$"': 2,
+    '"\u20ac"'.encode(): 3,
+    b'"\\u20ac"': 3,
+    b'"GBP"': 0,
+    b'""': 0,
+    b"null": 0,
+    b"978": 0,
+    b"true": 0,
+    b"1e999": 0,
+    b'["EUR"]': 0,
+    b'{"is":"EUR"}': 0,
+    b'"\xf6"': 0,
+}
+
+
+@pytest.mark.parametrize(("value", "segment"), WRITTEN.items())
+def test_a_record_is_in_the_segment_that_its_field_says_however_it_is_written_and_refused_for_none(value, segment):
+    record = encoded(currency="?").replace(b'"?"', value)
+    decoded = by_currency(raw(encoded(), record, encoded()))
+    assert decoded.segments.tolist() == [1, segment, 1]
+    assert not decoded.refused
+
+
+def test_a_record_without_the_field_is_in_no_segment_and_a_model_without_segments_reads_none():
+    assert by_currency(raw(encoded(currency=...), encoded())).segments.tolist() == [0, 1]
+    assert by_currency(raw()).segments.tolist() == []
+    assert decode(raw(encoded())).segments is None
+
+
+def test_rows_keep_their_segment_when_others_are_refused():
+    decoded = by_currency(raw(encoded(), encoded(currency="US$", amount=1e300), encoded(currency="\u20ac"), None))
+    assert decoded.segments.tolist() == [1, 3]
+    assert decoded.keep(np.array([False, True])).segments.tolist() == [3]
+
+
+def test_a_field_that_every_record_must_have_can_be_watched_too():
+    by_customer = Decoder(INPUTS, LIMIT, segments_of("customer_id", "596"))
+    assert by_customer(raw(encoded(), encoded(customer_id="597"))).segments.tolist() == [1, 0]
+
+
+def test_values_are_dealt_to_the_same_groups_in_every_process():
+    """By their CRC-32, as zip files have it: 0x8bf850db, of which the last digit in base 16 is 11."""
+    by_terminal = Decoder(INPUTS, LIMIT, segments_of("terminal_id", "3", "11", groups=16))
+    assert by_terminal(raw(encoded(), encoded(terminal_id=""), encoded(terminal_id=3156))).segments.tolist() == [
+        2,
+        0,
+        0,
+    ]
+
+
 GOOD = [encoded(transaction_id=str(number)) for number in range(3)]
 PRETTY = msgspec.json.format(GOOD[0])
 PIECES = [
@@ -152,15 +208,28 @@ PIECES = [
     b"\n",
     b"",
     None,
+    encoded(currency="US$"),
+    encoded(currency=None),
+    encoded(currency={"nested": ["EUR"]}),
+    encoded(currency="?").replace(b'"?"', b'"\xf6"'),
 ]
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=6))
 def test_a_record_means_the_same_whatever_stands_beside_it(values):
     """Also where records hold line ends, two events, or halves that would be one event together."""
-    together, alone = decode(raw(*values)), [decode(raw(value)) for value in values]
+    together, alone = by_currency(raw(*values)), [by_currency(raw(value)) for value in values]
     accepted = [identity for one in alone for identity in one.transaction_ids]
     assert together.transaction_ids == accepted
     assert together.rows.tolist() == [row for row, one in enumerate(alone) if len(one.rows)]
     refused = [(row, one.refused[0].code) for row, one in enumerate(alone) if one.refused]
     assert [(refusal.row, refusal.code) for refusal in together.refused] == refused
+    assert together.segments.tolist() == [segment for one in alone for segment in one.segments.tolist()]
+
+
+@given(st.lists(json_values.map(lambda value: encoded(currency=value)) | st.sampled_from(PIECES), max_size=6))
+def test_no_record_is_refused_or_read_in_another_way_because_it_is_watched_by_a_field(values):
+    without, watched = decode(raw(*values)), by_currency(raw(*values))
+    assert without.refused == watched.refused
+    assert without.rows.tolist() == watched.rows.tolist()
+    np.testing.assert_array_equal(without.inputs, watched.inputs)

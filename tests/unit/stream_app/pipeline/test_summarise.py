@@ -12,6 +12,7 @@ from stream_app.pipeline.batch import Decided, Decoded, Raw, Reasoned
 from stream_app.pipeline.decode import Decoder
 from stream_app.pipeline.summarise import Summaries, signal_matrix
 from stream_app.pipeline.sums import Bins, PartitionSums
+from tests.tiny_model import segments_of
 from tests.unit.stream_app.pipeline.rows import INPUTS, LATENTS, encoded, raw, references, scored
 
 decode = Decoder(INPUTS, 10_000)
@@ -150,3 +151,79 @@ def test_hours_are_those_of_utc_weekends_apart():
     sums.add_times([friday, friday + timedelta(minutes=1), friday.astimezone(timezone(timedelta(hours=9)))])
     sums.add_times([friday + timedelta(days=1)])
     assert {hour: count for hour, count in enumerate(sums.hours) if count} == {22: 2, 23: 1, 24 + 22: 1}
+
+
+CURRENCIES = ("EUR", "USD", "CHF")
+BY_CURRENCY = segments_of("currency", *CURRENCIES)
+in_segments = Decoder(INPUTS, 10_000, BY_CURRENCY)
+
+
+def by_segment() -> Summaries:
+    return Summaries(references(), None, SHA, "worker-1", segments=BY_CURRENCY)
+
+
+def counted(summary: object) -> tuple[object, ...]:
+    """What is counted, and so adds up exactly."""
+    return tuple(getattr(summary, name) for name in ("scored", "anomalies", "missing", "tail", "histogram", "hours"))
+
+
+def added(summaries: Summaries, records: list[tuple[bytes, int]], said: object, rows: list[int], read: Decoder) -> None:
+    """Some of the rows as one batch; every third of all is anomalous."""
+    taken = raw(*(records[row][0] for row in rows), partitions=[records[row][1] for row in rows])
+    decoded, part = read(taken), said.take(np.array(rows, dtype=np.int64))
+    anomalous = [at for at, row in enumerate(rows) if row % 3 == 0]
+    summaries.add(taken, decoded, part, [outcome(decoded, part, anomalous)])
+
+
+@given(
+    currencies=st.lists(st.sampled_from([*CURRENCIES, "GBP", None]), min_size=1, max_size=30),
+    cuts=st.lists(st.integers(0, 29), max_size=4),
+    partitions=st.integers(1, 4),
+    seed=st.integers(0, 1000),
+    order=st.randoms(use_true_random=False),
+)
+def test_segments_add_up_to_their_rows_and_to_the_partition_whatever_the_batches_and_the_order(
+    currencies, cuts, partitions, seed, order
+):
+    n, random = len(currencies), np.random.default_rng(seed)
+    values = [
+        encoded(currency=c, features={"terminal_risk_7d": 0.5} if random.random() < 0.5 else {}) for c in currencies
+    ]
+    places, said = random.integers(0, partitions, n).tolist(), scored(n, seed)
+    records = list(zip(values, places, strict=True))
+    rows = list(range(n))
+    order.shuffle(rows)
+    bounds, split, whole = sorted({0, n, *(cut for cut in cuts if cut < n)}), by_segment(), fresh()
+    for start, end in pairwise(bounds):
+        added(split, records, said, rows[start:end], in_segments)
+    added(whole, records, said, list(range(n)), decode)
+
+    for mine, plain in zip(split.drain(), whole.drain(), strict=True):
+        assert counted(mine) == counted(plain)
+        assert (mine.event_time_min, mine.event_time_max) == (plain.event_time_min, plain.event_time_max)
+        np.testing.assert_allclose(mine.mean, plain.mean, atol=1e-5)
+        np.testing.assert_allclose(mine.m2, plain.m2, atol=1e-3)
+        assert plain.segments == []
+        held = {currencies[row] for row in rows if places[row] == mine.partition}
+        assert [s.segment for s in mine.segments] == [f"currency={c}" for c in CURRENCIES if c in held]
+        for segment in mine.segments:
+            alone = fresh()
+            own = [
+                r for r in range(n) if places[r] == mine.partition and f"currency={currencies[r]}" == segment.segment
+            ]
+            added(alone, records, said, own, decode)
+            (expected,) = alone.drain()
+            assert counted(segment) == counted(expected)
+            for name in ("mean", "clipped", "squares", "raw"):
+                np.testing.assert_allclose(getattr(segment, name), getattr(expected, name), atol=1e-3)
+
+
+def test_an_interval_leaves_nothing_of_a_segment_to_the_next():
+    summaries = by_segment()
+    for currency in ("USD", "EUR"):
+        taken, decoded, said = batch([encoded(currency=currency)], [0], 0)
+        decoded = in_segments(taken)
+        summaries.add(taken, decoded, said, [outcome(decoded, said, [0])])
+        (summary,) = summaries.drain()
+        assert [(s.segment, s.scored, s.anomalies) for s in summary.segments] == [(f"currency={currency}", 1, 1)]
+        assert (summary.scored, summary.anomalies) == (1, 1)

@@ -1,0 +1,151 @@
+"""One model's summaries in, alerts out, where segments are watched too: a watch of the whole, and one of each segment.
+
+Each has its own reference and its own blocks, so that a drift in one transaction of fifty is found as soon as its
+segment has shown it, however still the whole is. All of them share one bound of the error.
+"""
+
+from collections.abc import Collection, Mapping
+
+import numpy as np
+from msgspec.structs import replace
+
+from models.distances import Distances
+from models.manifest import Manifest, Segment
+from models.segments import manifest_of
+from schemas.drift import DriftAlert, DriftSummary, SegmentSummary
+from stream_app.drift.standardise import RELATION
+from stream_app.drift.symptoms import WHOLE, Symptoms
+from stream_app.drift.watch import Watch
+from stream_app.settings import Settings
+
+# Times the smallest shift of the whole that matters: a few customers move a small segment, and it moves few decisions.
+EFFECT = 2.0
+# Standard errors of a segment's reference that its detectors allow for: with two hundred statistics in each of a few
+# segments, some mean is that far off.
+DOUBT = 4.0
+# Of what the whole has more than usual, and times what the segments' size would explain.
+NEARLY_ALL = 0.75
+OUT_OF_PROPORTION = 2.0
+# Standard errors from which on a statistic of the whole says where a change is.
+SURE = 5.0
+
+
+class SegmentedWatch:
+    """The detectors of one model and of its segments, from its first summary on.
+
+    Args:
+        settings: Size of blocks, error bound and effect size of the detectors.
+        manifest: The model's, with segments.
+        sha256: Which model.
+    """
+
+    def __init__(self, settings: Settings, manifest: Manifest, sha256: str) -> None:
+        segments = manifest.segments
+        watched = {segments.label(segment): segment for segment in segments.watched} if segments else {}
+        self._share = {label: segment.share for label, segment in watched.items()}
+        self._numbers = {label: number for number, label in enumerate(watched, start=1)}
+        of_segments = settings.model_copy(update={"drift_effect_sd": EFFECT * settings.drift_effect_sd})
+        self._whole = Watch(settings, manifest, sha256, 1 + len(watched))
+        self._watches = {
+            label: Watch(of_segments, manifest_of(manifest, segment), sha256, 1 + len(watched), doubt(segment))
+            for label, segment in watched.items()
+        }
+        self._symptoms = Symptoms(self._is_within)
+
+    def update(self, summary: DriftSummary, offset: int) -> list[DriftAlert]:
+        """Take the next summary, which stands at this offset of the summaries' log."""
+        of_all = self._whole.update(summary, offset)
+        of_parts = [
+            (part.segment, alert)
+            for part in summary.segments
+            if part.segment in self._watches
+            for alert in self._watches[part.segment].update(summary_of(part, summary), offset)
+        ]
+        if not of_all and not of_parts and not self._symptoms.resting:
+            return []
+        found = [(WHOLE, self._placed(alert)) for alert in of_all]
+        found += [(label, self._of_segment(label, alert)) for label, alert in of_parts]
+        seen = {WHOLE: self._whole.events} | {label: watch.events for label, watch in self._watches.items()}
+        told = [self._symptoms.update(label, alert, seen) for label, alert in found]
+        return [alert for alert in told if alert is not None] + self._symptoms.rested(seen)
+
+    @property
+    def distances(self) -> Mapping[str, Distances]:
+        """Signal to its distances over the last blocks of the whole; empty before the first."""
+        return self._whole.distances
+
+    def _of_segment(self, label: str, alert: DriftAlert) -> DriftAlert:
+        own_id = f"{alert.alert_id}:{self._numbers[label]}"
+        return self._named(replace(alert, alert_id=own_id, events_observed=self._whole.events), label)
+
+    def _placed(self, alert: DriftAlert) -> DriftAlert:
+        """An alert of the whole, with the segment that nearly all of it is in; which sees undiluted what it is."""
+        label = max(self._watches, key=lambda label: self._part(alert, [label]), default=WHOLE)
+        if not label or not self._is_within(alert, [label]):
+            return alert
+        cause = self._watches[label].cause(alert.since)
+        if cause is not None:
+            alert = replace(
+                alert,
+                cause=cause.cause,
+                cause_kind=cause.kind,
+                action=cause.action,
+                retraining_helps=cause.retraining_helps,
+            )
+        return self._named(alert, label)
+
+    def _named(self, alert: DriftAlert, label: str) -> DriftAlert:
+        cause = f"In {label} ({self._share[label]:.1%} of transactions): {alert.cause}"
+        return replace(alert, segment=label, cause=cause)
+
+    def _is_within(self, alert: DriftAlert, labels: Collection[str]) -> bool:
+        """Whether nearly all of what the whole has more than usual is in these segments, and not by their size."""
+        share = sum(self._share[label] for label in labels if label)
+        part = self._part(alert, labels)
+        return part >= NEARLY_ALL and part >= OUT_OF_PROPORTION * share
+
+    def _part(self, alert: DriftAlert, labels: Collection[str]) -> float:
+        """How much of what the whole has more than usual since an alert's beginning is in these segments."""
+        whole = self._whole.excess(alert.since)
+        parts = [self._watches[label].excess(alert.since) for label in labels if label]
+        if whole is None:
+            return 0.0
+        # In standard errors of the whole, so that no statistic counts for more by its unit
+        sums = np.where(self._moved(alert) & (np.abs(whole.sure) >= SURE), whole.sum, 0.0)
+        weight = sums * (whole.sure / np.where(sums, sums, 1.0)) ** 2
+        of_all = float(weight @ sums)
+        return sum(float(weight @ part.sum) for part in parts if part is not None) / of_all if of_all else 0.0
+
+    def _moved(self, alert: DriftAlert) -> np.ndarray:
+        """Bool [statistics]: those that an alert is about; of the relations all."""
+        about = {
+            (RELATION if shift.signal.startswith(f"{RELATION}:") else shift.signal, shift.detector)
+            for shift in alert.signals
+        }
+        return np.array([(s.signal, s.detector.value) in about for s in self._whole.statistics])
+
+
+def summary_of(part: SegmentSummary, summary: DriftSummary) -> DriftSummary:
+    """A segment's part of a summary as if it were a stream. Refused records are in no segment."""
+    return replace(
+        summary,
+        scored=part.scored,
+        dead_lettered=0,
+        anomalies=part.anomalies,
+        missing=part.missing,
+        mean=part.mean,
+        m2=[0.0] * len(part.mean),
+        tail=part.tail,
+        histogram=part.histogram,
+        clipped=part.clipped,
+        squares=part.squares,
+        products=part.products,
+        raw=part.raw,
+        hours=part.hours,
+        segments=[],
+    )
+
+
+def doubt(segment: Segment) -> float:
+    """How far a mean of a segment's reference may be off, in standard deviations: it has its rows alone."""
+    return float(DOUBT / segment.rows**0.5)
