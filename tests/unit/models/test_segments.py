@@ -62,6 +62,7 @@ def test_what_is_usual_in_a_segment_is_that_of_its_rows(manifest, by_channel):
     usual = np.array(own.season.clipped)[cells].mean()
     level = manifest.segments.watched[1].clipped[1]
     assert usual == pytest.approx(np.array(whole.season.clipped)[cells].mean() + level, abs=1e-3)
+    assert own.clipped == pytest.approx(whole.clipped + level)
     assert np.abs(own.season.clipped).max() <= CLIP + 1
     np.testing.assert_allclose(np.sum(own.season.shares, axis=1), 1)
 

@@ -214,6 +214,22 @@ def test_an_aggregator_that_is_killed_anywhere_is_followed_by_the_same_alerts(wh
     assert published
 
 
+@pytest.mark.parametrize(("rows", "segments"), [(1_000, set()), (100_000, {"country=FR"})])
+def test_a_reference_of_few_rows_that_is_off_is_no_drift(rows, segments):
+    """By a quarter of a standard deviation, of which a thousand rows leave half in doubt."""
+    amount = column("input:amount")
+    off = [
+        msgspec.structs.replace(
+            segment, rows=rows, clipped=[x - 0.25 * (i == amount) for i, x in enumerate(segment.clipped)]
+        )
+        if segment.value == "FR"
+        else segment
+        for segment in BY_COUNTRY.segments.watched
+    ]
+    manifest = msgspec.structs.replace(BY_COUNTRY, segments=msgspec.structs.replace(BY_COUNTRY.segments, watched=off))
+    assert {alert.segment for alert in fold(log(nothing), watched(manifest))} == segments
+
+
 def test_a_model_with_other_segments_is_watched_by_its_own_from_its_first_block():
     channels = np.where(np.arange(14 * DAY_ROWS) % 10 == 0, "web", "shop")
     both = {SHA: BY_COUNTRY, OTHER_SHA: segmented(channels, "channel")}
