@@ -99,6 +99,8 @@ class Worker:
 class NoTables(TableManager):
     """Starts at once. Faust's own waits a second for tables to register, and there are none."""
 
+    logger = logging.getLogger("faust.tables")  # or mode lets it speak in the name of this module
+
     async def on_start(self) -> None:
         """As there, without the wait."""
         await self._update_channels()

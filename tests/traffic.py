@@ -4,12 +4,18 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from schemas.topics import TRANSACTIONS, Topic
 from stream_app.kafka import clients, topics
 from stream_app.kafka.log import read_to_end
 from stream_app.settings import Settings
+
+RESTARTING = {
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+}
 
 
 def publish(settings: Settings, records: Iterable[tuple[bytes | None, bytes | None]]) -> int:
@@ -35,10 +41,16 @@ def committed_records(settings: Settings, topic: Topic) -> list[Any]:
 
 
 def committed_offsets(settings: Settings) -> int:
-    """Input offsets that the group has committed, over all partitions."""
+    """Input offsets that the group has committed, over all partitions; -1 while a restarted broker cannot say."""
     group = clients.consumer(settings, settings.app_id)
     topic = topics.name(settings, TRANSACTIONS)
     places = [TopicPartition(topic, p) for p in group.list_topics(topic, timeout=10).topics[topic].partitions]
-    found = group.committed(places, timeout=10)
-    group.close()
+    try:
+        found = group.committed(places, timeout=10)
+    except KafkaException as error:
+        if error.args[0].code() not in RESTARTING:
+            raise
+        return -1
+    finally:
+        group.close()
     return sum(max(place.offset, 0) for place in found)

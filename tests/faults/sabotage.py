@@ -18,14 +18,18 @@ def program(name: str, *arguments: object) -> str:
 
 
 def stop_before_commit(number: int) -> None:
-    """It stops itself (SIGSTOP) between sending the offsets and committing its so many-th transaction."""
+    """It stops itself (SIGSTOP) between sending the offsets and committing its so many-th transaction that has any."""
 
     class Stopping(Producer):
-        commits = 0
+        sent = 0
+
+        def send_offsets_to_transaction(self, *arguments: Any) -> None:
+            super().send_offsets_to_transaction(*arguments)
+            Stopping.sent += 1
 
         def commit_transaction(self, *arguments: Any) -> None:
-            Stopping.commits += 1
-            if Stopping.commits == number:
+            if Stopping.sent == number:
+                Stopping.sent += 1  # once
                 os.kill(os.getpid(), signal.SIGSTOP)
             super().commit_transaction(*arguments)
 
