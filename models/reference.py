@@ -4,10 +4,10 @@ import numpy as np
 import polars as pl
 from torch.jit import ScriptModule
 
-from models.manifest import CLIP, GoldenRow, Input, Relations, SignalReference, SignalSeason, signal_layout
+from models.manifest import CALENDAR, CLIP, GoldenRow, Input, Relations, SignalReference, SignalSeason, signal_layout
 from models.relations import relations
 from models.runtime import Scored, run
-from models.season import DIGITS, bin_shares, hour_cells, profile
+from models.season import DIGITS, Hours, bin_shares, hours_of, profile
 
 BINS = 16
 TAIL_QUANTILE = 0.999
@@ -32,10 +32,10 @@ def signals(
         scored: What the model says of the same rows.
         event_times: Of the rows, in UTC, ascending. None: nothing is known of the season.
     """
-    cells = None if event_times is None else hour_cells(event_times)
+    hours = _hours(inputs, raw, event_times)
     layout = signal_layout(inputs, scored.latent.shape[1])
     return [
-        _signal(name, values[kept], None if cells is None else cells[kept], 1 - float(kept.mean()), own)
+        _signal(name, values[kept], hours and Hours(hours.cells[kept], hours.alike), 1 - float(kept.mean()), own)
         for name, (values, kept, own) in zip(layout, signal_columns(raw, scored), strict=True)
     ]
 
@@ -71,7 +71,7 @@ def input_relations(
     seen = np.where(np.isnan(raw), np.nan, scored.standardised)
     mean, std = np.nanmean(seen, axis=0, dtype=np.float64), np.nanstd(seen, axis=0, dtype=np.float64)
     clipped = np.clip((seen - mean) / np.maximum(std, SMALLEST_STD), -CLIP, CLIP)
-    return relations(inputs, np.nan_to_num(clipped), None if event_times is None else hour_cells(event_times))
+    return relations(inputs, np.nan_to_num(clipped), _hours(inputs, raw, event_times))
 
 
 def golden_rows(graph: ScriptModule, raw: np.ndarray) -> list[GoldenRow]:
@@ -87,8 +87,13 @@ def golden_rows(graph: ScriptModule, raw: np.ndarray) -> list[GoldenRow]:
     ]
 
 
+def _hours(inputs: list[Input], raw: np.ndarray, event_times: pl.Series | None) -> Hours | None:
+    flags = [column for column, entry in enumerate(inputs) if entry.path in CALENDAR]
+    return None if event_times is None else hours_of(event_times, raw[:, flags])
+
+
 def _signal(
-    name: str, values: np.ndarray, cells: np.ndarray | None, missing: float, own: np.ndarray | None
+    name: str, values: np.ndarray, hours: Hours | None, missing: float, own: np.ndarray | None
 ) -> SignalReference:
     """Of the values that are there; `own` are all of an input in its own unit, NaN where missing."""
     edges = inner_edges(values)
@@ -100,13 +105,13 @@ def _signal(
     square = clipped**2
     season = None
     around, around_square = clipped.mean(), square.mean()
-    if cells is not None:
-        usual, usual_square = profile(clipped, cells), profile(square, cells)
-        around, around_square = usual[cells], usual_square[cells]
+    if hours is not None:
+        usual, usual_square = profile(clipped, hours), profile(square, hours)
+        around, around_square = usual[hours.cells], usual_square[hours.cells]
         season = SignalSeason(
             clipped=usual.round(DIGITS).tolist(),
             square=usual_square.round(DIGITS).tolist(),
-            shares=bin_shares(bins, cells, shares.tolist()).round(DIGITS).tolist(),
+            shares=bin_shares(bins, hours.cells, shares.tolist()).round(DIGITS).tolist(),
         )
     return SignalReference(
         name=name,

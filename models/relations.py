@@ -8,18 +8,18 @@ feature extraction for change detection in multidimensional unlabelled data).
 import numpy as np
 
 from models.manifest import CALENDAR, CLIP_COMPONENT, Input, Relations
-from models.season import DIGITS, profile
+from models.season import DIGITS, Hours, profile
 
 SMALLEST_VARIANCE = 1e-3  # of a component, in units of an input's: below is rounding
 
 
-def relations(inputs: list[Input], clipped: np.ndarray, cells: np.ndarray | None = None) -> Relations | None:
+def relations(inputs: list[Input], clipped: np.ndarray, hours: Hours | None = None) -> Relations | None:
     """The relations of the reference.
 
     Args:
         inputs: The model's; those that follow from the calendar are left out.
         clipped: float [n, inputs], clipped inputs, 0 where missing.
-        cells: int64 [n], hour of each row (`models.season.hour_cells`). None: nothing is known of the season.
+        hours: Of each row. None: nothing is known of the season.
 
     Returns:
         None where there are fewer than two inputs that vary.
@@ -35,8 +35,8 @@ def relations(inputs: list[Input], clipped: np.ndarray, cells: np.ndarray | None
     weights[:, columns] = (directions[:, kept] / np.sqrt(variances[kept]) / chosen.std(axis=0)[:, None]).T
     centre = weights @ clipped.mean(axis=0, dtype=np.float64)
     products = products_of(clipped, weights, centre)
-    season = None if cells is None else np.array([profile(product, cells) for product in products.T])
-    around = products.mean(axis=0) if season is None or cells is None else season.T[cells]
+    season = None if hours is None else np.array([profile(product, hours) for product in products.T])
+    around = products.mean(axis=0) if season is None or hours is None else season.T[hours.cells]
     return Relations(
         weights=weights.tolist(),
         centre=centre.tolist(),

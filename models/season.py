@@ -1,10 +1,12 @@
 """Reference rows and their times in, what is usual at each hour out: so that night and weekend are not taken for drift.
 
-Cells are the hours of the day (UTC), on weekdays and on weekends. The mean of a cell is shrunk to the overall mean by
-as much as chance explains the differences between cells: a signal without a season gets a flat profile.
+Cells are the hours of the day (UTC), on weekdays and on weekends. The mean of a cell is shrunk to that of the hours at
+which the model reads the same flags, and theirs to the overall mean, by as much as chance explains the differences: a
+signal without a season gets a flat profile.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 import numpy as np
@@ -32,31 +34,73 @@ def hour_cells(event_times: pl.Series) -> np.ndarray | None:
     return cells.astype(np.int64) if long_enough and full else None
 
 
-def profile(values: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """Mean of each cell, shrunk to the overall mean.
+@dataclass(frozen=True, eq=False)
+class Hours:
+    """When reference rows were.
 
-    The variance between cells beyond what chance gives is that of DerSimonian and Laird (1986); a cell keeps the share
-    of its deviation that this variance has in the total (empirical Bayes, Efron and Morris 1975).
+    Attributes:
+        cells: int64 [n], the cell of each row.
+        alike: int64 [HOURS], the same number for cells in which the flags of the clock say the same.
+    """
+
+    cells: np.ndarray
+    alike: np.ndarray
+
+
+def hours_of(event_times: pl.Series, flags: np.ndarray) -> Hours | None:
+    """When the rows were; None as for `hour_cells`.
+
+    Args:
+        event_times: Of the rows, ascending, in UTC.
+        flags: float [n, flags], those inputs that follow from the clock, NaN where missing.
+    """
+    cells = hour_cells(event_times)
+    if cells is None:
+        return None
+    counts = np.bincount(cells, minlength=HOURS)
+    sums = [np.bincount(cells, weights=flag, minlength=HOURS) for flag in np.nan_to_num(flags).T]
+    said = np.round(np.array(sums).reshape(-1, HOURS) / counts)
+    return Hours(cells, np.unique(said, axis=1, return_inverse=True)[1].reshape(HOURS))
+
+
+def profile(values: np.ndarray, hours: Hours) -> np.ndarray:
+    """Mean of each cell, shrunk to the mean of the cells alike, which is shrunk to the overall mean.
 
     Args:
         values: float64 [n].
-        cells: int64 [n].
+        hours: Of the values.
 
     Returns:
         float64 [HOURS].
     """
     counts, sums, squares = (
-        np.bincount(cells, weights=weights, minlength=HOURS) for weights in (None, values, values**2)
+        np.bincount(hours.cells, weights=weights, minlength=HOURS) for weights in (None, values, values**2)
     )
-    overall = values.mean()
+    overall = float(values.mean())
     means = np.where(counts > 0, sums / np.maximum(counts, 1), overall)
     within = max(float((squares.sum() - (counts * means**2).sum()) / len(values)), 1e-9)
-    weights = counts / within
-    common = (weights * means).sum() / weights.sum()
-    excess = (weights * (means - common) ** 2).sum() - (np.count_nonzero(counts) - 1)
-    between = max(excess / (weights.sum() - (weights**2).sum() / weights.sum()), 0.0)
-    kept = between / (between + within / np.maximum(counts, 1))
-    shrunk: np.ndarray = overall + kept * (means - overall)
+    of_alike = np.bincount(hours.alike, weights=counts)
+    means_alike = np.bincount(hours.alike, weights=sums) / np.maximum(of_alike, 1)
+    towards = _shrunk(means_alike, np.full(len(of_alike), overall), of_alike / within)[hours.alike]
+    return _shrunk(means, towards, counts / within)
+
+
+def _shrunk(means: np.ndarray, towards: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Means shrunk to others by as much as chance explains the differences.
+
+    The variance of the differences beyond what chance gives is that of DerSimonian and Laird (1986); a mean keeps the
+    share of its difference that this variance has in the total (empirical Bayes, Efron and Morris 1975).
+
+    Args:
+        means: float64 [k].
+        towards: float64 [k].
+        weights: float64 [k], one divided by the variance that chance gives each mean.
+    """
+    away = means - towards
+    common = (weights * away).sum() / weights.sum()
+    excess = (weights * (away - common) ** 2).sum() - (np.count_nonzero(weights) - 1)
+    between = max(excess / max(weights.sum() - (weights**2).sum() / weights.sum(), 1e-9), 0.0)
+    shrunk: np.ndarray = towards + between / (between + 1 / np.maximum(weights, 1e-9)) * away
     return shrunk
 
 

@@ -84,7 +84,8 @@ def _of_inputs(evidence: Evidence, inputs: list[str], residuals: list[str], far:
 
 def _extreme(evidence: Evidence, inputs: list[str], residuals: list[str], far: Mapping[str, Distances]) -> list[str]:
     """Fields with many far values, where the distribution of everything that moved is as before otherwise."""
-    if any(far[f"input:{name}"].psi >= CALM_PSI + PSI_BY_CHANCE / evidence.events for name in inputs):
+    moved = [f"input:{name}" for name in inputs] + [f"residual:{name}" for name in residuals]
+    if any(far[signal].psi >= CALM_PSI + PSI_BY_CHANCE / evidence.events for signal in moved):
         return []
     seen = dict.fromkeys((*inputs, *residuals, *evidence.names("input", Detector.TAIL)))
     return [name for name in seen if evidence.tails[f"input:{name}"] >= HEAVY_TAIL]

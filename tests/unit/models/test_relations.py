@@ -5,6 +5,7 @@ import pytest
 
 from models.manifest import HOURS, Input
 from models.relations import relations
+from models.season import Hours
 
 INPUTS = [Input(name, name, "1", "impute") for name in ("a", "b")]
 
@@ -28,7 +29,7 @@ def test_components_are_uncorrelated_and_without_hours_there_is_no_season(noon_d
 
 def test_a_relation_that_follows_the_clock_is_usual_at_its_hour(noon_differs):
     rows, cells = noon_differs
-    found = relations(INPUTS, rows, cells)
+    found = relations(INPUTS, rows, Hours(cells, np.zeros(HOURS, dtype=np.int64)))
     assert found is not None
     assert found.season is not None
     season = np.array(found.season)

@@ -113,6 +113,14 @@ def test_a_few_far_values_that_move_no_mean_are_an_attack():
     assert raised.events_observed - BEFORE <= 1024
 
 
+def test_a_broken_relation_is_no_attack_because_a_few_values_are_far_out():
+    rows = world(BEFORE + AFTER)
+    unrelated(rows[BEFORE:])
+    rows[BEFORE::200, column("input:average")] = 8.0  # five times the usual share beyond the 99.9 % quantile
+    (alert,) = confirmed(list(summaries(rows)))
+    assert alert.cause_kind is DriftCause.RELATION_BROKEN
+
+
 def test_a_rise_of_refused_records_is_named():
     log = list(summaries(world(BEFORE + AFTER)))
     changed = [
