@@ -222,22 +222,25 @@ def incidents(found: Sequence[int]) -> int:
 
 def table(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     """As Markdown, line by line."""
-    yield "| detector | found | median delay | P90 | false incidents in a million | µs/event |"
-    yield "| --- | --- | --- | --- | --- | --- |"
+    yield "| detector | found | median delay | P90 | false incidents in a million | with a season | µs/event |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
     for row in rows:
         if "skipped" in row:
-            yield f"| {row['peer']} | not measured: {row['skipped']} | | | | |"
+            yield f"| {row['peer']} | not measured: {row['skipped']} | | | | | |"
             continue
         delays = sorted(delay if delay is not None else np.inf for delay in row["delays"])
         found = sum(np.isfinite(delays))
-        per_million = 1e6 * row["false_incidents"] / row["undrifted_events"]
         yield (
             f"| {row['peer']} | {found} of {len(delays)} | {_delay(delays, 0.5)} | {_delay(delays, 0.9)} "
-            f"| {per_million:,.1f} | {row['us_per_event']:,.1f} |"
+            f"| {_per_million(row)} | {_per_million(row['with_season'])} | {row['us_per_event']:,.1f} |"
         )
     yield ""
     never = 1e6 / SAME_INCIDENT
     yield f"At {never:,.0f} incidents in a million a detector is never silent: near that, it finds by chance."
+
+
+def _per_million(row: dict[str, Any]) -> str:
+    return f"{1e6 * row['false_incidents'] / row['undrifted_events']:,.1f}" if "delays" in row else "not measured"
 
 
 def _delay(delays: Sequence[float], quantile: float) -> str:

@@ -27,10 +27,11 @@ import polars as pl
 from msgspec.structs import replace
 
 from benchmarks import report
-from benchmarks.drift import FOLDER, PAGE, REPORTED_DAYS, REPORTED_FROM, SEED
+from benchmarks.drift import FOLDER, PAGE, SEED
 from benchmarks.drift_cost import summarise_us_per_event
 from benchmarks.drift_kinds import KINDS, drift_of, starts
 from benchmarks.drift_streams import BEFORE, SUMMARY_ROWS, Model, Rows, alerts, resampled, scored, trained
+from benchmarks.drift_worlds import REPORTED_DAYS, REPORTED_FROM
 from benchmarks.material import say, transactions
 from models.data.drift import DriftKind
 from models.runtime import one_thread
