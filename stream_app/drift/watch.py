@@ -93,11 +93,16 @@ class Watch:
         observation = self._standard.of(block.sums)
         findings = self._detectors.update(observation, self._count)
         self._history.append((block, observation.shift / observation.noise))
-        away = np.abs(self._detectors.recent) >= self._effect / 2 + self._detectors.cusum.doubt
-        due = self._incidents.update(findings, away, self._count, offset)
+        due = self._incidents.update(findings, self._away(findings), self._count, offset)
         self._count += 1
         self.events += block.sums.scored
         return [self._alert(incident, phase, block) for incident, phase in due]
+
+    def _away(self, findings: Mapping[int, int]) -> np.ndarray:
+        """Which statistics are away from the reference, bool [statistics]: of a share, two in a hundred may be much."""
+        away = np.abs(self._detectors.recent) >= self._effect / 2 + self._detectors.cusum.doubt
+        found = np.isin(np.arange(len(away)), list(findings))
+        return np.where(self._standard.shares, found, away)
 
     @property
     def distances(self) -> Mapping[str, Distances]:

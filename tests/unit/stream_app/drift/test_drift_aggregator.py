@@ -78,6 +78,16 @@ def test_an_incident_is_raised_at_once_confirmed_when_its_cause_is_clear_and_ove
     assert over.cause == sure.cause
 
 
+@pytest.mark.parametrize("lost", [2, 50])
+def test_a_share_that_is_missing_is_one_incident_for_as_long_as_it_is(lost):
+    rows = world(60_000)
+    for signal in ("input:average", "residual:average"):
+        rows[16_384:49_152:lost, column(signal)] = np.nan
+    said = fold(list(summaries(rows)))
+    assert [alert.phase for alert in said] == list(DriftPhase)
+    assert 49_152 + 1024 <= said[-1].events_observed <= 49_152 + 3072
+
+
 @pytest.mark.parametrize(
     ("fault", "cause", "retraining"),
     [
