@@ -86,6 +86,13 @@ def manifest_of(manifest: Manifest, segment: Segment) -> Manifest:
     )
 
 
+def manifest_at(manifest: Manifest, label: str) -> Manifest:
+    """That of the segment with this label, as alerts name it; the manifest itself where no segment has it."""
+    segments = manifest.segments
+    found = [segment for segment in segments.watched if segments.label(segment) == label] if segments else []
+    return manifest_of(manifest, found[0]) if found else manifest
+
+
 def _chosen(values: pl.Series) -> tuple[int, dict[str, int]]:
     """How many groups there are, and what is watched with its rows."""
     counts = values.filter(values != "").value_counts(name="rows").sort("rows", values.name, descending=[True, False])

@@ -1,4 +1,4 @@
-"""The summaries' log in; blocks of each model, and where in the input they were counted, out.
+"""The summaries' log in; blocks of each model and its segments, and where in the input they were counted, out.
 
 Summaries are folded as they are read: what is kept grows with blocks, not with commits.
 """
@@ -12,6 +12,8 @@ from typing import NamedTuple
 from schemas.drift import DriftSummary
 from stream_app.drift.blocks import Block, Blocks
 from stream_app.drift.merge import Sums
+from stream_app.drift.segmented import summary_of
+from stream_app.drift.symptoms import WHOLE
 
 
 class Span(NamedTuple):
@@ -40,8 +42,8 @@ class History:
         self.spans: list[Span] = []
         self.latest_model: str | None = None
         self._block_events = block_events
-        self._open: dict[str, Blocks] = {}
-        self._blocks: dict[str, list[Block]] = {}
+        self._open: dict[tuple[str, str], Blocks] = {}
+        self._blocks: dict[tuple[str, str], list[Block]] = {}
 
     def add(self, summary: DriftSummary) -> None:
         """Take the next summary."""
@@ -50,16 +52,24 @@ class History:
             return
         self.latest_model = summary.model_sha256
         self.spans.append(Span(summary.partition, summary.from_offset, summary.to_offset, summary.scored, first, last))
-        blocks = self._open.setdefault(summary.model_sha256, Blocks(self._block_events))
-        block = blocks.add(summary)
-        if block is not None:
-            self._blocks.setdefault(summary.model_sha256, []).append(block)
+        self._fold(summary, WHOLE)
+        for part in summary.segments:
+            self._fold(summary_of(part, summary), part.segment)
 
-    def blocks(self, model_sha256: str, since: datetime, until: datetime, at_most: int) -> list[Block]:
+    def blocks(
+        self, model_sha256: str, since: datetime, until: datetime, at_most: int, segment: str = WHOLE
+    ) -> list[Block]:
         """The blocks of one model that reach into a span of event time, joined until they are no more than so many."""
-        found = [b for b in self._blocks.get(model_sha256, []) if b.begins <= until and b.ends >= since]
+        of_all = self._blocks.get((model_sha256, segment), [])
+        found = [b for b in of_all if b.begins <= until and b.ends >= since]
         together = -(-len(found) // at_most) or 1
         return [_joined(found[i : i + together]) for i in range(0, len(found), together)]
+
+    def _fold(self, summary: DriftSummary, segment: str) -> None:
+        key = summary.model_sha256, segment
+        block = self._open.setdefault(key, Blocks(self._block_events)).add(summary)
+        if block is not None:
+            self._blocks.setdefault(key, []).append(block)
 
 
 def total(blocks: Iterable[Block]) -> Sums:

@@ -96,7 +96,8 @@ def _facts(alert: DriftAlert) -> Iterator[tuple[str, str]]:
 
 def _pictures(view: View, alert: DriftAlert | None) -> Iterator[str]:
     change, raised = (alert.since, alert.raised_at) if alert else (None, None)
-    yield "<h3>Over time</h3>"
+    where = f", in {alert.segment} alone" if alert and alert.segment else ""
+    yield f"<h3>Over time{escape(where)}</h3>"
     yield f"<figure class=wide>{signals(view, change, raised)}</figure>"
     yield f"<figure class=narrow>{signals(view, change, raised, NARROW)}</figure>"
     when = "since the change" if alert else "in the window"

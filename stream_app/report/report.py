@@ -13,6 +13,7 @@ from msgspec import Struct
 from models import artefact
 from models.manifest import Manifest
 from models.runtime import Runtime
+from models.segments import manifest_at
 from schemas.drift import DriftAlert, DriftSummary
 from schemas.rollout import Stage
 from schemas.topics import DRIFT_ALERTS, DRIFT_SUMMARIES, MODEL_SWAP
@@ -240,8 +241,8 @@ def _manifest(settings: Settings, uris: dict[str, str], sha256: str) -> Manifest
 
 def _view(gathered: Gathered, alert: DriftAlert, manifest: Manifest | None) -> View | None:
     window = gathered.window
-    blocks = gathered.history.blocks(alert.model.sha256, window.since, window.until, MOST_BLOCKS)
-    return view.of_incident(alert, manifest, blocks) if manifest and blocks else None
+    blocks = gathered.history.blocks(alert.model.sha256, window.since, window.until, MOST_BLOCKS, alert.segment)
+    return view.of_incident(alert, manifest_at(manifest, alert.segment), blocks) if manifest and blocks else None
 
 
 def _signals(manifest: Manifest, sums: Sums) -> list[SignalFigure]:
@@ -251,7 +252,12 @@ def _signals(manifest: Manifest, sums: Sums) -> list[SignalFigure]:
 
 
 def _levels(alert: DriftAlert, manifest: Manifest, reference: np.ndarray, current: np.ndarray) -> list[LevelFigure]:
-    """Means of what is there, of the inputs that moved; an input that one of them never has is left out."""
+    """Means of what is there, of the inputs that moved; an input that one of them never has is left out.
+
+    Rows are of everywhere: they say nothing of an incident in one segment.
+    """
+    if alert.segment:
+        return []
     moved = {field_of(shift.signal) for shift in alert.signals}
     figures = []
     for column, entry in enumerate(manifest.inputs):

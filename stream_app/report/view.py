@@ -77,7 +77,7 @@ class View:
 
 
 def of_incident(alert: DriftAlert, manifest: Manifest, blocks: Sequence[Block]) -> View:
-    """An incident among at least one block of its model."""
+    """An incident among at least one block of its model; of one in a segment, manifest and blocks are the segment's."""
     after = [block for block in blocks if block.ends > alert.since][:NOW_BLOCKS]
     return _view(alert.signals, manifest, blocks, after or blocks[-1:])
 
@@ -126,9 +126,11 @@ def _mean(sums: Sums, column: int, reference: SignalReference) -> float:
     return (sums.mean[column] - reference.mean) / reference.std if sums.present[column] else float("nan")
 
 
-def _spread(sums: Sums, column: int, reference: SignalReference) -> float:
+def _spread(sums: Sums, column: int, _: SignalReference) -> float:
     present = sums.present[column]
-    return float((sums.m2[column] / present) ** 0.5 / reference.std) if present else float("nan")
+    if not present:
+        return float("nan")
+    return float((sums.squares[column] / present - (sums.clipped[column] / present) ** 2) ** 0.5)
 
 
 def _missing(sums: Sums, column: int, _: SignalReference) -> float:
@@ -141,7 +143,7 @@ def _refused(sums: Sums) -> float:
 
 STATISTICS: dict[str, tuple[str, float, Callable[[Sums, int, SignalReference], float]]] = {
     "mean": ("mean, in reference sd", 0.0, _mean),
-    "spread": ("spread, in reference sd", 1.0, _spread),
+    "spread": ("spread, in reference sd, of what is within 4", 1.0, _spread),
     "share": ("share of records", 0.0, _missing),
 }
 """Statistic to its unit, what it is without drift, and how a block gives it."""

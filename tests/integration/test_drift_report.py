@@ -54,9 +54,10 @@ def drifted(settings, frame, tmp_path, wait_until):
     commands.deploy(own, tmp_path / "1.pt", "test", timeout_s=0)
     with running(own, tmp_path) as worker:
         worker.await_ready()
-        events = ((key, value) for key, value, _ in encode(frame.filter(days >= TRAINED_DAYS)))
+        events = [(key, value) for key, value, _ in encode(frame.filter(days >= TRAINED_DAYS))]
         publisher = Publisher(clients.producer(own, **PROPERTIES), threading.Event())
         publisher.publish(topics.name(own, declared.TRANSACTIONS), events, None, lambda done: None)
+        wait_until(lambda: sum(scored for scored, *_ in summarised(own)) == len(events), 60)
         wait_until(lambda: about_the_amount(published(read_to_end(own, DRIFT_ALERTS))), 60)
     return own
 

@@ -3,16 +3,31 @@
 import numpy as np
 import pytest
 
+from models.segments import manifest_at
 from stream_app.report import view
 from stream_app.report.history import History
-from tests.unit.stream_app.drift.streams import MANIFEST, SHA, confirmed, doubled, event_time, stream, stuck
+from stream_app.report.words import signal_name
+from tests.unit.stream_app.drift.streams import (
+    MANIFEST,
+    SHA,
+    aggregator,
+    confirmed,
+    doubled,
+    event_time,
+    fold,
+    segmented,
+    stream,
+    stuck,
+    summaries,
+    world,
+)
 
 BEFORE, AFTER = 8192, 6144
 CHANGE = event_time(BEFORE)
 
 
-def history_of(log) -> History:
-    history = History(256)
+def history_of(log, block_events=256) -> History:
+    history = History(block_events)
     for summary in log:
         history.add(summary)
     return history
@@ -76,6 +91,26 @@ def test_distributions_compare_the_reference_with_what_came_after_the_change(dra
     assert amount.current[0] < amount.reference[0] / 3
     assert amount.current[-1] > amount.reference[-1] * 3
     assert amount.psi > 0.5
+
+
+def test_an_incident_in_a_segment_is_drawn_from_the_segment_alone():
+    country = np.where(np.arange(14 * 4096) % 25 == 0, "CH", "DE")
+    manifest, label = segmented(country), "country=CH"
+    rows, here = world(BEFORE + AFTER), np.arange(BEFORE + AFTER) % 25 == 0
+    struck = np.flatnonzero(here & (np.arange(len(rows)) >= BEFORE))
+    faulty = rows[struck]
+    doubled(faulty)
+    rows[struck] = faulty
+    log = list(summaries(rows, segment_of=np.where(here, label, "country=DE")))
+    _, alert, *_ = fold(log, aggregator(**{SHA: manifest}))
+    assert alert.segment == label
+    blocks = history_of(log, 16).blocks(SHA, event_time(0), event_time(BEFORE + AFTER), 1000, label)
+    drawn = view.of_incident(alert, manifest_at(manifest, label), blocks)
+    (residual,) = [t for t in drawn.traces if (t.title, t.usual) == (signal_name("residual:amount"), 0.0)]
+    before, after = parts(drawn, residual)
+    assert before == pytest.approx(0, abs=0.25)  # a few hundred transactions
+    assert after == pytest.approx(-1.5 / 0.3, abs=0.5)  # the whole has a twenty-fifth of it
+    assert drawn.events <= len(struck) + 256
 
 
 def test_a_window_without_an_incident_shows_what_is_furthest_away():
