@@ -1,7 +1,7 @@
 """`make bench-drift`: how much drift is found, how soon, named how well, and how often nothing is the matter.
 
     python -m benchmarks.drift            fourteen kinds from sixteen starts in each world, 480 drawn at random in two,
-                                          undrifted weeks, other detectors; half an hour of CPU
+                                          undrifted weeks, other detectors; ten minutes
     python -m benchmarks.drift --quick    a sixteenth of it: does everything still run
     python -m benchmarks.drift --docs     the last report into docs/drift.md, its picture beside it
 
