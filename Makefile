@@ -18,7 +18,7 @@ NOT_PINNED := $(addprefix --no-emit-package ,triton cuda-bindings cuda-pathfinde
 	nvidia-cusolver nvidia-cusparse nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx)
 # One version of each package for every Python, so that a figure or a type error is the same on all of them.
 COMPILE := $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --fork-strategy fewest --no-annotate \
-	--no-header --no-emit-index-url $(NOT_PINNED)
+	--no-header $(NOT_PINNED)
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

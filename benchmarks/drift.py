@@ -25,7 +25,7 @@ from benchmarks import drift_peers, plots, report
 from benchmarks.drift_cost import summarise_us_per_event
 from benchmarks.drift_kinds import KINDS, Drawn, drawn, drift_of, starts
 from benchmarks.drift_peers import PEERS, Case
-from benchmarks.drift_streams import AFTER, SLOW, SUMMARY_ROWS, alerts, injected, scored
+from benchmarks.drift_streams import AFTER, SLOW, SUMMARY_ROWS, alerts, alerts_of_heirs, injected, scored
 from benchmarks.drift_worlds import REPORTED_DAYS, World, reported, undrifted, weeks, worlds
 from benchmarks.material import ROOT, TRAINING_DAYS, say
 from schemas.drift import DriftAlert, DriftPhase
@@ -38,6 +38,7 @@ PEER_STARTS = 8  # every which start others are tried from
 SEED = 20_000
 NEVER = 10**9
 PARTITIONS = (1, 4, 16)
+KILLS = 3
 FIRST = worlds()[0]
 CAPTION = "![For each kind of drift, a dot for the delay from each start, on a logarithmic scale.](drift-delays.svg)"
 
@@ -88,6 +89,15 @@ def same_with_partitions(number: int) -> bool:
         said = alerts(rows, own.model, rng.choice(count, len(rows), p=shares))
         found.append([(a.phase, a.cause_kind, a.events_observed) for a in said])
     return all(other == found[0] for other in found)
+
+
+def same_after_kills(number: int) -> bool:
+    """Whether one drift is told the same, and nothing twice, where its aggregator is killed again and again in it."""
+    own, kind = weeks(FIRST), KINDS[number]
+    stream = injected(own.frame, drift_of(kind, starts(own.begins, STARTS)[0], SEED), SLOW.get(kind.kind, AFTER))
+    rows, rng = scored(stream.frame, own.model), np.random.default_rng(SEED)
+    killed = np.sort(rng.integers(stream.begins // SUMMARY_ROWS, len(rows) // SUMMARY_ROWS, KILLS)).tolist()
+    return alerts_of_heirs(rows, own.model, killed) == alerts(rows, own.model)
 
 
 def beside(job: tuple[int, int]) -> dict[str, Any]:
@@ -152,12 +162,14 @@ def measure(part: int) -> dict[str, Any]:
         tried = range(0, len(KINDS), part)
         peers = list(_told(pool, beside, [(peer, part) for peer in range(len(PEERS))], "other detectors"))
         same = [KINDS[k].title for k, alike in zip(tried, pool.map(same_with_partitions, tried), strict=True) if alike]
+        killed = list(pool.map(same_after_kills, range(0, len(KINDS), part)))
         cost = pool.submit(hot_path).result()
     return {
         "kinds": kinds,
         "random": random,
         "undrifted": quiet,
         "same_alerts": [len(same), len(tried)],
+        "same_after_kills": [sum(killed), len(killed)],
         "peers": peers,
         "summarise_us_per_event": cost,
         "summary": {w.title: _summary(*(_of(w, rows) for rows in (kinds, random, quiet))) for w in each},
@@ -221,9 +233,11 @@ def table(found: dict[str, Any]) -> str:
     lines = [f"| | {' | '.join(summary)} |", f"| --- |{' --- |' * len(summary)}"]
     lines += [f"| {what.strip()} | {' | '.join(map(told, summary.values()))} |" for what, told in LINES.items()]
     alike, tried = found["same_alerts"]
+    after_kills, killed = found["same_after_kills"]
     lines += [
         "",
         f"Same alerts on {', '.join(map(str, PARTITIONS))} uneven partitions: {alike} of {tried} kinds. "
+        f"Where the aggregator is killed {KILLS} times in the drift: {after_kills} of {killed} kinds. "
         f"Summaries in the hot path: {found['summarise_us_per_event']['median']:.2f} µs of CPU a transaction.",
         "",
         "Kind by kind in the first of these worlds, and how many are found in the others:",

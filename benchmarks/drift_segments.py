@@ -15,8 +15,7 @@ import argparse
 import sys
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import cache
 from multiprocessing import get_context
 from typing import Any
@@ -30,11 +29,10 @@ from benchmarks import report
 from benchmarks.drift import FOLDER, PAGE, SEED
 from benchmarks.drift_cost import summarise_us_per_event
 from benchmarks.drift_kinds import KINDS, drift_of, starts
-from benchmarks.drift_streams import BEFORE, SUMMARY_ROWS, Model, Rows, alerts, resampled, scored, trained
-from benchmarks.drift_worlds import REPORTED_DAYS, REPORTED_FROM
+from benchmarks.drift_streams import BEFORE, SUMMARY_ROWS, Model, Rows, alerts, resampled, scored
+from benchmarks.drift_worlds import REPORTED_DAYS, Weeks
 from benchmarks.material import say, transactions
 from models.data.drift import DriftKind
-from models.runtime import one_thread
 from schemas.drift import DriftAlert, DriftPhase
 
 COUNTRIES = {"DE": 0.40, "FR": 0.22, "IT": 0.14, "ES": 0.10, "PL": 0.08, "AT": 0.02, "CH": 0.02, "PT": 0.02}
@@ -47,25 +45,13 @@ WITHOUT = {DriftKind.ATTACK_BURST}
 INSIDE = tuple(number for number, kind in enumerate(KINDS) if kind.kind not in WITHOUT)
 
 
-@dataclass(frozen=True, slots=True)
-class Weeks:
-    """The data with countries, and a model that watches by one field."""
-
-    frame: pl.DataFrame
-    model: Model
-    begins: datetime
-
-
 @cache
 def weeks(field: str) -> Weeks:
-    """Read, train and keep: once in each process."""
+    """The data with countries, and a model that watches by one field: once in each process."""
     frame, _ = transactions()
     bounds, names = np.cumsum(list(COUNTRIES.values()))[:-1], list(COUNTRIES)
     where = {c: names[int(np.searchsorted(bounds, crc32(c.encode()) / 2**32))] for c in frame["customer_id"].unique()}
-    frame = frame.with_columns(country=pl.col("customer_id").replace_strict(where))
-    first = frame["event_time"][0].replace(hour=0, minute=0, second=0, microsecond=0)
-    with one_thread():
-        return Weeks(frame, trained(frame, field), first + timedelta(days=REPORTED_FROM))
+    return Weeks.of(frame.with_columns(country=pl.col("customer_id").replace_strict(where)), field)
 
 
 def inside(job: tuple[int, int]) -> dict[str, Any]:

@@ -4,11 +4,12 @@ Everything goes through the product's own classes: the trained graph, the hot pa
 left out, so that millions of transactions take minutes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import groupby
 
+import msgspec
 import numpy as np
 import polars as pl
 import torch
@@ -23,6 +24,7 @@ from models.segments import Places
 from models.training import TrainingConfig, train
 from schemas.drift import DriftAlert, DriftSummary
 from stream_app.drift.aggregator import Aggregator
+from stream_app.drift.replica import Replica
 from stream_app.pipeline.summarise import signal_matrix
 from stream_app.pipeline.sums import Bins, PartitionSums
 from stream_app.settings import Settings
@@ -170,6 +172,16 @@ def alerts(rows: Rows, model: Model, partition: np.ndarray | None = None) -> lis
         for offset, summary in enumerate(summaries(rows, model, partition))
         for alert in state.update(summary, offset)
     ]
+
+
+def alerts_of_heirs(rows: Rows, model: Model, killed: Sequence[int]) -> list[DriftAlert]:
+    """What is published where aggregators are killed after so many summaries of the log: each heir folds it anew."""
+    log, published = [msgspec.json.encode(summary) for summary in summaries(rows, model)], []
+    for end in (*killed, len(log)):
+        replica, known = Replica(Settings(), {SHA: model.manifest}.get), {(a.alert_id, a.phase) for a in published}
+        said = [alert for offset, value in enumerate(log[:end]) for alert in replica.take(offset, value)]
+        published += [alert for alert in said if (alert.alert_id, alert.phase) not in known]
+    return published
 
 
 @dataclass(frozen=True, slots=True)

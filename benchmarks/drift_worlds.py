@@ -45,21 +45,31 @@ def worlds() -> tuple[World, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Weeks:
-    """The transactions of a world as one process holds them."""
+    """Transactions as one process holds them.
+
+    Attributes:
+        frame: All of them.
+        model: Of the first week.
+        begins: From when on is reported.
+    """
 
     frame: pl.DataFrame
     model: Model
     begins: datetime
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame, segment_by: str = "") -> "Weeks":
+        """Train."""
+        first = frame["event_time"][0].replace(hour=0, minute=0, second=0, microsecond=0)
+        with one_thread():
+            return cls(frame, trained(frame, segment_by), first + timedelta(days=REPORTED_FROM))
 
 
 @cache
 def weeks(world: World) -> Weeks:
     """Read, train and keep: once in each process."""
     frame = simulate(SIMULATED) if world.simulated else read(HANDBOOK)
-    frame = seasonal(frame) if world.season else frame
-    first = frame["event_time"][0].replace(hour=0, minute=0, second=0, microsecond=0)
-    with one_thread():
-        return Weeks(frame, trained(frame), first + timedelta(days=REPORTED_FROM))
+    return Weeks.of(seasonal(frame) if world.season else frame)
 
 
 @cache

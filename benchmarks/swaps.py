@@ -136,7 +136,7 @@ def _load(settings: Settings, frame: pl.DataFrame, stop: Event) -> None:
 def _timed(command: Callable[[], Outcome]) -> float:
     """Milliseconds until the last worker has said that it scores by the command."""
     outcome = _must(command())
-    time.sleep(PAUSE_S)
+    time.sleep(PAUSE_S)  # so that the next command meets a stream that flows
     return max(outcome.workers.values(), default=0.0) * 1000
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -25,11 +25,11 @@ from models.calibration import calibrate
 from models.data.frame import digest
 from models.evaluation import baselines, metrics_of
 from models.features import FeatureSpec, SpecError, matrix, read_toml, where_and_what
-from models.manifest import Manifest, Quality
+from models.manifest import Input, Manifest, Quality
 from models.network import Autoencoder, Preprocessing, ScoringGraph
 from models.protocol import EvaluationError
 from models.reference import golden_rows, input_relations, signals
-from models.runtime import one_thread, run, torchscript
+from models.runtime import Scored, one_thread, run, torchscript
 
 FEWEST_ROWS = 2000
 LIBRARIES = ("torch", "numpy", "polars", "scikit-learn")
@@ -130,39 +130,54 @@ def train(
     with one_thread():
         graph = fit(raw[:fitted], spec, config, progress)
         scored = run(graph, raw)
-    latent = scored.latent.astype(np.float64)
-    references = signals(spec.inputs, raw, scored, frame["event_time"])
-    relations = input_relations(spec.inputs, raw, scored, frame["event_time"])
     manifest = Manifest(
         name=name,
         version=version,
         created_at=now or datetime.now(UTC),
         inputs=spec.inputs,
         latent_size=config.latent,
-        trained_from=frame["event_time"][0].isoformat(),
-        trained_until=frame["event_time"][-1].isoformat(),
-        rows=len(raw),
-        data_sha256=digest(frame),
         seed=config.seed,
-        code_version=code_version(),
-        libraries={library: metadata.version(library) for library in LIBRARIES},
         training=msgspec.to_builtins(config),
         metrics=_metrics(scored.score[fitted:], frame[fitted:], spec),
         calibration=calibrate(scored.score[fitted:], config.budget),
-        signals=references,
-        latent_mean=latent.mean(axis=0).tolist(),
-        latent_covariance=np.cov(latent, rowvar=False, ddof=0).reshape(config.latent, config.latent).tolist(),
         golden=golden_rows(graph, raw),
-        relations=relations,
-        segments=None
-        if by is None
-        else segments.describe(config.segment_by, by, references, relations, raw, scored, frame["event_time"]),
+        **_origin(frame),
+        **_reference(frame["event_time"], spec.inputs, raw, scored, by),
     )
-    if manifest.segments is not None and not manifest.segments.watched:
-        raise TrainingError(
-            f"no {config.segment_by} has {segments.FEWEST_ROWS:,} transactions: train on more, or without"
-        )
     return graph, manifest
+
+
+def _origin(frame: pl.DataFrame) -> dict[str, Any]:
+    """The fields of the manifest that say what it was made of."""
+    return {
+        "trained_from": frame["event_time"][0].isoformat(),
+        "trained_until": frame["event_time"][-1].isoformat(),
+        "rows": frame.height,
+        "data_sha256": digest(frame),
+        "code_version": code_version(),
+        "libraries": {library: metadata.version(library) for library in LIBRARIES},
+    }
+
+
+def _reference(
+    event_times: pl.Series, inputs: list[Input], raw: np.ndarray, scored: Scored, by: pl.Series | None
+) -> dict[str, Any]:
+    """The fields of the manifest that drift is measured against."""
+    latent = scored.latent.astype(np.float64)
+    references = signals(inputs, raw, scored, event_times)
+    relations = input_relations(inputs, raw, scored, event_times)
+    found = None
+    if by is not None:
+        found = segments.describe(by.name, by, references, relations, raw, scored, event_times)
+        if not found.watched:
+            raise TrainingError(f"no {by.name} has {segments.FEWEST_ROWS:,} transactions: train on more, or without")
+    return {
+        "signals": references,
+        "relations": relations,
+        "segments": found,
+        "latent_mean": latent.mean(axis=0).tolist(),
+        "latent_covariance": np.cov(latent, rowvar=False, ddof=0).reshape(latent.shape[1], -1).tolist(),
+    }
 
 
 def fit(

@@ -35,6 +35,7 @@ RATE, SWAP_RATE = 4000.0, 1000.0  # events a second, and while models come and g
 CALM, DRIFTED = 40_000, 20_000  # events in a row: as usual, with a unit bug
 SHOWN = 5
 ALERT_PATIENCE_S, READY_S, DRAIN_S = 30.0, 30.0, 60.0
+CHECK_S = 0.05
 AFTERWARDS = 100.0  # events a second, for whoever looks at the page when the story has been told
 
 
@@ -194,7 +195,7 @@ class Story:
         while (committed := self.worker.committed()) < sent:
             if time.monotonic() > deadline:
                 raise StoryError(f"{committed:,} of {sent:,} events are committed after {DRAIN_S:.0f} s")
-            time.sleep(0.05)
+            time.sleep(CHECK_S)
 
     def _delay(self, alert: DriftAlert) -> int:
         """Transactions from the first wrong one to the newest that the alert had seen."""
