@@ -66,6 +66,8 @@ class History:
         return [_joined(found[i : i + together]) for i in range(0, len(found), together)]
 
     def _fold(self, summary: DriftSummary, segment: str) -> None:
+        if len(summary.clipped) != len(summary.signals):  # of an older version: the aggregator passes it over, too
+            return
         key = summary.model_sha256, segment
         block = self._open.setdefault(key, Blocks(self._block_events)).add(summary)
         if block is not None:

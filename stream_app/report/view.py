@@ -130,7 +130,8 @@ def _spread(sums: Sums, column: int, _: SignalReference) -> float:
     present = sums.present[column]
     if not present:
         return float("nan")
-    return float((sums.squares[column] / present - (sums.clipped[column] / present) ** 2) ** 0.5)
+    variance = sums.squares[column] / present - (sums.clipped[column] / present) ** 2
+    return float(max(variance, 0.0) ** 0.5)  # of a field that is stuck, rounding leaves less than nothing
 
 
 def _missing(sums: Sums, column: int, _: SignalReference) -> float:
@@ -143,7 +144,7 @@ def _refused(sums: Sums) -> float:
 
 STATISTICS: dict[str, tuple[str, float, Callable[[Sums, int, SignalReference], float]]] = {
     "mean": ("mean, in reference sd", 0.0, _mean),
-    "spread": ("spread, in reference sd, of what is within 4", 1.0, _spread),
+    "spread": ("spread, in reference sd, values limited to 4", 1.0, _spread),
     "share": ("share of records", 0.0, _missing),
 }
 """Statistic to its unit, what it is without drift, and how a block gives it."""

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from models.segments import manifest_at
+from schemas.drift import DriftPhase
 from stream_app.report import view
 from stream_app.report.history import History
 from stream_app.report.words import signal_name
@@ -111,6 +113,24 @@ def test_an_incident_in_a_segment_is_drawn_from_the_segment_alone():
     assert before == pytest.approx(0, abs=0.25)  # a few hundred transactions
     assert after == pytest.approx(-1.5 / 0.3, abs=0.5)  # the whole has a twenty-fifth of it
     assert drawn.events <= len(struck) + 256
+
+
+def test_the_spread_of_a_field_that_is_stuck_is_drawn_as_none():
+    log = stream(BEFORE, AFTER, stuck)
+    alert = next(alert for alert in fold(log) if alert.phase is DriftPhase.CONFIRMED)
+    alert = replace(alert, signals=[replace(alert.signals[0], signal="input:count", detector="spread")])
+    blocks = history_of(log).blocks(SHA, event_time(0), event_time(BEFORE + AFTER), 1000)
+    before, after = parts(drawn := view.of_incident(alert, MANIFEST, blocks), drawn.traces[0])
+    assert before == pytest.approx(1, abs=0.1)
+    assert after == pytest.approx(0, abs=1e-6)
+
+
+def test_summaries_of_a_worker_that_knew_less_are_passed_over(log):
+    older = [replace(summary, clipped=[], squares=[], products=[], raw=[], hours=[]) for summary in log[:50]]
+    history = history_of(older + log[50:])
+    blocks = history.blocks(SHA, event_time(0), event_time(BEFORE + AFTER), 1000)
+    assert sum(block.sums.scored for block in blocks) == sum(summary.scored for summary in log[52:])
+    assert len(history.spans) == len(log)
 
 
 def test_a_window_without_an_incident_shows_what_is_furthest_away():
