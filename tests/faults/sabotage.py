@@ -1,6 +1,5 @@
 """Workers that something happens to at exactly one place: run with `running(..., program=program(...))`."""
 
-import os
 import signal
 import threading
 from typing import Any
@@ -30,7 +29,8 @@ def stop_before_commit(number: int) -> None:
         def commit_transaction(self, *arguments: Any) -> None:
             if Stopping.sent == number:
                 Stopping.sent += 1  # once
-                os.kill(os.getpid(), signal.SIGSTOP)
+                # To this thread: sent to the process, another thread takes it, and this one may commit meanwhile.
+                signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
             super().commit_transaction(*arguments)
 
     clients.Producer = Stopping  # type: ignore[misc]
