@@ -76,6 +76,7 @@ class Watcher:
             replica = self._replica = self._make()
             try:
                 self._show(await asyncio.to_thread(replica.rebuild))
+                log.info("drift is watched here")
                 return
             except BrokerError as error:
                 log.warning("drift is not watched yet: %s", error)
