@@ -19,14 +19,18 @@ from schemas.topics import Topic
 from schemas.transactions import ModelRef, Source
 from stream_app import ledger
 from stream_app.kafka import clients
+from stream_app.kafka.clients import BrokerError
 from stream_app.kafka.log import read_to_end
 from stream_app.kafka.topics import name
 from stream_app.ledger import Break, Span
 from stream_app.settings import Settings
 
 TIMEOUT_S = 15.0
+RETRY_S = 0.05
 READ_BATCH = 10_000
 READ_WAIT_S = 0.05  # a call returns when the batch is full or this is over, whatever came
+
+OUTPUTS = (topics.DRIFT_SUMMARIES, topics.DEAD_LETTERS, topics.ANOMALIES)
 
 
 @dataclass(frozen=True)
@@ -71,11 +75,13 @@ def verify(settings: Settings, on_progress: Callable[[str], None] = lambda _: No
     Raises:
         BrokerError: it cannot be read.
     """
-    group = clients.consumer(settings, settings.app_id)
+    group = clients.onlooker(settings)
     reader = clients.consumer(settings, None, **{"enable.partition.eof": True})
     try:
         on_progress("committed offsets")
         committed = _committed(settings, group)
+        on_progress("open transactions")
+        _await_visible(settings, group, reader)
         on_progress("summaries")
         spans = {p: ledger.up_to(s, committed.get(p, 0)) for p, s in _spans(settings).items()}
         whole = _watermarks(settings, reader, topics.DRIFT_SUMMARIES, 0)[0] == 0
@@ -116,11 +122,36 @@ def verify(settings: Settings, on_progress: Callable[[str], None] = lambda _: No
 def _committed(settings: Settings, group: Consumer) -> dict[int, int]:
     """Input partition to committed offset, where there is one."""
     topic = name(settings, topics.TRANSACTIONS)
-    found = group.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
-    if found.error is not None:
-        raise KafkaException(found.error)
-    places = group.committed([TopicPartition(topic, p) for p in sorted(found.partitions)], timeout=TIMEOUT_S)
+    partitions = _partitions(settings, group, topics.TRANSACTIONS)
+    places = group.committed([TopicPartition(topic, partition) for partition in partitions], timeout=TIMEOUT_S)
     return {place.partition: place.offset for place in places if place.offset != OFFSET_INVALID}
+
+
+def _await_visible(settings: Settings, onlooker: Consumer, reader: Consumer) -> None:
+    """Return once readers are shown all that is in the outputs now: an open transaction hides what others commit.
+
+    Raises:
+        BrokerError: one is open for longer than a worker's may be.
+    """
+    places = [(topic, partition) for topic in OUTPUTS for partition in _partitions(settings, reader, topic)]
+    ends = [_watermarks(settings, onlooker, topic, partition)[1] for topic, partition in places]
+    deadline = time.monotonic() + settings.transaction_timeout_ms / 1000 + TIMEOUT_S
+    for (topic, partition), end in zip(places, ends, strict=True):
+        while _watermarks(settings, reader, topic, partition)[1] < end:
+            if time.monotonic() > deadline:
+                raise BrokerError(
+                    f"a transaction on {name(settings, topic)} stays open, and hides what was committed after it: "
+                    "look for a worker with a longer transaction_timeout_ms that stands still, and try again"
+                )
+            time.sleep(RETRY_S)
+
+
+def _partitions(settings: Settings, reader: Consumer, topic: Topic) -> list[int]:
+    full = name(settings, topic)
+    found = reader.list_topics(full, timeout=TIMEOUT_S).topics[full]
+    if found.error is not None:
+        raise clients.explain(KafkaException(found.error), settings, full)
+    return sorted(found.partitions)
 
 
 def _watermarks(settings: Settings, reader: Consumer, topic: Topic, partition: int) -> tuple[int, int]:
@@ -166,8 +197,7 @@ def _outputs(
         found[source.partition].append(source.offset)
         if output.model is not None:
             named[source.partition].append((source.offset, output.model.sha256))
-    partitions = reader.list_topics(name(settings, topic), timeout=TIMEOUT_S).topics[name(settings, topic)].partitions
-    complete = all(_watermarks(settings, reader, topic, p)[0] == 0 for p in partitions)
+    complete = all(_watermarks(settings, reader, topic, p)[0] == 0 for p in _partitions(settings, reader, topic))
     for partition, chain in spans.items():
         yield from ledger.outputs(partition, [(s, promised(s)) for s in chain], found[partition], what, complete)
         if topic is topics.ANOMALIES:

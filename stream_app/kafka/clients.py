@@ -130,6 +130,18 @@ def consumer(settings: Settings, group: str | None, **properties: Any) -> Consum
     return _made(Consumer, settings, tuned, properties)
 
 
+def onlooker(settings: Settings) -> Consumer:
+    """A consumer in the group's name that never joins it: it sees what the group has committed, without waiting.
+
+    Kafka lets a read-committed client wait for committed offsets while a transaction holds newer ones: up to
+    `transaction_timeout_ms` after a worker was killed. Workers must wait, or would score twice; who looks need not.
+
+    Raises:
+        SettingsError: librdkafka does not take a property.
+    """
+    return consumer(settings, settings.app_id, **{"isolation.level": "read_uncommitted"})
+
+
 def producer(settings: Settings, **properties: Any) -> Producer:
     """An idempotent producer with lz4, Java's partitioner, and bounded memory.
 

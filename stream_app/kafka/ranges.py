@@ -39,7 +39,7 @@ def resolve(
         BrokerError: the cluster does not answer, or has no such topic or partition.
     """
     full = name(settings, topic)
-    consumer = clients.consumer(settings, settings.app_id)
+    consumer = clients.onlooker(settings)
     try:
         found = consumer.list_topics(full, timeout=ANSWER_S).topics[full]
         if found.error is not None:

@@ -37,6 +37,23 @@ def stop_before_commit(number: int) -> None:
     main()
 
 
+def stop_before_offsets(number: int) -> None:
+    """It stops itself (SIGSTOP) when the outputs of its so many-th transaction are in Kafka, and their offsets not."""
+
+    class Stopping(Producer):
+        sent = 0
+
+        def send_offsets_to_transaction(self, *arguments: Any) -> None:
+            Stopping.sent += 1
+            if Stopping.sent == number:
+                self.flush()
+                signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
+            super().send_offsets_to_transaction(*arguments)
+
+    clients.Producer = Stopping  # type: ignore[misc]
+    main()
+
+
 def stall_after(batches: int) -> None:
     """From its so many-th batch on, its pipeline stands still and says nothing."""
     real, calls = Consumption.poll, 0

@@ -6,11 +6,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, TopicPartition
 
+from schemas.topics import TRANSACTIONS
+from stream_app.kafka import clients, topics
 from stream_app.settings import Settings
 from tests.faults.sabotage import program
-from tests.known_stream import SMALL, Trickle, Wait, conclude, transactions
+from tests.known_stream import SMALL, Trickle, Wait, conclude, proved, transactions
 from tests.traffic import committed_offsets, publish
 from tests.workers import Worker, running, start_together
 
@@ -104,6 +106,7 @@ def test_a_worker_that_stands_still_between_its_offsets_and_their_commit(
     trickle = Trickle(stream)
     with running(stream, tmp_path, program("stop_before_commit", 5), worker_id="w", **slow) as worker:
         wait_until(lambda: trickle() and worker.is_frozen, 60)
+        assert 0 < committed_offsets(stream) < trickle.sent
         if then == "is killed":
             worker.kill()
             with running(stream, tmp_path, worker_id="w", **slow):
@@ -117,12 +120,33 @@ def test_a_worker_that_stands_still_between_its_offsets_and_their_commit(
         assert ("going on in a new session" in worker.said) == aborted
 
 
+def test_what_an_open_transaction_hides_is_waited_for_and_not_called_lost(
+    stream: Settings, tmp_path: Path, wait_until: Wait
+) -> None:
+    slow = {"transaction_timeout_ms": 8000, "batch_max_events": SMALL}
+    trickle = Trickle(stream)
+    with (
+        running(stream, tmp_path, worker_id="steady", **slow) as steady,
+        running(stream, tmp_path, program("stop_before_offsets", 3), worker_id="w", **slow) as worker,
+    ):
+        wait_until(lambda: trickle() and worker.is_frozen, 60)
+        before = steady.committed()
+        wait_until(lambda: trickle() and steady.committed() > before + 100)
+        proved(stream)
+        worker.thaw()
+        conclude(stream, trickle.sent, wait_until)
+
+
 def no_transaction_is_open(settings: Settings) -> bool:
-    """Kafka hands out no committed offset while a transaction holds a newer one."""
+    """Kafka lets read-committed clients wait for committed offsets while a transaction holds newer ones."""
+    client = clients.consumer(settings, settings.app_id)
+    topic = topics.name(settings, TRANSACTIONS)
     try:
-        return committed_offsets(settings) >= 0
+        return bool(client.committed([TopicPartition(topic, 0), TopicPartition(topic, 1)], timeout=1))
     except KafkaException:
         return False
+    finally:
+        client.close()
 
 
 def test_a_silent_stall_is_told_by_the_liveness_probe(stream: Settings, tmp_path: Path, wait_until: Wait) -> None:
