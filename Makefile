@@ -38,7 +38,7 @@ check: $(INSTALLED)  ## Format, lint, types, import rules, generated documents: 
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -q tests/unit/test_imports.py tests/unit/deploy tests/unit/docs tests/contract/test_documents.py
 
-faults: $(INSTALLED)  ## Break everything that can break, for 35 minutes; a short part of it is in `make test`
+faults: $(INSTALLED)  ## Break everything that can break, for 35 to 50 minutes; a short part of it is in `make test`
 	@$(BIN)/python -m pytest tests/faults -m "faults or not faults"
 
 fuzz: $(INSTALLED)  ## A million inputs through the decoder, guided by coverage; some minutes

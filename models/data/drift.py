@@ -47,19 +47,21 @@ class Drift:
         at: From when on (event time, with a time zone).
         feature: The feature that kinds named `feature_...` hit.
         seed: Of what is random in it.
+        where: `FIELD=VALUE`: only transactions that have it. Empty: all.
     """
 
     kind: DriftKind
     at: datetime
     feature: str = "customer_avg_amount_7d"
     seed: int = 0
+    where: str = ""
 
     def __post_init__(self) -> None:
         if self.feature not in FEATURES:
             raise DataError(f"there is no feature {self.feature}: choose one of {', '.join(FEATURES)}")
 
     @classmethod
-    def parse(cls, text: str, seed: int = 0) -> "Drift":
+    def parse(cls, text: str, seed: int = 0, where: str = "") -> "Drift":
         """From `KIND@WHEN` or, for kinds that hit one feature, `KIND:FEATURE@WHEN`. A time without a zone is UTC.
 
         As in `amount_unit@2018-08-01` and `feature_stuck:terminal_risk_7d@2018-08-01T12:00`.
@@ -80,27 +82,41 @@ class Drift:
         except ValueError as error:
             raise DataError(f"the drift {kind} begins at no time {when!r}: write {kind}@2018-08-01T12:00") from error
         at = at if at.tzinfo else at.replace(tzinfo=UTC)
-        return cls(DriftKind(kind), at, feature or cls.feature, seed)
+        return cls(DriftKind(kind), at, feature or cls.feature, seed, where)
 
     def apply(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The frame with the drift in it.
 
         Args:
-            frame: of `models.data.frame.LAYOUT`.
+            frame: of `models.data.frame.LAYOUT`, and the field of `where`.
 
         Returns:
             The same transactions in the same order; those before `at` untouched.
 
         Raises:
-            DataError: no transaction is as late as `at`.
+            DataError: no transaction is as late as `at`, or none of those has what `where` says.
         """
         begins = frame["event_time"].search_sorted(self.at)
         if begins == frame.height:
             raise DataError(
                 f"the drift {self.kind} would begin at {self.at:%Y-%m-%dT%H:%M}, after the last transaction"
             )
-        drifted = EFFECTS[self.kind](frame[begins:], self)
-        return pl.concat([frame[:begins], drifted.select(frame.columns)])
+        late = frame[begins:]
+        hit = self._hit(late)
+        drifted = EFFECTS[self.kind](late.filter(hit), self).select(frame.columns)
+        return pl.concat([frame[:begins], pl.concat([late.filter(~hit), drifted]).sort("event_time", "transaction_id")])
+
+    def _hit(self, rows: pl.DataFrame) -> pl.Series:
+        """Which rows it may change."""
+        field, _, value = self.where.partition("=")
+        if not self.where:
+            return pl.repeat(True, rows.height, eager=True)
+        if field not in rows.columns:
+            raise DataError(f"the drift {self.kind} cannot be where {self.where}: there is no field {field!r}")
+        hit = rows[field].cast(pl.String) == value
+        if not hit.any():
+            raise DataError(f"the drift {self.kind} would hit nothing: no transaction has {self.where} from then on")
+        return hit
 
 
 def _amount_scaled(rows: pl.DataFrame, _: Drift) -> pl.DataFrame:
@@ -190,7 +206,7 @@ def _attack_burst(rows: pl.DataFrame, drift: Drift) -> pl.DataFrame:
     terminals = burst.sort("terminal_nb_tx_7d", "terminal_id", descending=True).unique(
         "terminal_id", keep="first", maintain_order=True
     )
-    places = terminals.head(5).select("terminal_id", pl.col("^terminal_(nb_tx|risk)_.*$"))
+    places = terminals.head(5).select(pl.col("^(terminal_.*|country)$"))
     struck = stolen.with_columns(places[rng.integers(0, places.height, stolen.height)].get_columns()).with_columns(
         (pl.col("amount") * 5).round(2),
         *(

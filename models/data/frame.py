@@ -5,7 +5,7 @@ nothing is null.
 """
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -58,7 +58,7 @@ def read(
     until: date | None = None,
     *,
     labels_needed: bool = True,
-    also: str = "",
+    also: Sequence[str] = (),
 ) -> pl.DataFrame:
     """The transactions of a parquet file, in the project's own columns or in the Handbook's.
 
@@ -67,7 +67,7 @@ def read(
         since: First day (UTC) to keep. None: from the first that the file holds.
         until: Last day (UTC) to keep, itself included. None: to the last.
         labels_needed: Refuse a file without `LABELS`; otherwise the frame does without those too.
-        also: A further column to keep where the file has it, as text, empty where it has no value.
+        also: Further columns to keep where the file has them, as text, empty where there is no value.
 
     Returns:
         A frame of `LAYOUT`, at least one row.
@@ -78,7 +78,7 @@ def read(
     """
     lazy, columns = _scan(path)
     names = _source_names(path, columns, frozenset() if labels_needed else LABELS)
-    further = [pl.col(also).cast(pl.String).fill_null("")] if also in columns - LAYOUT.keys() else []
+    further = [pl.col(name).cast(pl.String).fill_null("") for name in also if name in columns - LAYOUT.keys()]
     renamed = lazy.select(*(pl.col(source).alias(name) for name, source in names.items()), *further)
     typed = renamed.select(*_typed(names), *further)
     day = pl.col("event_time").dt.date()

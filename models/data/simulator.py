@@ -1,10 +1,11 @@
 """A seed in, labelled card transactions out: customers and terminals on a plane, spending habits, frauds.
 
 After the transaction simulator of the Fraud Detection Handbook, chapter 3.2 (Le Borgne, Siblini, Lebichot and Bontempi,
-2022), with three changes. The plane grows with the number of terminals, and the number of compromises with that of
+2022), with four changes. The plane grows with the number of terminals, and the number of compromises with that of
 terminals and customers, so that small worlds have the Handbook's share of frauds too (about 0.9 %). Compromises from
 before the first day are at work on it. What happens on a day follows from the seed and the date alone, so that the same
-seed gives the same rows anywhere, and two simulations that overlap agree on their common days.
+seed gives the same rows anywhere, and two simulations that overlap agree on their common days. And the plane is divided
+into countries.
 """
 
 from collections.abc import Callable
@@ -28,6 +29,7 @@ COMPROMISED_CUSTOMERS_PER_DAY = Fraction(3, 5_000)
 TERMINAL_COMPROMISE_DAYS = 28
 CUSTOMER_COMPROMISE_DAYS = 14
 STOLEN_SHARE, STOLEN_FACTOR = 1 / 3, 5.0
+COUNTRIES = {"LU": 0.02, "AT": 0.04, "FR": 0.08, "DE": 0.86}  # parts of the plane, side by side; of the terminals, too
 
 
 class Scenario(IntEnum):
@@ -78,7 +80,7 @@ def simulate(spec: Simulation, on_day: Callable[[int, int], None] | None = None)
         on_day: Told after each simulated day how many are done, and of how many.
 
     Returns:
-        A frame of `models.data.frame.LAYOUT`.
+        A frame of `models.data.frame.LAYOUT`, and the `country` of the terminal.
 
     Raises:
         DataError: nobody bought anything.
@@ -94,7 +96,7 @@ def simulate(spec: Simulation, on_day: Callable[[int, int], None] | None = None)
     frame = add_features(pl.concat(days)).filter(pl.col("event_time") >= _midnight(spec.start))
     if frame.is_empty():
         raise DataError(f"nobody bought anything in {spec.days} days: simulate more days or customers")
-    frame = frame.select(pl.col(name).cast(dtype) for name, dtype in LAYOUT.items())
+    frame = frame.select(*(pl.col(name).cast(dtype) for name, dtype in LAYOUT.items()), "country")
     return spec.drift.apply(frame) if spec.drift else frame
 
 
@@ -102,7 +104,8 @@ def simulate(spec: Simulation, on_day: Callable[[int, int], None] | None = None)
 class World:
     """Who can buy where, how often, for how much.
 
-    Arrays are by customer; the terminals near customer c are `near[near_start[c]:near_start[c + 1]]`.
+    Arrays are by customer, and `country` (a number in `COUNTRIES`) by terminal; the terminals near customer c are
+    `near[near_start[c]:near_start[c + 1]]`.
     """
 
     seed: int
@@ -112,6 +115,7 @@ class World:
     daily_transactions: np.ndarray
     near: np.ndarray
     near_start: np.ndarray
+    country: np.ndarray
 
     @classmethod
     def of(cls, spec: Simulation) -> "World":
@@ -119,11 +123,14 @@ class World:
         terminals = spec.terminals or 2 * spec.customers
         rng = np.random.default_rng([spec.seed, 0])
         side = np.sqrt(terminals)
-        near, near_start = _terminals_near(
-            rng.uniform(0, side, (spec.customers, 2)), rng.uniform(0, side, (terminals, 2))
-        )
+        customer_at = rng.uniform(0, side, (spec.customers, 2))
+        terminal_at = rng.uniform(0, side, (terminals, 2))
+        near, near_start = _terminals_near(customer_at, terminal_at)
         daily = np.where(np.diff(near_start) > 0, rng.uniform(0, 4, spec.customers), 0)
-        return cls(spec.seed, spec.customers, terminals, rng.uniform(5, 100, spec.customers), daily, near, near_start)
+        mean = rng.uniform(5, 100, spec.customers)
+        borders = np.cumsum(list(COUNTRIES.values()))[:-1] * side
+        country = np.searchsorted(borders, terminal_at[:, 0]).astype(np.int8)
+        return cls(spec.seed, spec.customers, terminals, mean, daily, near, near_start, country)
 
     def day(self, day: date) -> pl.DataFrame:
         """All transactions of a day in the order of time, without features; customers and terminals are int32."""
@@ -142,6 +149,7 @@ class World:
                 "amount": amount,
                 "fraud": scenario > Scenario.NONE,
                 "fraud_scenario": scenario.astype(np.int8),
+                "country": np.array(list(COUNTRIES))[self.country[terminal]],
             },
             schema_overrides={"event_time": LAYOUT["event_time"]},
         )

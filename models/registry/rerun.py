@@ -53,7 +53,7 @@ def recorded(registry: Registry, run: str, folder: Path) -> Recorded:
         }
     try:
         how = msgspec.json.decode(files[HOW].read_bytes(), type=How)
-        frame = frames.read(files[DATA], also=how.config.segment_by)
+        frame = frames.read(files[DATA], also=[how.config.segment_by])
         runtime = artefact.load(files[MODEL], how.sha256)
     except (msgspec.DecodeError, frames.DataError, artefact.ArtefactError) as error:
         raise RegistryError(f"the record of run {run_id} is damaged: {error}") from error

@@ -34,7 +34,8 @@ def day(at: datetime | None) -> date | None:
     return None if at is None else at.date()
 
 
-def simulate(
+def simulate(  # noqa: PLR0913 - one parameter for each option is typer's way
+    *,
     destination: Annotated[Path, typer.Argument(metavar="OUT", help="Parquet file to write.")],
     days: Annotated[int, typer.Option(min=1, help="How many days.")] = 35,
     start: Annotated[datetime, typer.Option(formats=[DAY_FORMAT], metavar="DAY", help="The first of them.")] = datetime(
@@ -46,8 +47,13 @@ def simulate(
     drift: Annotated[
         str | None, typer.Option(metavar="KIND@TIME", help="What goes wrong, from when on: amount_unit@2018-05-01.")
     ] = None,
+    drift_in: Annotated[
+        str, typer.Option(metavar="FIELD=VALUE", help="Where it goes wrong: country=AT. Default: everywhere.")
+    ] = "",
 ) -> None:
     """Write card transactions with features and labels, the same for the same seed."""
+    if drift_in and not drift:
+        raise typer.BadParameter("says where the drift is: name one with --drift", param_hint="--drift-in")
     from models.data import simulator
     from models.data.drift import Drift
     from models.data.frame import write
@@ -58,7 +64,7 @@ def simulate(
         customers=customers,
         terminals=terminals,
         seed=seed,
-        drift=Drift.parse(drift, seed) if drift else None,
+        drift=Drift.parse(drift, seed, drift_in) if drift else None,
     )
     with progress("simulating", days + spec.warm_up_days) as advance:
         frame = simulator.simulate(spec, lambda done, _total: advance(done))
@@ -67,7 +73,8 @@ def simulate(
     say(f"{len(frame):,} transactions of {days} days, {frauds:,} of them frauds, in {destination}")
 
 
-def produce(
+def produce(  # noqa: PLR0913 - as simulate
+    *,
     data: DataFile,
     rate: Annotated[
         float | None, typer.Option(min=0.001, help="Events a second, kept exactly. Default: as fast as it goes.")
@@ -75,6 +82,10 @@ def produce(
     limit: Annotated[int | None, typer.Option(min=1, help="The first so many only.")] = None,
     since: FirstDay = None,
     until: LastDay = None,
+    fields: Annotated[
+        list[str] | None,
+        typer.Option("--field", metavar="FIELD", help="Publish this column too, as text: country. May be repeated."),
+    ] = None,
     labels: Annotated[
         bool, typer.Option("--labels", help="Then publish what became of them to `labels`, too.")
     ] = False,
@@ -85,11 +96,13 @@ def produce(
     Record timestamps are the moment of sending, so that latency is measured from it. Ctrl-C ends it cleanly:
     what was sent is delivered and counted.
     """
-    from models.data.frame import read
+    from models.data.frame import LABELS, read
 
     settings = connected_settings()
     with waiting(f"reading {data}"):
-        frame = read(data, day(since), day(until))
+        frame = read(data, day(since), day(until), also=fields or ())
+    if refused := set(fields or ()) - (set(frame.columns) - LABELS):
+        raise typer.BadParameter(f"{data} has no {', '.join(sorted(refused))} for events", param_hint="--field")
     if limit is not None:
         frame = frame.head(limit)
     published = publish_frame(settings, frame, rate, labels)

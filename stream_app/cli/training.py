@@ -71,7 +71,7 @@ def train(  # noqa: PLR0913 - one parameter for each option is typer's way
     declares_inputs = config is not None and "input" in read_toml(config)
     spec = load_spec(config if declares_inputs else None)
     with waiting(f"reading {data}"):
-        frame = read(data, day(since), day(until), also=how.segment_by)
+        frame = read(data, day(since), day(until), also=[how.segment_by])
     tracker = Tracker(chosen.tracking_uri, name or chosen.model_name)
     called = (tracker.name, version or tracker.next_version)
     manifest, done = fit(destination, called, frame, spec, how, str(data))

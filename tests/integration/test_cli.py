@@ -113,6 +113,19 @@ def test_produce_takes_the_days_and_the_number_asked_for(cli, settings, data, fr
     assert {event.event_time.date().isoformat() for event in events} == {second_day}
 
 
+def test_produce_publishes_the_further_columns_asked_for(cli, settings, data, frame):
+    assert cli("produce", data, "--limit", 20, "--field", "country").exit_code == 0
+    events = [json.loads(m.value()) for m in read_to_end(settings, TRANSACTIONS)]
+    countries = dict(frame.select("transaction_id", "country").iter_rows())
+    assert {e["transaction_id"]: e["country"] for e in events} == {
+        e["transaction_id"]: countries[e["transaction_id"]] for e in events
+    }
+    for column in ("city", "fraud"):
+        refused = cli("produce", data, "--field", column)
+        assert refused.exit_code == 2
+        assert column in refused.stderr
+
+
 def test_labels_are_published_only_when_asked_for_and_never_in_an_event(cli, settings, data, frame):
     assert cli("produce", data, "--limit", 50, "--labels").exit_code == 0
     labels = [msgspec.json.decode(m.value(), type=Label) for m in read_to_end(settings, LABELS)]

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from models.data.drift import ATTACK_DURATION, ATTACK_SCENARIO, EFFECTS, Drift, DriftKind
-from models.data.frame import LAYOUT, DataError
+from models.data.frame import DataError
 
 AT = datetime(2024, 3, 6, 9, tzinfo=UTC)
 AMOUNTS = {"amount"}
@@ -27,7 +27,7 @@ TOUCHED = {
     DriftKind.TWIN_COLUMNS_SWAPPED: {"customer_avg_amount_7d", "customer_avg_amount_30d"},
     DriftKind.SPENDING_GROWING: AMOUNTS | AVERAGES,
     DriftKind.RISK_RISING: RISKS,
-    DriftKind.ATTACK_BURST: AMOUNTS | AVERAGES | RISKS | COUNTS | {"terminal_id", "fraud", "fraud_scenario"},
+    DriftKind.ATTACK_BURST: AMOUNTS | AVERAGES | RISKS | COUNTS | {"terminal_id", "country", "fraud", "fraud_scenario"},
 }
 
 
@@ -40,12 +40,30 @@ def test_a_drift_touches_its_own_columns_from_its_moment_on_and_nothing_else(
     week: pl.DataFrame, kind: DriftKind
 ) -> None:
     drifted = Drift(kind, AT).apply(week)
-    assert drifted.schema == pl.Schema(LAYOUT)
+    assert drifted.schema == week.schema
     assert drifted["transaction_id"].equals(week["transaction_id"])
     before = pl.col("event_time") < AT
     assert drifted.filter(before).equals(week.filter(before))
-    changed = {name for name in LAYOUT if not drifted[name].equals(week[name], null_equal=True)}
+    changed = {name for name in week.columns if not drifted[name].equals(week[name], null_equal=True)}
     assert changed == TOUCHED[kind]
+
+
+@pytest.mark.parametrize("kind", DriftKind)
+def test_a_drift_in_one_country_leaves_the_others_alone(week: pl.DataFrame, kind: DriftKind) -> None:
+    drifted = Drift(kind, AT, where="country=FR").apply(week)
+    assert drifted["transaction_id"].equals(week["transaction_id"])
+    elsewhere = pl.col("country") != "FR"
+    assert drifted.filter(elsewhere).equals(week.filter(elsewhere))
+    inside = Drift(kind, AT).apply(week.filter(~elsewhere))
+    assert drifted.filter(~elsewhere).equals(inside)
+
+
+@pytest.mark.parametrize(
+    ("where", "why"), [("city=Metz", "no field 'city'"), ("country=IT", "has country=IT from then")]
+)
+def test_a_drift_that_would_be_nowhere_is_refused(week: pl.DataFrame, where: str, why: str) -> None:
+    with pytest.raises(DataError, match=why):
+        Drift(DriftKind.AMOUNT_UNIT, AT, where=where).apply(week)
 
 
 @pytest.mark.parametrize("kind", DriftKind)

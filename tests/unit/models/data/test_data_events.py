@@ -22,6 +22,7 @@ def test_an_event_has_the_shape_of_the_design(week: pl.DataFrame) -> None:
         "terminal_id": row["terminal_id"],
         "amount": row["amount"],
         "currency": "EUR",
+        "country": row["country"],
         "features": {name: row[name] for name in FEATURES},
     }
     assert key == row["customer_id"].encode()
@@ -37,6 +38,13 @@ def test_every_row_becomes_one_event_that_the_contract_accepts_with_its_values(w
     assert [event.amount for event in events] == week["amount"].to_list()
     for name in FEATURES:
         assert [event.features[name] for event in events] == week[name].to_list()
+
+
+def test_columns_of_text_beyond_the_layout_are_fields_where_they_have_a_value(week: pl.DataFrame) -> None:
+    rows = week.head(2).with_columns(channel=pl.Series(["", "web"]), currency=pl.lit("CHF"), rank=pl.lit(1))
+    assert [
+        {name: json.loads(value).get(name) for name in ("channel", "currency", "rank")} for _, value, _ in encode(rows)
+    ] == [{"channel": None, "currency": "CHF", "rank": None}, {"channel": "web", "currency": "CHF", "rank": None}]
 
 
 def test_labels_are_never_in_an_event(week: pl.DataFrame) -> None:

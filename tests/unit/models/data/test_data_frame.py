@@ -17,6 +17,12 @@ DESIGN_NAMES = {
 }
 
 
+@pytest.fixture(scope="module")
+def week(week: pl.DataFrame) -> pl.DataFrame:
+    """Without the simulator's further column."""
+    return week.select(*LAYOUT)
+
+
 def test_the_benchmark_is_read_row_by_row_under_the_names_of_the_design(benchmark_file: Path) -> None:
     frame = read(benchmark_file)
     raw = pl.read_parquet(benchmark_file).sort("TX_DATETIME", pl.col("TRANSACTION_ID").cast(pl.String))
@@ -138,7 +144,7 @@ def _refused(path: Path, *parts: str) -> None:
 
 def test_a_file_without_labels_is_read_only_where_none_are_needed(tmp_path: Path) -> None:
     labelled, bare = tmp_path / "labelled.parquet", tmp_path / "bare.parquet"
-    frame = simulate(Simulation(days=1, customers=50))
+    frame = simulate(Simulation(days=1, customers=50)).select(*LAYOUT)
     write(frame, labelled)
     frame.drop("fraud", "fraud_scenario").write_parquet(bare)
     with pytest.raises(DataError, match="lacks the columns fraud, fraud_scenario"):
@@ -155,8 +161,9 @@ def test_a_further_column_is_kept_as_text_where_it_is_asked_for(tmp_path: Path) 
     row = pl.int_range(pl.len())
     frame = simulate(Simulation(days=1, customers=20)).with_columns(code=pl.when(row > 0).then(row))
     write(frame, path)
-    kept = read(path, also="code")
+    kept = read(path, also=["code"])
     assert kept.columns == [*LAYOUT, "code"]
     assert kept.sort(kept["code"].str.len_chars())["code"][0] == ""
     assert set(kept["code"]) == {"", *map(str, range(1, frame.height))}
-    assert read(path).columns == read(path, also="channel").columns == read(path, also="amount").columns == [*LAYOUT]
+    assert read(path, also=["country", "code"]).columns == [*LAYOUT, "country", "code"]
+    assert read(path).columns == read(path, also=["channel", "amount"]).columns == [*LAYOUT]

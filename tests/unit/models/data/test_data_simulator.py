@@ -11,7 +11,7 @@ import pytest
 
 from models.data.drift import Drift
 from models.data.frame import FEATURES, LAYOUT, DataError, digest, read
-from models.data.simulator import LARGE_AMOUNT, Scenario, Simulation, simulate
+from models.data.simulator import COUNTRIES, LARGE_AMOUNT, Scenario, Simulation, simulate
 
 ROOT = Path(__file__).parents[4]
 SMALL = Simulation(days=5, customers=300, seed=11)
@@ -28,13 +28,21 @@ def month() -> pl.DataFrame:
 
 
 def test_the_frame_has_the_layout_the_days_and_the_order_that_were_asked_for(week: pl.DataFrame) -> None:
-    assert week.schema == pl.Schema(LAYOUT)
+    assert week.schema == pl.Schema({**LAYOUT, "country": pl.String()})
     assert week["event_time"].dt.date().unique().sort().to_list() == [date(2024, 3, day) for day in range(4, 11)]
     assert week.equals(week.sort("event_time", "transaction_id"))
     assert week["transaction_id"].is_unique().all()
     assert week.null_count().sum_horizontal().item() == 0
     assert week["amount"].min() >= 0
     assert week["amount"].equals(week["amount"].round(2))
+
+
+def test_a_terminal_stands_in_one_country_and_countries_have_their_share_of_the_transactions(
+    month: pl.DataFrame,
+) -> None:
+    assert (month.group_by("terminal_id").agg(pl.col("country").n_unique())["country"] == 1).all()
+    shares = dict(month["country"].value_counts(normalize=True).iter_rows())
+    assert shares == {country: pytest.approx(share, rel=0.2) for country, share in COUNTRIES.items()}
 
 
 def test_a_seed_gives_the_same_rows_with_one_thread_and_with_many() -> None:

@@ -119,7 +119,7 @@ def test_a_run_is_repeated_from_its_record_alone(trained: Trained, tmp_path: Pat
 
 def test_a_record_whose_rows_were_changed_is_not_repeated(trained: Trained, tmp_path: Path) -> None:
     kept = local_path(trained.registry.find("models:/card-fraud/1").uri).parents[1] / "data/transactions.parquet"
-    rows = read(kept, also="channel")
+    rows = read(kept, also=["channel"])
     write(rows[:-1], kept)
     try:
         with pytest.raises(RegistryError, match="its rows are not those that it was trained on"):

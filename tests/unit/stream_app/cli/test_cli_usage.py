@@ -84,6 +84,7 @@ def test_no_command_shows_the_help_and_counts_as_called_wrongly():
         (["produce"], "Missing argument"),
         (["produce", "x.parquet", "--rate", "0"], "--rate"),
         (["produce", "x.parquet", "--from", "yesterday"], "--from"),
+        (["simulate", "x.parquet", "--drift-in", "country=AT"], "with --drift"),
         (["consume", "anomalys"], "choose one of transactions, anomalies"),
         (["status", "--no-such-option"], "--no-such-option"),
         (["deploy", "x.pt", "--override", " "], "say why"),
