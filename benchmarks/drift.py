@@ -54,7 +54,8 @@ def of_kind(job: tuple[World, int, int]) -> dict[str, Any]:
     named = found is not None and _verdict(said, found).cause_kind in kind.right
     delay = found.events_observed - stream.begins if found is not None else None
     what = {"world": world.title, "kind": kind.title, "slow": kind.slow, "tuned": kind.tuned}
-    return {**what, "delay": delay, "named": named, "incidents": _incidents(said)}
+    off = sum(found.since_offsets.values()) - stream.begins if found is not None else None
+    return {**what, "delay": delay, "off": off, "named": named, "incidents": _incidents(said)}
 
 
 def at_random(job: tuple[World, int]) -> dict[str, Any]:
@@ -193,6 +194,7 @@ def _summary(kinds: list[dict[str, Any]], random: list[dict[str, Any]], quiet: l
     delays = np.array([row["delay"] if row["delay"] is not None else NEVER for row in kinds])
     quick = delays[[not row["slow"] for row in kinds]]
     found = [row for row in kinds if row["delay"] is not None]
+    off = np.abs([row["off"] for row in found if not row["slow"]])
     drawn_found = [row for row in random if row["found"]]
     events = sum(row["events"] for row in quiet)
     return {
@@ -200,6 +202,7 @@ def _summary(kinds: list[dict[str, Any]], random: list[dict[str, Any]], quiet: l
         "named": _share(found, "named"),
         "median_delay": float(np.median(delays)),
         "p90_delay_of_quick_kinds": float(np.percentile(quick, 90, method="higher")),
+        "since_off_of_quick_kinds": np.percentile(off, [50, 90], method="higher").tolist(),
         "incidents_per_cause": _share(found, "incidents"),
         "random": len(random),
         "random_found": _share(random, "found"),
@@ -219,6 +222,9 @@ LINES = {
     "cause of those named rightly": lambda s: f"{s['named']:.1%}",
     "median delay, transactions": lambda s: f"{s['median_delay']:,.0f}",
     "P90 of the delay without the two slow kinds": lambda s: f"{s['p90_delay_of_quick_kinds']:,.0f}",
+    "the first alert's `since` is off by, median and P90 without them": lambda s: "{:,} and {:,}".format(
+        *s["since_off_of_quick_kinds"]
+    ),
     "incidents for one injected cause": lambda s: f"{s['incidents_per_cause']:.2f}",
     "drawn at random: found": lambda s: f"{s['random_found']:.1%} of {s['random']}" if s["random"] else "",
     "cause of those named rightly ": lambda s: f"{s['random_named']:.1%}" if s["random"] else "",

@@ -152,9 +152,8 @@ class Watch:
             if incident.confirmed and incident.said is not None:
                 return replace(incident.said, phase=phase, raised_at=block.ends, events_observed=self.events)
         first = self._count - len(self._history)
-        if phase is not DriftPhase.RAISED:
-            begins, ends = self._extent(incident, first)
-            incident.begins, held = first + begins, held[:ends]
+        begins, ends = self._extent(incident, first)
+        incident.begins, held = first + begins, held[:ends]
         cut = min(max(incident.begins - first, 0), len(held) - 1)
         incident.said = self._describe(incident, phase, held[:cut], held[cut:])
         return replace(incident.said, raised_at=block.ends)
