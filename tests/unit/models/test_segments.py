@@ -98,7 +98,7 @@ def test_the_whole_is_known_in_the_same_way_with_and_without_segments(by_channel
 @pytest.mark.parametrize(
     ("field", "complaint"),
     [
-        ("country", "drift cannot be watched by country: the data has no such column"),
+        ("city", "drift cannot be watched by city: the data has no such column"),
         ("amount", "drift cannot be watched by amount: name a field that holds text"),
         ("features", "drift cannot be watched by features: name a field that holds text"),
         ("transaction_id", f"no transaction_id has {FEWEST_ROWS:,} transactions"),
