@@ -69,11 +69,13 @@ def inside(job: tuple[int, int]) -> dict[str, Any]:
     told, alone = alerts(said, own.model), alerts(_unsegmented(said), _whole(own.model))
     found, found_alone = _first(told, f"country={country}"), _first(alone)
     verdict = None if found is None else _verdict(told, found)
+    placed_at = BEFORE if found is None else sum(found.since_offsets.values())
     return {
         "kind": kind.title,
         "slow": kind.slow,
         "delay": None if found is None else found.events_observed - BEFORE,
         "own_delay": None if found is None else int(is_here[BEFORE : found.events_observed].sum()),
+        "own_off": int(is_here[min(placed_at, BEFORE) : max(placed_at, BEFORE)].sum()),
         "placed": verdict is not None and verdict.segment == f"country={country}",
         "named": verdict is not None and verdict.cause_kind in kind.right,
         "incidents": len(_raised(told)),
@@ -154,6 +156,7 @@ def table(found: dict[str, Any]) -> str:
         f"| the same without the two slow kinds | {_found(quick, 'delay')} | {_found(quick, 'delay_alone')} |",
         f"| median delay of those found, transactions of that country | {_median(rows, 'own_delay')} | |",
         f"| median delay of those, all transactions | {_median(rows, 'delay')} | {_median(rows, 'delay_alone')} |",
+        f"| `since` of those but the slow kinds is off by, its transactions, median and P90 | {_off(known)} | |",
         f"| of those found: country named | {placed:.1%} | never |",
         f"| of those found: cause named rightly | {named:.1%} | |",
         f"| incidents for one that is found | {incidents:.2f} | {_alone(rows):.2f} |",
@@ -185,6 +188,12 @@ def _median(rows: list[dict[str, Any]], what: str) -> str:
     """Of those found."""
     known = [row[what] for row in rows if row[what] is not None]
     return f"{np.median(known):,.0f}" if known else "-"
+
+
+def _off(known: list[dict[str, Any]]) -> str:
+    """Of the quick kinds: a slow one begins nowhere."""
+    median, most = np.percentile([row["own_off"] for row in known if not row["slow"]], [50, 90], method="higher")
+    return f"{median:,} and {most:,}"
 
 
 def _alone(rows: list[dict[str, Any]]) -> float:

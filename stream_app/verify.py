@@ -96,11 +96,9 @@ def verify(settings: Settings, on_progress: Callable[[str], None] = lambda _: No
         on_progress("input offsets without an outcome")
         unverifiable = 0
         for partition, chain in spans.items():
-            low, _ = _watermarks(settings, reader, topics.TRANSACTIONS, partition)
-            doubtful = [span for span in chain if span.empty > 0]
-            readable = [span for span in doubtful if span.from_offset >= low]
-            unverifiable += sum(span.empty for span in doubtful) - sum(span.empty for span in readable)
-            breaks += ledger.emptiness(partition, readable, _held(settings, reader, partition, readable))
+            found, unread = _emptiness(settings, reader, partition, chain)
+            breaks += found
+            unverifiable += unread
     except KafkaException as exception:
         raise clients.explain(exception, settings, settings.app_id) from exception
     finally:
@@ -202,6 +200,15 @@ def _outputs(
         yield from ledger.outputs(partition, [(s, promised(s)) for s in chain], found[partition], what, complete)
         if topic is topics.ANOMALIES:
             yield from ledger.authors(partition, chain, named[partition])
+
+
+def _emptiness(settings: Settings, reader: Consumer, partition: int, chain: list[Span]) -> tuple[Iterator[Break], int]:
+    """Where offsets without an outcome hold a record, and how many of them retention has taken from the input."""
+    low, _ = _watermarks(settings, reader, topics.TRANSACTIONS, partition)
+    doubtful = [span for span in chain if span.empty > 0]
+    readable = [span for span in doubtful if span.from_offset >= low]
+    unread = sum(span.empty for span in doubtful) - sum(span.empty for span in readable)
+    return ledger.emptiness(partition, readable, _held(settings, reader, partition, readable)), unread
 
 
 def _held(settings: Settings, reader: Consumer, partition: int, spans: list[Span]) -> list[int]:

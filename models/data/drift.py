@@ -217,7 +217,7 @@ def _attack_burst(rows: pl.DataFrame, drift: Drift) -> pl.DataFrame:
         fraud_scenario=pl.lit(ATTACK_SCENARIO, pl.Int8),
     )
     spared = rows.join(struck, on="transaction_id", how="anti")
-    return pl.concat([spared, struck.select(rows.columns)]).sort("event_time", "transaction_id")
+    return pl.concat([spared, struck.select(rows.columns)])
 
 
 EFFECTS: dict[DriftKind, Callable[[pl.DataFrame, Drift], pl.DataFrame]] = {
