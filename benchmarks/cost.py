@@ -29,7 +29,7 @@ from benchmarks.own_worker import Commit
 from benchmarks.stand import full, model_of, wide_events
 from models.data.events import encode
 from stream_app.cli.demo.cast import WorkerProcess
-from stream_app.kafka.broker import EmbeddedBroker
+from stream_app.embedded.broker import EmbeddedBroker
 from stream_app.settings import Settings
 
 ROUNDS = 3

@@ -19,7 +19,7 @@ from benchmarks import own_worker, plots, report
 from benchmarks.material import FOLDER, model, transactions
 from benchmarks.stand import full
 from models.data.events import encode
-from stream_app.kafka.broker import EmbeddedBroker
+from stream_app.embedded.broker import EmbeddedBroker
 
 PASSES = 8
 SECONDS, PER_SECOND = 4, 250

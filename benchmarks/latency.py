@@ -27,8 +27,8 @@ from benchmarks.material import FOLDER, model, say, transactions
 from models.data.events import encode
 from schemas.topics import ALL, ANOMALIES, TRANSACTIONS
 from schemas.transactions import Anomaly
+from stream_app.embedded.broker import EmbeddedBroker
 from stream_app.kafka import clients, topics
-from stream_app.kafka.broker import EmbeddedBroker
 from stream_app.kafka.log import Tail
 from stream_app.rollout import commands
 from stream_app.settings import Guarantee, Settings

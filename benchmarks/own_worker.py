@@ -19,8 +19,8 @@ import psutil
 from schemas.drift import DriftSummary
 from schemas.topics import DRIFT_SUMMARIES
 from stream_app.cli.demo.cast import WorkerProcess
+from stream_app.embedded.node import free_port
 from stream_app.kafka.log import Tail
-from stream_app.kafka.node import free_port
 from stream_app.settings import Settings
 
 SAMPLE_S = 0.05

@@ -22,8 +22,8 @@ from benchmarks.material import FOLDER, anomalous_ids, model, publish, repeated,
 from benchmarks.race import Race
 from models.data.events import encode
 from schemas.topics import ALL
+from stream_app.embedded.broker import EmbeddedBroker
 from stream_app.kafka import topics
-from stream_app.kafka.broker import EmbeddedBroker
 from stream_app.settings import Settings
 
 PILOT = 5_000

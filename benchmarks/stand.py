@@ -13,8 +13,8 @@ from models.data.frame import FEATURES
 from models.features import Feature, FeatureSpec
 from models.training import TrainingConfig, train
 from schemas.topics import ALL
+from stream_app.embedded.broker import EmbeddedBroker
 from stream_app.kafka import topics
-from stream_app.kafka.broker import EmbeddedBroker
 from stream_app.rollout import commands
 from stream_app.settings import Settings
 

@@ -27,13 +27,13 @@ from models.runtime import Scored, one_thread
 from models.training import TrainingConfig, train
 from schemas.topics import ALL
 from schemas.transactions import ModelRef
+from stream_app.embedded.broker import EmbeddedBroker
+from stream_app.embedded.node import free_port
 from stream_app.kafka import topics
-from stream_app.kafka.broker import EmbeddedBroker
-from stream_app.kafka.node import free_port
 from stream_app.pipeline.batch import Decoded, Raw
 from stream_app.pipeline.compare import Trial
+from stream_app.pipeline.serving import Second, Serving
 from stream_app.rollout import commands
-from stream_app.rollout.serving import Second, Serving
 from stream_app.rollout.watch import Outcome
 from stream_app.settings import Settings
 

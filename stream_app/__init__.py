@@ -1,12 +1,17 @@
 """Running a model: the pipeline on Kafka, drift, rollout, operations, and the command line.
 
-settings    one frozen object, read once
-kafka/      client settings, topics, the embedded broker
-pipeline/   the hot path, one module a stage, in the order of the flow
-drift/      summaries in, alerts out
-rollout/    the model-swap protocol
-ops/        metrics, health, the page
-verify      proves that every input offset is accounted for
-worker      the composition root: one Faust worker that holds all of it
-cli/        the program `stream-app`
+The rooms stand on floors; each imports only from those below it (`tests/unit/test_imports.py` has the table):
+
+cli/         the program `stream-app`
+host/        all that is Faust: the worker's composition root
+report/ replay/ verify/   for people: drift reports, receipts, the proof of conservation
+ops/         health, heartbeat, the page
+drift/       the aggregator of the partitions' summaries
+rollout/     the model-swap protocol
+audit/       the chained record of who did what
+pipeline/    the hot path, one module a stage, in the order of the flow
+embedded/    the broker that comes along
+kafka/       clients, topics, whole logs, rights
+metrics      every figure that Prometheus reads
+settings     one frozen object, read once
 """

@@ -23,7 +23,7 @@ from models import artefact
 from models.data.frame import read
 from models.features import load_spec
 from models.training import TrainingConfig, train
-from stream_app.kafka.broker import EmbeddedBroker
+from stream_app.embedded.broker import EmbeddedBroker
 from stream_app.settings import ENVIRONMENT_PREFIX, Settings
 
 POLL_S = 0.02

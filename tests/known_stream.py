@@ -11,7 +11,7 @@ from schemas.topics import ANOMALIES
 from stream_app.kafka import topics
 from stream_app.rollout import commands
 from stream_app.settings import Settings
-from stream_app.verify import Verdict, verify
+from stream_app.verify.cluster import Verdict, verify
 from tests.tiny_model import tiny_model
 from tests.traffic import committed_offsets, committed_records, publish
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from stream_app.kafka import node
+from stream_app.embedded import node
 from tests.faults.cluster import ACCESS_LISTS, Cluster, Entrance
 
 ADMINISTRATOR, PASSWORD = "administrator", "the-tests-own"

@@ -4,5 +4,5 @@ chain           a writer's records, each with the digest of the one before
 sealer          the digests of the whole log, put into the log by the worker that runs the controller
 proof           the log in, the places where it was tampered with out: pure
 configuration   a worker's settings, on record when they differ from the last time
-service         sealer and configuration as guests of the Faust worker
+record          a new record
 """

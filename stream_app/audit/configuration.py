@@ -7,8 +7,8 @@ import msgspec
 
 from schemas.rollout import AuditRecord
 from schemas.topics import AUDIT
+from stream_app.audit.record import audit_record
 from stream_app.kafka.log import read_to_end
-from stream_app.rollout.publish import audit_record
 from stream_app.settings import Settings
 
 ACTION = "configure"

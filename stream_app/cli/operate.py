@@ -11,7 +11,7 @@ from stream_app.cli.signals import stop_on_signal
 from stream_app.cli.terminal import out, out_json, say, waiting
 
 if TYPE_CHECKING:
-    from stream_app.verify import Verdict
+    from stream_app.verify.cluster import Verdict
 
 DEFAULT_KAFKA_PORT = 9092
 BROKER_CHECK_S = 0.5
@@ -36,7 +36,7 @@ def broker(
     ] = None,
 ) -> None:
     """Run a real single-node Apache Kafka in the foreground, until Ctrl-C. Its address is the one line on stdout."""
-    from stream_app.kafka.broker import EmbeddedBroker
+    from stream_app.embedded.broker import EmbeddedBroker
 
     with EmbeddedBroker(data_dir, port, say) as kafka, stop_on_signal() as stop:
         out(kafka.bootstrap_servers)
@@ -54,14 +54,14 @@ def worker(
 ) -> None:
     """Run a worker: score the input topic until Ctrl-C or SIGTERM."""
     chosen = settings(web_port=web_port)
-    from stream_app.worker import run
+    from stream_app.host.worker import run
 
     raise typer.Exit(run(chosen) or 0)
 
 
 def verify(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
     """Prove that every committed input offset was scored or dead-lettered; exit code 1 names those that were not."""
-    from stream_app.verify import verify as prove
+    from stream_app.verify.cluster import verify as prove
 
     chosen = connected_settings()
     with waiting("reading the ledger") as tell:

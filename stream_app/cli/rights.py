@@ -67,9 +67,10 @@ def grant(
     if user is not None and len(chosen_roles) != 1:
         raise typer.BadParameter("name one ROLE to go with it", param_hint="--user")
     chosen = connected_settings()
+    from stream_app.audit.record import audit_record
     from stream_app.kafka import roles, topics
     from stream_app.kafka.access import Access, Outcome
-    from stream_app.rollout.publish import Publisher, audit_record
+    from stream_app.rollout.publish import Publisher
 
     if not dry_run:
         topics.ensure(chosen)

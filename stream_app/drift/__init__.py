@@ -13,5 +13,4 @@ watch         one model's summaries through all of these, in this order
 symptoms      alerts of the whole and of its segments to those that people are told: one for one change
 segmented     one model's summaries through a watch of the whole and one of each of its segments
 aggregator    a pure fold of the summaries' log to alerts, one watch for each model
-agent         the Faust agent that runs the fold, rebuilt from the log wherever it goes
 """

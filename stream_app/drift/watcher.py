@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from schemas.drift import DriftAlert, DriftPhase
 from stream_app.drift.replica import Replica
 from stream_app.kafka.clients import BrokerError
-from stream_app.ops.metrics import Metrics
+from stream_app.metrics import Metrics
 
 RETRY_S = 5.0
 SHOW_S = 1.0  # distances of forty signals cost a millisecond

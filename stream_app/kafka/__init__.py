@@ -1,4 +1,4 @@
-"""Where bytes enter and leave: tuned clients, topics from their declarations, whole logs, and a broker to try it on.
+"""Where bytes enter and leave: tuned clients, topics from their declarations, whole logs, rights.
 
 clients     consumers, producers, admin; what a broken cluster is called
 topics      what is declared in `schemas.topics`, created and checked
@@ -6,7 +6,4 @@ roles       who may do what, as declared
 access      users and access lists made of it
 permissions what the cluster lets us do
 log         a topic read as a log: to its end, or followed
-broker      a real single-node Apache Kafka as a child process
-jars        the files that it is made of
-guardian    the process between it and us, which ends it when we are gone
 """

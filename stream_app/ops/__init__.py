@@ -1,6 +1,6 @@
 """Operations: what a worker says of itself to Prometheus, to probes, to the other workers, and to people.
 
-metrics     every figure that Prometheus reads
+progress_metrics  lag, position and model for Prometheus
 health      alive? ready? with the sentence why
 vitals      the pipeline's snapshot as the figures of a heartbeat
 heartbeat   these, on `model-status`, once a second

@@ -16,8 +16,8 @@ from schemas.transactions import Label
 from stream_app.kafka import topics
 from stream_app.kafka.clients import BrokerError
 from stream_app.kafka.log import Tail
+from stream_app.metrics import Metrics
 from stream_app.ops.board import Board
-from stream_app.ops.metrics import Metrics
 from stream_app.rollout.trust import trust
 from stream_app.settings import Settings
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from models.runtime import Scored
 from schemas.transactions import RefusalCode, Severity
-from stream_app.rollout.serving import Second, Serving
+from stream_app.pipeline.serving import Second, Serving
 
 
 class Record(Protocol):

@@ -16,7 +16,7 @@ from models.runtime import Scored
 from schemas.comparison import Comparison
 from stream_app.pipeline.batch import Decided, Decoded, Raw
 from stream_app.pipeline.contrast import Contrast
-from stream_app.rollout.serving import Second, Serving
+from stream_app.pipeline.serving import Second, Serving
 
 SLOW = 10.0  # times the first model's own time: from there on it must rest
 NOTICEABLE_S = 0.005

@@ -11,7 +11,7 @@ import numpy as np
 from models.manifest import Manifest
 from models.runtime import Scored
 from schemas.comparison import TAIL, Pairs
-from stream_app.rollout.serving import Second, Serving
+from stream_app.pipeline.serving import Second, Serving
 
 LEVELS = (0.05, 0.1, 0.2, 0.5)
 # Rows near the threshold, by their p-value in alert budgets: there two calibrations part. Rows far beyond it are

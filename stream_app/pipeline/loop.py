@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import ParamSpec, TypeVar
 
 from schemas.rollout import ModelStatus, Phase
-from stream_app.ops.metrics import Metrics
+from stream_app.metrics import Metrics
 from stream_app.pipeline.batch import Decided, Raw, Reasoned
 from stream_app.pipeline.breaker import Breaker
 from stream_app.pipeline.compare import Trial
@@ -20,10 +20,10 @@ from stream_app.pipeline.decode import Decoder
 from stream_app.pipeline.explain import explain
 from stream_app.pipeline.progress import RUNNING
 from stream_app.pipeline.score import score
+from stream_app.pipeline.serving import Serving
 from stream_app.pipeline.session import Session
 from stream_app.pipeline.summarise import Summaries
 from stream_app.pipeline.tally import Tally
-from stream_app.rollout.serving import Serving
 from stream_app.settings import Settings
 
 P = ParamSpec("P")

@@ -11,14 +11,14 @@ from datetime import UTC, datetime
 from threading import Event
 
 from models.runtime import one_thread
-from stream_app.ops.metrics import Metrics
+from stream_app.metrics import Metrics
 from stream_app.pipeline.breaker import Breaker
 from stream_app.pipeline.faults import PipelineFailed, SessionLost
 from stream_app.pipeline.loop import Loop
 from stream_app.pipeline.progress import Progress
+from stream_app.pipeline.serving import Serving
 from stream_app.pipeline.session import Session
 from stream_app.pipeline.tally import Tally
-from stream_app.rollout.serving import Serving
 from stream_app.settings import Settings
 
 BACKOFF_S = (0.1, 0.5, 1.0, 2.0, 5.0)

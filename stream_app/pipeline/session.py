@@ -14,7 +14,7 @@ from schemas import topics
 from schemas.topics import Topic
 from stream_app.kafka import clients
 from stream_app.kafka.topics import name
-from stream_app.ops.metrics import Metrics
+from stream_app.metrics import Metrics
 from stream_app.pipeline.commit import AtLeastOnce, Committer, DeliveryFailures, ExactlyOnce
 from stream_app.pipeline.consume import Consumption
 from stream_app.pipeline.emit import Emitter, Outputs

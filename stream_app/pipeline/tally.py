@@ -15,10 +15,10 @@ import numpy as np
 from schemas.comparison import Comparison
 from schemas.rollout import PartitionProgress
 from schemas.transactions import RefusalCode, Severity
-from stream_app.ops.metrics import Metrics
+from stream_app.metrics import Metrics
 from stream_app.pipeline.batch import Decoded, Raw, Reasoned
 from stream_app.pipeline.progress import Progress
-from stream_app.rollout.serving import Serving
+from stream_app.pipeline.serving import Serving
 
 WINDOW_S = 5.0
 RATES_EVERY_S = 0.25

@@ -13,7 +13,7 @@ from stream_app.pipeline.batch import Decided, Decoded, Raw, Reasoned
 from stream_app.pipeline.decode import Decoder
 from stream_app.pipeline.explain import explain
 from stream_app.pipeline.score import score
-from stream_app.rollout.serving import Serving
+from stream_app.pipeline.serving import Serving
 from stream_app.settings import Settings
 
 

@@ -15,7 +15,6 @@ In the order of what happens to a command:
     trust        whose signatures count: of commands, of artefacts
     cache        artefacts fetched by URI, kept by digest
     object_store what an `s3://` or `http(s)://` URI names
-    serving      what the pipeline reads at each batch boundary
     workers      which workers are alive and what each has answered
     controller   activates a stage when every live worker has it, aborts it when one cannot
     trial        the trial that runs now, for people
@@ -24,5 +23,5 @@ In the order of what happens to a command:
     warden       the guard at work: reports, and acts where it may
     aliases      what the log prescribes as the registry's aliases
     registrar    has the registry told, in a process of its own
-    service      runs the controller on the worker that owns the log's one partition
+    training_record  how a staged model was trained, for the audit trail
 """

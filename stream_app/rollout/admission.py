@@ -11,7 +11,7 @@ from models.gates.limits import Limits, load_limits
 from models.runtime import Runtime
 from schemas.rollout import GateVerdict
 from schemas.transactions import ModelRef
-from stream_app.rollout.serving import Serving
+from stream_app.pipeline.serving import Serving
 from stream_app.rollout.state import Pending
 from stream_app.rollout.trust import UNCHECKED, Trust
 from stream_app.settings import GatePolicy

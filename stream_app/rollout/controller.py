@@ -13,12 +13,13 @@ from typing import Protocol
 
 from schemas.rollout import Abort, Activate, AuditRecord, Command
 from schemas.topics import MODEL_STATUS
+from stream_app.audit.record import audit_record
 from stream_app.kafka.log import Tail
-from stream_app.ops.metrics import Metrics
+from stream_app.metrics import Metrics
 from stream_app.rollout import warden
 from stream_app.rollout.entries import Entry
 from stream_app.rollout.follower import Follower
-from stream_app.rollout.publish import NotPublished, Publisher, audit_record
+from stream_app.rollout.publish import NotPublished, Publisher
 from stream_app.rollout.state import Pending, Rollout, describe
 from stream_app.rollout.warden import Warden
 from stream_app.rollout.workers import Message, Worker, Workers, recent

@@ -17,13 +17,14 @@ from models.gates.limits import load_limits
 from schemas.rollout import AuditRecord, ModelStatus, Phase
 from schemas.topics import MODEL_SWAP
 from schemas.transactions import ModelRef
+from stream_app.audit.record import audit_record
 from stream_app.kafka.log import Tail
-from stream_app.ops.metrics import Metrics
+from stream_app.metrics import Metrics
+from stream_app.pipeline.serving import Second, Serving
 from stream_app.rollout.admission import Admission
 from stream_app.rollout.cache import ModelCache
 from stream_app.rollout.entries import Entry, Record, read
-from stream_app.rollout.publish import Publisher, audit_record
-from stream_app.rollout.serving import Second, Serving
+from stream_app.rollout.publish import Publisher
 from stream_app.rollout.state import Pending, Release, Rollout, Watch, describe
 from stream_app.rollout.trust import trust
 from stream_app.rollout.warm import RETRY_AFTER_S, WarmModels

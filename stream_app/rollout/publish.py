@@ -3,9 +3,6 @@
 import logging
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Any
-from uuid import uuid4
 
 import msgspec
 from confluent_kafka import KafkaError, Message, Producer
@@ -96,12 +93,6 @@ class Publisher:
             on_delivery=on_delivery or _log_failure,
         )
         self._producer.poll(0)
-
-
-def audit_record(actor: str, action: str, subject: str, **details: Any) -> AuditRecord:
-    """An audit record of now; `details` are its other fields (`audit_id` where a repetition must be recognisable)."""
-    details.setdefault("audit_id", uuid4().hex)
-    return AuditRecord(at=datetime.now(UTC), actor=actor, action=action, subject=subject, **details)
 
 
 def _log_failure(error: KafkaError | None, message: Message) -> None:

@@ -16,10 +16,11 @@ import msgspec
 from schemas.comparison import Comparison, Finding, GuardReport
 from schemas.rollout import AuditRecord, Command, ModelStatus, Phase, Promote, Rollback
 from schemas.topics import COMPARISONS
+from stream_app.audit.record import audit_record
 from stream_app.kafka.log import Tail
-from stream_app.ops.metrics import Metrics
+from stream_app.metrics import Metrics
 from stream_app.rollout.guard import Guard
-from stream_app.rollout.publish import NotPublished, Publisher, audit_record
+from stream_app.rollout.publish import NotPublished, Publisher
 from stream_app.rollout.state import Rollout
 from stream_app.settings import GuardMode, Settings
 

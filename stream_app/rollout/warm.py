@@ -9,7 +9,7 @@ from typing import NamedTuple
 from models import artefact
 from models.manifest import Manifest
 from models.runtime import Runtime
-from stream_app.ops.metrics import Metrics
+from stream_app.metrics import Metrics
 from stream_app.rollout.cache import ModelCache
 from stream_app.rollout.state import Release, describe
 

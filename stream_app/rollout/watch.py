@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from schemas.rollout import Abort, Activate, Command, Rollback, Stage
 from schemas.topics import MODEL_STATUS, MODEL_SWAP
 from schemas.transactions import ModelRef
-from stream_app.audit.training import training_record
+from stream_app.audit.record import audit_record
 from stream_app.kafka.clients import BrokerUnavailable
 from stream_app.kafka.log import Tail
 from stream_app.rollout.entries import Entry, fold
-from stream_app.rollout.publish import Publisher, audit_record
+from stream_app.rollout.publish import Publisher
 from stream_app.rollout.state import Release, Rollout, describe
+from stream_app.rollout.training_record import training_record
 from stream_app.rollout.trust import trust
 from stream_app.rollout.workers import Worker, Workers, recent
 from stream_app.settings import Settings

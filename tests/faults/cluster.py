@@ -13,8 +13,8 @@ from typing import Self
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from stream_app.kafka import guardian, jars, node
-from stream_app.kafka.broker import JVM
+from stream_app.embedded import jars, node, supervisor
+from stream_app.embedded.broker import JVM
 from tests.conftest import free_port
 
 Wait = Callable[..., None]
@@ -68,7 +68,7 @@ class Cluster:
         self._wait_until = wait_until
         self._java: list[str] = []
         self._ports = {number: (free_port(), free_port()) for number in range(1, size + 1)}
-        self._guardians: dict[int, subprocess.Popen[bytes]] = {}
+        self._supervisors: dict[int, subprocess.Popen[bytes]] = {}
         self._pids: dict[int, int] = {}
 
     @property
@@ -94,13 +94,13 @@ class Cluster:
         return self
 
     def __exit__(self, _k: type[BaseException] | None, _e: BaseException | None, _t: TracebackType | None) -> None:
-        for number in list(self._guardians):
+        for number in list(self._supervisors):
             self.kill(number)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def kill(self, number: int) -> None:
         """As a power cut would."""
-        process = self._guardians.pop(number)
+        process = self._supervisors.pop(number)
         os.kill(self._pids.pop(number), 9)
         process.communicate()
 
@@ -164,10 +164,10 @@ class Cluster:
         logging = f"-Dlog4j2.configurationFile={home / 'log4j2.properties'}"
         kafka = [self._java[0], logging, *self._java[1:], "kafka.Kafka", str(home / "server.properties")]
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", guardian.__file__, str(os.getpid()), str(home / "broker.log"), "-", *kafka],
+            [sys.executable, "-I", "-S", supervisor.__file__, str(os.getpid()), str(home / "broker.log"), "-", *kafka],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
         )
         assert process.stdout is not None
-        self._guardians[number], self._pids[number] = process, int(process.stdout.readline())
+        self._supervisors[number], self._pids[number] = process, int(process.stdout.readline())

@@ -8,8 +8,8 @@ import pytest
 
 from schemas import topics as declared
 from schemas.topics import ANOMALIES
+from stream_app.embedded.broker import EmbeddedBroker
 from stream_app.kafka import clients, topics
-from stream_app.kafka.broker import EmbeddedBroker
 from stream_app.settings import Settings
 from tests.conftest import free_port
 from tests.known_stream import SMALL, Trickle, Wait, anomalies, anomalous, conclude, prepared, transactions

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from models import artefact
-from stream_app.kafka.broker import EmbeddedBroker
+from stream_app.embedded.broker import EmbeddedBroker
 from stream_app.rollout import commands
 from stream_app.settings import Settings
 from tests.conftest import free_port

@@ -10,10 +10,11 @@ from schemas.rollout import AuditRecord
 from schemas.topics import AUDIT
 from stream_app.audit import configuration
 from stream_app.audit.proof import How, Verdict, prove
+from stream_app.audit.record import audit_record
 from stream_app.audit.sealer import Sealer
 from stream_app.kafka import clients, topics
 from stream_app.kafka.log import read_to_end
-from stream_app.rollout.publish import Publisher, audit_record
+from stream_app.rollout.publish import Publisher
 from stream_app.settings import Settings
 from tests.known_stream import Wait, prepared
 from tests.traffic import committed_records

@@ -8,7 +8,7 @@ import pytest
 from schemas import topics as declared
 from stream_app.kafka import topics
 from stream_app.rollout import commands
-from stream_app.verify import verify
+from stream_app.verify.cluster import verify
 from tests.tiny_model import tiny_model
 from tests.traffic import committed_offsets, publish
 from tests.workers import running

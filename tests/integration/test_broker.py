@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from schemas.topics import TRANSACTIONS
+from stream_app.embedded.broker import EmbeddedBroker
 from stream_app.kafka import clients, topics
-from stream_app.kafka.broker import EmbeddedBroker
 from stream_app.kafka.clients import BrokerNotStarted, BrokerUnavailable
 from stream_app.kafka.log import read_to_end
 
@@ -77,7 +77,7 @@ def test_kill_9_of_its_parent_takes_it_along(tmp_path, wait_until, given):
     code = (
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from stream_app.kafka.broker import EmbeddedBroker\n"
+        "from stream_app.embedded.broker import EmbeddedBroker\n"
         "folder = Path(sys.argv[1]) if sys.argv[1:] else None\n"
         "broker = EmbeddedBroker(folder)\n"
         "broker.start()\n"

@@ -12,11 +12,10 @@ from prometheus_client import CollectorRegistry
 
 from schemas.drift import DriftAlert
 from schemas.topics import DRIFT_ALERTS, DRIFT_SUMMARIES, TRANSACTIONS
-from stream_app import read_committed
-from stream_app.drift import agent
+from stream_app.host import drift, read_committed
 from stream_app.kafka import clients, topics
 from stream_app.kafka.log import read_to_end
-from stream_app.ops.metrics import Metrics
+from stream_app.metrics import Metrics
 from tests.unit.stream_app.drift.streams import MANIFEST, SHA, doubled, fold, stream
 
 pytestmark = pytest.mark.kafka
@@ -67,7 +66,7 @@ def running(app: faust.App) -> Iterator[None]:
 def watching(settings) -> Iterator[CollectorRegistry]:
     registry = CollectorRegistry()
     app = app_of(settings)
-    agent.install(app, settings, {SHA: MANIFEST}.get, Metrics(registry))
+    drift.install(app, settings, {SHA: MANIFEST}.get, Metrics(registry))
     with running(app):
         yield registry
 

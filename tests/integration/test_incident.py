@@ -30,7 +30,7 @@ from stream_app.kafka import topics
 from stream_app.rollout import commands, gating
 from stream_app.rollout.guard import Guard
 from stream_app.settings import GatePolicy, GuardMode
-from stream_app.verify import verify
+from stream_app.verify.cluster import verify
 from tests.traffic import committed_offsets, committed_records
 from tests.unit.stream_app.cli.cli_runner import stream_app
 from tests.workers import running

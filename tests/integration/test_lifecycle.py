@@ -18,8 +18,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 
 from schemas.topics import ANOMALIES, MODEL_SWAP
 from stream_app.cli.demo.telling import StoryError
+from stream_app.embedded.broker import EmbeddedBroker
 from stream_app.kafka import clients, topics
-from stream_app.kafka.broker import EmbeddedBroker
 from stream_app.rollout import commands
 from stream_app.settings import Guarantee, Settings
 from tests.conftest import free_port

@@ -17,7 +17,7 @@ from schemas.topics import ANOMALIES, SCORES
 from stream_app.kafka import topics
 from stream_app.pipeline.emit import LEAST_SHARE
 from stream_app.rollout import commands
-from stream_app.verify import verify
+from stream_app.verify.cluster import verify
 from tests.traffic import committed_offsets, committed_records, publish
 from tests.workers import Worker, running
 

@@ -18,12 +18,13 @@ from schemas.rollout import Activate, ModelStatus, PartitionProgress, Phase, Sta
 from schemas.topics import ANOMALIES, DRIFT_ALERTS, LABELS, MODEL_STATUS, MODEL_SWAP, Topic
 from stream_app.kafka import clients, topics
 from stream_app.kafka.log import read_to_end
+from stream_app.metrics import Metrics
 from stream_app.ops.board import Board
 from stream_app.ops.feed import Feed
 from stream_app.ops.health import Liveness
 from stream_app.ops.heartbeat import Heartbeat
-from stream_app.ops.metrics import Metrics, ProgressCollector
 from stream_app.ops.overview import Overview
+from stream_app.ops.progress_metrics import ProgressCollector
 from stream_app.ops.web import application
 from stream_app.pipeline.progress import Progress, Snapshot
 from stream_app.settings import Settings

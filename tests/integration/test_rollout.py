@@ -17,7 +17,7 @@ from schemas.rollout import AuditRecord, ModelStatus, Phase
 from schemas.topics import AUDIT, MODEL_STATUS, MODEL_SWAP
 from stream_app.kafka import clients, topics
 from stream_app.kafka.log import read_to_end
-from stream_app.ops.metrics import Metrics
+from stream_app.metrics import Metrics
 from stream_app.rollout import controller, follower
 from stream_app.rollout.commands import deploy, models, rollback
 from stream_app.rollout.publish import Publisher

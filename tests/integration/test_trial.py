@@ -6,7 +6,7 @@ from schemas import topics as declared
 from schemas.topics import ANOMALIES, COMPARISONS, SCORES
 from stream_app.kafka import topics
 from stream_app.rollout import commands
-from stream_app.verify import verify
+from stream_app.verify.cluster import verify
 from tests.integration.test_swap import CHUNK, Load
 from tests.tiny_model import tiny_model
 from tests.traffic import committed_offsets, committed_records

@@ -12,9 +12,9 @@ from schemas.drift import DriftSummary
 from schemas.topics import ANOMALIES, DEAD_LETTERS, DRIFT_SUMMARIES, TRANSACTIONS, Topic
 from stream_app.kafka import clients, topics
 from stream_app.kafka.log import read_to_end
-from stream_app.ledger import Break
 from stream_app.settings import Settings
-from stream_app.verify import verify
+from stream_app.verify.cluster import verify
+from stream_app.verify.ledger import Break
 from tests.conftest import own_settings
 from tests.known_stream import Wait, prepared, proved, transactions
 from tests.traffic import committed_offsets, publish

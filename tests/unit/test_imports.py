@@ -12,16 +12,10 @@ ROOT = Path(__file__).parents[2]
 ROOMS = ("schemas", "models", "stream_app")
 MODULES = sorted(path.relative_to(ROOT).as_posix() for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 
-FAUST = [
-    "stream_app/worker.py",
-    "stream_app/read_committed.py",
-    "stream_app/credentials.py",
-    "*_agent.py",
-    "*/agents.py",
-    "*/service.py",
-]
+FAUST = ["stream_app/host/*"]
 BYTES_ENTER_OR_LEAVE = [
     "stream_app/kafka/*",
+    "stream_app/embedded/broker.py",
     "stream_app/pipeline/consume.py",
     "stream_app/pipeline/emit.py",
     "stream_app/pipeline/commit.py",
@@ -30,7 +24,7 @@ BYTES_ENTER_OR_LEAVE = [
     "stream_app/rollout/*",
     "stream_app/ops/feed.py",
     "stream_app/cli/*",
-    "stream_app/verify.py",
+    "stream_app/verify/cluster.py",
 ]
 
 ALLOWED_ONLY_IN = {
@@ -52,6 +46,24 @@ ALLOWED_ONLY_IN = {
     "os.getenv": ["stream_app/settings.py"],
     "pickle": [],
 }
+# The rooms of stream_app from the ground up: each imports only from those before it in this list.
+FLOORS = (
+    "settings",
+    "metrics",
+    "kafka",
+    "embedded",
+    "pipeline",
+    "audit",
+    "rollout",
+    "drift",
+    "ops",
+    "verify",
+    "replay",
+    "report",
+    "host",
+    "worker",
+    "cli",
+)
 STAGES = ("consume", "decode", "score", "compare", "explain", "summarise", "emit", "commit")
 KNOW_THE_STAGES = {
     "stream_app/pipeline/loop.py",
@@ -84,6 +96,12 @@ def uses(names: set[str], target: str) -> bool:
 IMPORTS = {module: imports((ROOT / module).read_text(encoding="utf-8")) for module in MODULES}
 
 
+def room_of(module: str) -> str:
+    """The room of a module of `stream_app`: a folder, or a file beside the folders."""
+    top, _, rest = module.partition("/")
+    return rest.partition("/")[0].removesuffix(".py") if top == "stream_app" else ""
+
+
 def users_of(target: str) -> list[str]:
     return [module for module in MODULES if uses(IMPORTS[module], target)]
 
@@ -92,6 +110,20 @@ def users_of(target: str) -> list[str]:
 def test_only_the_modules_in_the_table_import_it(target: str):
     allowed = ALLOWED_ONLY_IN[target]
     assert [user for user in users_of(target) if not any(fnmatch(user, pattern) for pattern in allowed)] == []
+
+
+@pytest.mark.parametrize("room", FLOORS)
+def test_a_room_imports_only_from_the_floors_below_it(room: str):
+    above = FLOORS[FLOORS.index(room) + 1 :]
+    inside = [module for module in MODULES if room_of(module) == room]
+    assert inside
+    assert [
+        (module, other) for module in inside for other in above if uses(IMPORTS[module], f"stream_app.{other}")
+    ] == []
+
+
+def test_every_room_stands_on_a_floor():
+    assert {room_of(module) for module in MODULES if module.startswith("stream_app/")} - {"__init__"} == set(FLOORS)
 
 
 @pytest.mark.parametrize("stage", STAGES)

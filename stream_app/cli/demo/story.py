@@ -23,10 +23,10 @@ from stream_app.cli.demo.life import Life
 from stream_app.cli.demo.telling import StoryError, Telling
 from stream_app.cli.demo.watch import Seen, Watch
 from stream_app.cli.terminal import progress, somebody_is_looking
+from stream_app.embedded.broker import EmbeddedBroker
 from stream_app.kafka import topics
-from stream_app.kafka.broker import EmbeddedBroker
 from stream_app.settings import GuardMode, Settings
-from stream_app.verify import Verdict, verify
+from stream_app.verify.cluster import Verdict, verify
 
 FOLDER = Path("build/demo")
 START = date(2018, 4, 1)

@@ -10,7 +10,8 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 
-from stream_app.ops.metrics import Metrics, ProgressCollector
+from stream_app.metrics import Metrics
+from stream_app.ops.progress_metrics import ProgressCollector
 from stream_app.pipeline.progress import Progress
 
 ROOT = Path(__file__).parents[3]

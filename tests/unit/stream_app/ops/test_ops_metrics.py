@@ -13,7 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from schemas.rollout import PartitionProgress
 from schemas.transactions import RefusalCode, Severity
-from stream_app.ops.metrics import LATENCY_BUCKETS, STAGES, ArrayHistogram, Metrics, ProgressCollector
+from stream_app.metrics import LATENCY_BUCKETS, STAGES, ArrayHistogram, Metrics
+from stream_app.ops.progress_metrics import ProgressCollector
 from stream_app.pipeline.progress import Progress, Snapshot
 from tests.unit.stream_app.ops.ops_records import MODEL, NEXT_MODEL
 

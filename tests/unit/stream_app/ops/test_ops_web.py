@@ -8,10 +8,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
+from stream_app.metrics import Metrics
 from stream_app.ops.board import Board
 from stream_app.ops.health import Liveness
-from stream_app.ops.metrics import Metrics, ProgressCollector
 from stream_app.ops.overview import Overview
+from stream_app.ops.progress_metrics import ProgressCollector
 from stream_app.ops.web import STATIC, application
 from stream_app.pipeline.progress import Progress
 from stream_app.settings import Settings

@@ -17,7 +17,7 @@ from schemas.comparison import TAIL, Pairs
 from stream_app.pipeline.compare import Trial
 from stream_app.pipeline.contrast import BLOCK, Contrast, similarity
 from stream_app.pipeline.decode import Decoder
-from stream_app.rollout.serving import Second, Serving
+from stream_app.pipeline.serving import Second, Serving
 from tests.tiny_model import INPUTS, tiny_model
 from tests.unit.stream_app.pipeline.rows import encoded, raw
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from prometheus_client import CollectorRegistry
 
-from stream_app.ops.metrics import Metrics
+from stream_app.metrics import Metrics
 from stream_app.pipeline.progress import Progress
 from stream_app.pipeline.tally import Tally
 

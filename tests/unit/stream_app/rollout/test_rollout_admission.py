@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from models import artefact
 from schemas.rollout import GateVerdict, Phase
 from schemas.transactions import ModelRef
-from stream_app.ops.metrics import Metrics
+from stream_app.metrics import Metrics
 from stream_app.rollout.admission import Admission, lacks
 from stream_app.rollout.cache import ModelCache
 from stream_app.rollout.follower import Follower

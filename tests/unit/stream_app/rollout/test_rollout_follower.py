@@ -10,10 +10,10 @@ from prometheus_client import CollectorRegistry
 
 from schemas.rollout import Phase
 from schemas.transactions import ModelRef
-from stream_app.ops.metrics import Metrics
+from stream_app.metrics import Metrics
+from stream_app.pipeline.serving import Serving
 from stream_app.rollout.cache import ModelCache
 from stream_app.rollout.follower import NO_MODEL, Follower
-from stream_app.rollout.serving import Serving
 from tests.tiny_model import tiny_model
 from tests.unit.stream_app.rollout.swap_log import Heard, MemoryLog, MemoryTail, activate, rollback, stage
 

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from schemas.comparison import TAIL, Comparison, Finding, Pairs
 from schemas.rollout import Promote, Rollback
 from schemas.transactions import ModelRef
-from stream_app.ops.metrics import Metrics
+from stream_app.metrics import Metrics
 from stream_app.rollout import evidence
 from stream_app.rollout.guard import Guard
 from stream_app.rollout.state import Candidate, Release, Rollout

@@ -2,8 +2,8 @@
 
 from models.artefact import ArtefactError, read_manifest
 from schemas.rollout import AuditRecord, Stage
+from stream_app.audit.record import audit_record
 from stream_app.rollout.cache import FetchError, local_path
-from stream_app.rollout.publish import audit_record
 
 
 def training_record(stage: Stage, subject: str) -> AuditRecord | None:

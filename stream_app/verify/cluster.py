@@ -1,7 +1,7 @@
 """A live cluster in, a verdict out: every committed input offset is accounted for once, or it is named.
 
 The ledger is `drift-summaries`: each record says which offsets it accounts for and what became of them, and was written
-in the transaction that committed them. What must hold is in `stream_app.ledger`.
+in the transaction that committed them. What must hold is in `stream_app.verify.ledger`.
 """
 
 import time
@@ -17,13 +17,13 @@ from schemas import topics
 from schemas.drift import DriftSummary
 from schemas.topics import Topic
 from schemas.transactions import ModelRef, Source
-from stream_app import ledger
 from stream_app.kafka import clients
 from stream_app.kafka.clients import BrokerError
 from stream_app.kafka.log import read_to_end
 from stream_app.kafka.topics import name
-from stream_app.ledger import Break, Span
 from stream_app.settings import Settings
+from stream_app.verify import ledger
+from stream_app.verify.ledger import Break, Span
 
 TIMEOUT_S = 15.0
 RETRY_S = 0.05

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from stream_app.kafka import guardian
+from stream_app.embedded import supervisor
 
 FOREVER = "import time; time.sleep(600)"
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
@@ -16,7 +16,7 @@ DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time
 def command(tmp_path, code, remove="-", parent=None):
     log = tmp_path / "child.log"
     return [
-        *(sys.executable, "-I", "-S", guardian.__file__),
+        *(sys.executable, "-I", "-S", supervisor.__file__),
         *(str(parent or os.getpid()), str(log), str(remove), sys.executable, "-c", code),
     ]
 

@@ -13,7 +13,7 @@ from schemas.topics import DRIFT_SUMMARIES
 from stream_app.drift.replica import Replica
 from stream_app.drift.watcher import Watcher
 from stream_app.kafka import topics
-from stream_app.ops.metrics import Metrics
+from stream_app.metrics import Metrics
 from stream_app.settings import Settings
 
 

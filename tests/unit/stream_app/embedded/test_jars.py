@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 
-from stream_app.kafka import jars
+from stream_app.embedded import jars
 from stream_app.kafka.clients import BrokerNotStarted
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app import ledger
-from stream_app.ledger import Break, Span
+from stream_app.verify.ledger import Break, Span
 
 A = Span(0, 10, 9, 1, 2)
 B = Span(10, 25, 12, 0, 0)  # three offsets hold no record

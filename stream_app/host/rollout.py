@@ -12,9 +12,9 @@ from faust.types import TP
 from mode import Service
 
 from schemas.topics import MODEL_SWAP
-from stream_app.audit import service as audit_service
+from stream_app.host import audit as audit_host
 from stream_app.kafka import topics
-from stream_app.ops.metrics import Metrics
+from stream_app.metrics import Metrics
 from stream_app.rollout import controller
 from stream_app.rollout.follower import Follower
 from stream_app.rollout.publish import Publisher
@@ -59,7 +59,7 @@ def install(app: faust.App, settings: Settings, follower: Follower, publisher: P
     owner = Ownership(name)
     app.on_partitions_assigned.connect(owner.assigned)
     app.on_partitions_revoked.connect(owner.revoked)
-    audit_service.install(app, settings, publisher, owner)
+    audit_host.install(app, settings, publisher, owner)
     registrar = Registrar(settings, lambda: follower.rollout if follower.read_to_end else None, owner)
 
     @app.agent(app.topic(name, value_type=bytes, value_serializer="raw"), name="model-swap-owner")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_app.credentials import credentials
+from stream_app.host.credentials import credentials
 from stream_app.settings import Settings, SettingsError
 from tests.secured_cluster import certificates, properties
 

@@ -22,7 +22,7 @@ from typing import IO, Self
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from stream_app.kafka import guardian, jars, node
+from stream_app.embedded import jars, node, supervisor
 from stream_app.kafka.clients import BrokerNotStarted
 
 START_TIMEOUT_S = 120.0  # two seconds on a machine that has nothing else to do
@@ -64,7 +64,7 @@ class EmbeddedBroker:
         self._home: Path | None = None
         self._port = port
         self._say = say
-        self._guardian: subprocess.Popen[bytes] | None = None
+        self._supervisor: subprocess.Popen[bytes] | None = None
         self._pid = 0
         self._java: list[str] = []
         self._lock: IO[str] | None = None
@@ -77,7 +77,7 @@ class EmbeddedBroker:
     @property
     def running(self) -> bool:
         """Whether its process lives."""
-        return self._guardian is not None and self._guardian.poll() is None
+        return self._supervisor is not None and self._supervisor.poll() is None
 
     @property
     def pid(self) -> int:
@@ -118,9 +118,9 @@ class EmbeddedBroker:
 
     def kill(self) -> None:
         """End it as a power cut would: SIGKILL, its folder kept."""
-        if self.running and self._guardian is not None:
+        if self.running and self._supervisor is not None:
             os.kill(self._pid, signal.SIGKILL)
-            self._guardian.wait()
+            self._supervisor.wait()
         self._end()
 
     def pause(self) -> None:
@@ -161,7 +161,7 @@ class EmbeddedBroker:
                 self._launch(command, home, port)
                 self._await_answer(home, port, cluster_id)
             except _PortTaken:
-                self._discard_guardian()
+                self._discard_supervisor()
             else:
                 self._port = port
                 return
@@ -179,15 +179,15 @@ class EmbeddedBroker:
         kafka = [*command[:-2], f"-Dlog4j2.configurationFile={home / 'log4j2.properties'}", *command[-2:]]
         arguments = [str(os.getpid()), str(log), remove, *kafka, "kafka.Kafka", str(config)]
         with log.open("ab") as errors:
-            self._guardian = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-I", "-S", guardian.__file__, *arguments],
+            self._supervisor = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-I", "-S", supervisor.__file__, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 start_new_session=True,  # Ctrl-C is for its parent, who still needs it to finish
             )
-        assert self._guardian.stdout is not None  # noqa: S101 - it is a pipe
-        first_line = self._guardian.stdout.readline()
+        assert self._supervisor.stdout is not None  # noqa: S101 - it is a pipe
+        first_line = self._supervisor.stdout.readline()
         if not first_line:
             raise BrokerNotStarted(f"Kafka did not start: {self._last_words(log)}")
         self._pid = int(first_line)
@@ -226,21 +226,21 @@ class EmbeddedBroker:
         return last if self._given is None else f"{last} (whole log: {log})"
 
     def _end(self) -> None:
-        self._discard_guardian()
+        self._discard_supervisor()
         if self._lock is not None:
             self._lock.close()
             self._lock = None
 
-    def _discard_guardian(self) -> None:
-        """Closing the pipe is the request; the guardian ends the broker and then itself."""
-        process, self._guardian = self._guardian, None
+    def _discard_supervisor(self) -> None:
+        """Closing the pipe is the request; the supervisor ends the broker and then itself."""
+        process, self._supervisor = self._supervisor, None
         if process is None:
             return
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 pipe.close()
         try:
-            process.wait(guardian.PATIENCE_S + 5)
+            process.wait(supervisor.PATIENCE_S + 5)
         except subprocess.TimeoutExpired:
             process.kill()
             with suppress(ProcessLookupError):

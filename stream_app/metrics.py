@@ -2,8 +2,7 @@
 
 Names and units follow Prometheus' conventions. Labels are bounded: stages, reason codes, partitions, signals of the
 serving model, versions; never a customer, a transaction or a digest. The pipeline counts per batch, never per event,
-and only what is committed. What stands in the pipeline's snapshot (lag, position, model) is read from it at each
-scrape, so that a partition that was given away leaves no stale series behind.
+and only what is committed. Lag, position and model are in `ops/progress_metrics.py`.
 """
 
 import platform
@@ -20,12 +19,11 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
-from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from schemas.drift import DriftSeverity
 from schemas.transactions import RefusalCode, Severity
-from stream_app.pipeline.progress import Progress
 
 STAGES = ("consume", "decode", "score", "compare", "explain", "summarise", "emit", "commit")
 
@@ -229,38 +227,3 @@ class Metrics:
         self.anomalies_labelled = self._gauge(
             "anomalies_labelled", "Recent anomalies whose label is known: how much stands behind the precision."
         )
-
-
-class ProgressCollector(Collector):
-    """Lag, position, readiness and models, read from the pipeline's snapshot at each scrape."""
-
-    def __init__(self, progress: Progress, registry: CollectorRegistry) -> None:
-        self._progress = progress
-        registry.register(self)
-
-    def collect(self) -> Iterable[Metric]:
-        """One family for each part of the snapshot."""
-        snapshot = self._progress.latest
-        ready = "1 when a model serves and the input is assigned: the same as /health/ready."
-        yield GaugeMetricFamily("stream_app_ready", ready, value=float(snapshot.ready))
-        lag = GaugeMetricFamily(
-            "stream_app_partition_lag_records", "Records not yet committed, by input partition.", labels=["partition"]
-        )
-        position = GaugeMetricFamily(
-            "stream_app_partition_position_offset",
-            "Next input offset, by partition: lag without movement here is a stall.",
-            labels=["partition"],
-        )
-        for entry in snapshot.partitions:
-            lag.add_metric([str(entry.partition)], entry.lag)
-            position.add_metric([str(entry.partition)], entry.position)
-        yield lag
-        yield position
-        models = InfoMetricFamily(
-            "stream_app_model", "Which model serves, is tried out, and would serve after a rollback.", labels=["role"]
-        )
-        roles = {"serving": snapshot.model, "previous": snapshot.previous, "candidate": snapshot.candidate}
-        for role, model in roles.items():
-            if model is not None:
-                models.add_metric([role], {"name": model.name, "version": model.version})
-        yield models

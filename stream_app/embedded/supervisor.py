@@ -1,6 +1,6 @@
 """The process between a program and its Java child: when the program is gone, whatever killed it, the child goes too.
 
-Run as a script, on the standard library alone: `guardian.py PARENT_PID LOG_FILE FOLDER_TO_REMOVE|- COMMAND...`. Its
+Run as a script, on the standard library alone: `supervisor.py PARENT_PID LOG_FILE FOLDER_TO_REMOVE|- COMMAND...`. Its
 stdin is a pipe that the parent holds, so its end is the parent's end. A parent that forked may leave copies of that
 pipe behind, so its pid is watched too. The kernel's own way (PR_SET_PDEATHSIG) is Linux only, must be set between fork
 and exec, and fires when the *thread* that forked ends.

@@ -1,0 +1,246 @@
+"""The composition root: one Faust worker that holds the data plane (a thread) and the control plane (agents, web).
+
+If the pipeline dies, the worker dies, with a non-zero exit and one clear last line; it never sits there healthy and
+idle.
+"""
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+import faust
+from faust.contrib.asgi import serve_asgi
+from faust.tables import TableManager
+from mode import Service
+from prometheus_client import CollectorRegistry
+
+from schemas import topics as declared
+from stream_app.host import drift as drift_host
+from stream_app.host import read_committed
+from stream_app.host import rollout as rollout_host
+from stream_app.host.credentials import credentials
+from stream_app.kafka import clients, permissions, topics
+from stream_app.kafka.roles import WORKER
+from stream_app.metrics import Metrics
+from stream_app.ops.board import Board
+from stream_app.ops.feed import Feed
+from stream_app.ops.health import Liveness
+from stream_app.ops.heartbeat import Heartbeat
+from stream_app.ops.overview import Overview
+from stream_app.ops.progress_metrics import ProgressCollector
+from stream_app.ops.web import application
+from stream_app.pipeline.faults import PipelineError
+from stream_app.pipeline.progress import Progress
+from stream_app.pipeline.recovery import Pipeline
+from stream_app.rollout import follower as rollout_follower
+from stream_app.rollout.publish import Publisher
+from stream_app.rollout.trust import signing_key
+from stream_app.settings import Settings, load
+
+PIPELINE_STOP_S = 3.0
+EXIT_BOUND_S = 4.5  # Faust has been seen to hang on SIGTERM; the next owner does what is not committed by then
+WATCH_S = 0.2
+
+log = logging.getLogger(__name__)
+
+
+class Worker:
+    """The parts of one worker, made in the order of their dependencies. Needs a broker that answers."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.registry = CollectorRegistry()
+        self.metrics = Metrics(self.registry)
+        self.progress = Progress()
+        ProgressCollector(self.progress, self.registry)
+        self.publisher = Publisher(settings)
+        self.follower = rollout_follower.connect(settings, self.publisher, self.metrics)
+        self.pipeline = Pipeline(settings, lambda: self.follower.serving, self.metrics, self.progress)
+        self.liveness = Liveness(self.progress, settings.stall_after_s)
+        self.board = Board(settings.worker_lost_after_s)
+        self.overview = Overview(settings, self.progress, self.liveness, self.board, self._units)
+        self.app = self._app()
+
+    def _units(self) -> dict[str, str]:
+        serving = self.follower.serving
+        return {entry.name: entry.unit for entry in serving.runtime.manifest.inputs} if serving else {}
+
+    def _app(self) -> faust.App:
+        settings = self.settings
+        app = faust.App(
+            settings.control_group,
+            broker=[f"kafka://{server.strip()}" for server in settings.bootstrap_servers.split(",")],
+            broker_credentials=credentials(settings),
+            topic_disable_leader=True,
+            topic_allow_declare=False,
+            consumer_auto_offset_reset="earliest",
+            broker_session_timeout=settings.session_timeout_ms / 1000,
+            broker_heartbeat_interval=settings.session_timeout_ms / 1000 / 4,
+            stream_wait_empty=False,
+            web_enabled=True,
+            web_bind=settings.web_host,
+            web_port=settings.web_port,
+            datadir=settings.model_cache.parent / "faust",
+            TableManager=NoTables,
+        )
+        read_committed.install(app)
+        page = application(self.overview, self.registry)
+        serve_asgi(app, page, host=settings.web_host, port=settings.web_port, access_log=False)
+        rollout_host.install(app, settings, self.follower, self.publisher, self.metrics)
+        drift_host.install(app, settings, self.follower.warm.reference, self.metrics)
+        app.service(DataPlane(self))  # type: ignore[arg-type]  # instances are taken too
+        return app
+
+
+class NoTables(TableManager):
+    """Starts at once. Faust's own waits a second for tables to register, and there are none."""
+
+    logger = logging.getLogger("faust.tables")  # or mode lets it speak in the name of this module
+
+    async def on_start(self) -> None:
+        """As there, without the wait."""
+        await self._update_channels()
+        await self.recovery.start()
+
+
+class DataPlane(Service):
+    """The pipeline and its company as a guest of the Faust worker: threads, started, watched, stopped with a bound."""
+
+    def __init__(self, worker: Worker, **kwargs: Any) -> None:
+        self._worker = worker
+        self._failure: BaseException | None = None
+        self._heartbeat = Heartbeat(worker.settings, worker.progress, worker.liveness)
+        self._feed = Feed(worker.settings, worker.board, worker.metrics)
+        self._thread = threading.Thread(target=self._run, name="pipeline", daemon=True)
+        super().__init__(**kwargs)
+
+    async def on_start(self) -> None:
+        """Start everything; returns at once."""
+        self._worker.follower.start()
+        self._feed.start()
+        self._heartbeat.start()
+        self._thread.start()
+
+    async def on_stop(self) -> None:
+        """Finish the batch, commit, leave the group; then say goodbye."""
+        self._worker.pipeline.stop()
+        await asyncio.to_thread(self._thread.join, PIPELINE_STOP_S)
+        if self._thread.is_alive():
+            log.warning("the pipeline did not end in time: what it had not committed is done again by the next owner")
+        for part in (self._heartbeat, self._feed, self._worker.follower):
+            await asyncio.to_thread(part.stop)
+
+    @Service.task
+    async def _watch(self) -> None:
+        while not self.should_stop:
+            failure = self._failure or self._worker.follower.failure
+            if failure is not None:
+                raise failure
+            await self.sleep(WATCH_S)
+
+    def _run(self) -> None:
+        try:
+            self._worker.pipeline.run()
+        except BaseException as failure:
+            log.exception("the pipeline died")
+            self._failure = failure
+
+
+def run(settings: Settings) -> int:
+    """Run a worker until SIGTERM or SIGINT.
+
+    Returns:
+        The exit code: 0 after a signal, 1 when it had to give up; the last line on stderr says why.
+
+    Raises:
+        BrokerError: topics contradict their declaration, or rights are missing.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until Faust takes over: there is nothing to finish yet
+    _log_to_stderr(settings.log_level)
+    _prepare(settings)
+    worker = Worker(settings)
+    _collect_seldom()
+    guest = BoundedWorker(worker.app, quiet=True, override_logging=False, redirect_stdouts=False)
+    try:
+        guest.execute_from_commandline()
+    except SystemExit as exit_:  # it leaves no other way
+        if guest.crash_reason is None:
+            return int(exit_.code or 0)
+    log.critical("the worker stops: %s", guest.crash_reason)
+    logging.disable()  # a thread that still rebuilds the drift statistics has nothing to add to that
+    return 1
+
+
+def _prepare(settings: Settings) -> None:
+    """Wait for the broker; see that the topics are there, that we may work, and that what we decide will count."""
+    signing_key(settings)
+    clients.wait_for_broker(settings, None, log.info)
+    topics.ensure(settings, declared.ALL)
+    permissions.insist(settings, WORKER)
+    settings.model_cache.mkdir(parents=True, exist_ok=True)  # Faust makes its own folder beside it, but no parents
+
+
+def _log_to_stderr(level: str) -> None:
+    """A line for each thing that an operator should know; what frameworks say of themselves only when it is bad."""
+    handler = logging.StreamHandler()
+    handler.addFilter(_UntilTheEnd())
+    form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(format=form, level=logging.WARNING, handlers=[handler])
+    logging.getLogger("stream_app").setLevel(level)
+    logging.getLogger("stream_app.host.read_committed").setLevel(logging.WARNING)  # mode names it so
+
+
+class _UntilTheEnd(logging.Filter):
+    """What ends the worker and is meant for people is its last line: no traceback from each service on its way.
+
+    Nor from those that stumble while they are torn down. Whatever else ends it is a fault of ours, and is wanted whole.
+    """
+
+    ended = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        self.ended = self.ended or isinstance(error, PipelineError)
+        return error is None or not self.ended
+
+
+def _collect_seldom() -> None:
+    """Keep the garbage collector out of the hot path: what exists now stays, decoded events are not tracked anyway."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 100)
+
+
+class BoundedWorker(faust.Worker):
+    """A Faust worker that ends in bounded time after a signal, whatever hangs."""
+
+    def _on_sigint(self) -> None:
+        self._bound()
+        super()._on_sigint()
+
+    def _on_sigterm(self) -> None:
+        self._bound()
+        super()._on_sigterm()
+
+    async def _sentinel_task(self) -> None:
+        """Let what was cancelled last come to its end; mode sleeps a second here, whether there is anything or not."""
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if others:
+            await asyncio.wait(others, timeout=1.0)
+
+    def _bound(self) -> None:
+        timer = threading.Timer(EXIT_BOUND_S, os._exit, (0,))
+        timer.daemon = True
+        timer.start()
+
+
+def faust_app() -> faust.App:
+    """The app of a worker with the settings of the environment, for Faust's own command line."""
+    settings = load()
+    _prepare(settings)
+    return Worker(settings).app
