@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app import ledger
+from stream_app.verify import ledger
 from stream_app.verify.ledger import Break, Span
 
 A = Span(0, 10, 9, 1, 2)
