@@ -11,7 +11,7 @@ from schemas.topics import ANOMALIES
 from stream_app.kafka import topics
 from stream_app.rollout import commands
 from stream_app.settings import Settings
-from stream_app.verify.cluster import Verdict, verify
+from stream_app.verify.cluster import LedgerVerdict, verify
 from tests.tiny_model import tiny_model
 from tests.traffic import committed_offsets, committed_records, publish
 
@@ -48,7 +48,7 @@ def prepared(settings: Settings, folder: Path) -> Settings:
     return settings
 
 
-def proved(settings: Settings) -> Verdict:
+def proved(settings: Settings) -> LedgerVerdict:
     """What `verify` says, which must be that all is well."""
     verdict = verify(settings)
     assert verdict.ok, verdict.breaks

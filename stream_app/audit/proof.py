@@ -18,7 +18,7 @@ from stream_app.audit.sealer import decoded
 FARTHEST = 1_000_000  # a forged seal that names an offset beyond the end of the log by more is not believed
 
 
-class How(StrEnum):
+class Tampering(StrEnum):
     """What was done to a record."""
 
     REMOVED = "removed"
@@ -28,7 +28,7 @@ class How(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Break:
+class AuditBreak:
     """One place where the trail does not hold.
 
     Attributes:
@@ -38,12 +38,12 @@ class Break:
     """
 
     offset: int
-    how: How
+    how: Tampering
     what: str
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class AuditVerdict:
     """What was found.
 
     Attributes:
@@ -60,7 +60,7 @@ class Verdict:
     unchained: int
     sealed: int
     head: str
-    breaks: list[Break]
+    breaks: list[AuditBreak]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ Expected = tuple[int, str | None]
 """An offset, and the digest that a seal gives for it; None where no seal that is left holds it."""
 
 
-def prove(values: Sequence[tuple[int, bytes]], head: str | None = None) -> Verdict:
+def prove(values: Sequence[tuple[int, bytes]], head: str | None = None) -> AuditVerdict:
     """Check the whole log.
 
     Args:
@@ -87,7 +87,7 @@ def prove(values: Sequence[tuple[int, bytes]], head: str | None = None) -> Verdi
     expected = _sealed(log)
     breaks, covered = _against_seals(expected, log)
     told = {found.offset for found in breaks}
-    suspects = {found.offset for found in breaks if found.how is not How.REMOVED}
+    suspects = {found.offset for found in breaks if found.how is not Tampering.REMOVED}
     missed = {sha256 for offset, sha256 in expected if sha256 and offset in told}
     missed |= {s.sha256 for s in log if s.offset in suspects}
     unchained = next((i for i, s in enumerate(log) if s.record is not None and s.record.sequence), len(log))
@@ -99,8 +99,10 @@ def prove(values: Sequence[tuple[int, bytes]], head: str | None = None) -> Verdi
     breaks += _against_chains(innocent, {s.offset for s in log[since:]}, missed)
     breaks += _against_head(log, head)
     if not breaks and log and log[0].offset:
-        breaks.append(Break(0, How.REMOVED, f"the log begins at offset {log[0].offset}: what stood before is gone"))
-    return Verdict(
+        breaks.append(
+            AuditBreak(0, Tampering.REMOVED, f"the log begins at offset {log[0].offset}: what stood before is gone")
+        )
+    return AuditVerdict(
         ok=not breaks,
         records=len(log),
         unchained=unchained,
@@ -129,7 +131,7 @@ def _sealed(log: Sequence[Standing]) -> list[Expected]:
     return [(offset, found.get(offset)) for offset in range(max(found, default=-1) + 1)]
 
 
-def _against_seals(expected: Sequence[Expected], log: Sequence[Standing]) -> tuple[list[Break], int]:
+def _against_seals(expected: Sequence[Expected], log: Sequence[Standing]) -> tuple[list[AuditBreak], int]:
     """What differs from the seals, and how many records of the log they cover."""
     start = 0
     for (offset, sha256), standing in zip(expected, log, strict=False):
@@ -143,7 +145,7 @@ def _against_seals(expected: Sequence[Expected], log: Sequence[Standing]) -> tup
     steps = SequenceMatcher(None, left, [s.sha256 for s in rest], autojunk=False).get_opcodes()
     if steps[-1][0] == "insert":  # what follows the last sealed record is not sealed yet
         steps = steps[:-1]
-    breaks: list[Break] = []
+    breaks: list[AuditBreak] = []
     covered = 0
     for step, i, j, k, m in steps:
         covered = min(m, k + j - i, _last_seal(rest)) if step == "replace" and j == len(wanted) else m
@@ -156,50 +158,54 @@ def _last_seal(log: Sequence[Standing]) -> int:
     return max((row for row, s in enumerate(log) if s.record is not None and s.record.seal is not None), default=0)
 
 
-def _block(wanted: Sequence[Expected], standing: Sequence[Standing]) -> list[Break]:
+def _block(wanted: Sequence[Expected], standing: Sequence[Standing]) -> list[AuditBreak]:
     """A stretch in which nothing agrees."""
     if len(wanted) == len(standing):
         pairs = zip(wanted, standing, strict=True)
-        return [_break(s.offset, How.CHANGED) for (_, sha256), s in pairs if sha256 is not None]
+        return [_break(s.offset, Tampering.CHANGED) for (_, sha256), s in pairs if sha256 is not None]
     known = [offset for offset, sha256 in wanted if sha256 is not None]
     unknown = [offset for offset, sha256 in wanted if sha256 is None]
     spare = len(standing) - len(unknown)
     return [
-        *(_break(offset, How.REMOVED) for offset in known),
-        *(_break(offset, How.REMOVED) for offset in (unknown[spare:] if spare < 0 else [])),
-        *(_break(s.offset, How.INSERTED) for s in (standing[-spare:] if spare > 0 else [])),
+        *(_break(offset, Tampering.REMOVED) for offset in known),
+        *(_break(offset, Tampering.REMOVED) for offset in (unknown[spare:] if spare < 0 else [])),
+        *(_break(s.offset, Tampering.INSERTED) for s in (standing[-spare:] if spare > 0 else [])),
     ]
 
 
-def _break(offset: int, how: How) -> Break:
+def _break(offset: int, how: Tampering) -> AuditBreak:
     sentences = {
-        How.REMOVED: f"the record that stood at offset {offset} is gone",
-        How.CHANGED: f"the record at offset {offset} is not the one that was sealed",
-        How.INSERTED: f"the record at offset {offset} was not there when the log was sealed",
+        Tampering.REMOVED: f"the record that stood at offset {offset} is gone",
+        Tampering.CHANGED: f"the record at offset {offset} is not the one that was sealed",
+        Tampering.INSERTED: f"the record at offset {offset} was not there when the log was sealed",
     }
-    return Break(offset, how, sentences[how])
+    return AuditBreak(offset, how, sentences[how])
 
 
-def _moved(breaks: list[Break], expected: dict[int, str | None], log: Sequence[Standing]) -> list[Break]:
+def _moved(breaks: list[AuditBreak], expected: dict[int, str | None], log: Sequence[Standing]) -> list[AuditBreak]:
     """What is gone in one place and stands in another was moved."""
     at = {s.offset: s.sha256 for s in log}
-    gone = {expected[b.offset]: b for b in breaks if b.how is How.REMOVED and expected[b.offset]}
-    found: list[Break] = []
+    gone = {expected[b.offset]: b for b in breaks if b.how is Tampering.REMOVED and expected[b.offset]}
+    found: list[AuditBreak] = []
     for b in breaks:
-        origin = gone.get(at[b.offset]) if b.how is How.INSERTED else None
+        origin = gone.get(at[b.offset]) if b.how is Tampering.INSERTED else None
         if origin is not None:
-            found.append(Break(b.offset, How.MOVED, f"the record at offset {b.offset} stood at offset {origin.offset}"))
+            found.append(
+                AuditBreak(
+                    b.offset, Tampering.MOVED, f"the record at offset {b.offset} stood at offset {origin.offset}"
+                )
+            )
             breaks = [other for other in breaks if other is not origin and other is not b]
     return [*breaks, *found]
 
 
-def _foreign(log: Iterable[Standing]) -> Iterator[Break]:
+def _foreign(log: Iterable[Standing]) -> Iterator[AuditBreak]:
     """Records of no chain, where chains have begun."""
     for s in log:
         if s.record is None:
-            yield Break(s.offset, How.INSERTED, f"the record at offset {s.offset} is no audit record")
+            yield AuditBreak(s.offset, Tampering.INSERTED, f"the record at offset {s.offset} is no audit record")
         elif not s.record.sequence:
-            yield Break(s.offset, How.INSERTED, f"the record at offset {s.offset} is in nobody's chain")
+            yield AuditBreak(s.offset, Tampering.INSERTED, f"the record at offset {s.offset} is in nobody's chain")
 
 
 @dataclass(slots=True)
@@ -211,7 +217,7 @@ class _Writer:
     sha256: str = ""
 
 
-def _against_chains(log: Sequence[Standing], judged: set[int], missed: set[str]) -> Iterator[Break]:
+def _against_chains(log: Sequence[Standing], judged: set[int], missed: set[str]) -> Iterator[AuditBreak]:
     """What contradicts the writers' own chains at these offsets, but for what was told already."""
     writers: dict[str, _Writer] = defaultdict(_Writer)
     for standing in log:
@@ -227,29 +233,35 @@ def _against_chains(log: Sequence[Standing], judged: set[int], missed: set[str])
         writer.at[standing.sha256] = standing.offset
 
 
-def _link(writer: _Writer, standing: Standing, record: AuditRecord) -> Break | None:
+def _link(writer: _Writer, standing: Standing, record: AuditRecord) -> AuditBreak | None:
     """What is wrong between a record and the one before it of the same writer."""
     offset, number, known = standing.offset, record.sequence, writer.number
     who = f"{record.actor} (writer {record.writer[:8]})"
     if standing.sha256 in writer.at:
         first = writer.at[standing.sha256]
-        return Break(offset, How.INSERTED, f"the record at offset {offset} repeats the one at {first}")
+        return AuditBreak(offset, Tampering.INSERTED, f"the record at offset {offset} repeats the one at {first}")
     if number <= known:
-        return Break(offset, How.MOVED, f"the record at offset {offset} is number {number} of {who}, after {known}")
+        return AuditBreak(
+            offset, Tampering.MOVED, f"the record at offset {offset} is number {number} of {who}, after {known}"
+        )
     if number > known + 1:
         gone = f"record {known + 1}" if number == known + 2 else f"records {known + 1} to {number - 1}"
-        return Break(offset, How.REMOVED, f"before offset {offset}, {gone} of {who}: gone")
+        return AuditBreak(offset, Tampering.REMOVED, f"before offset {offset}, {gone} of {who}: gone")
     if writer.sha256 != record.previous:
         at = writer.at.get(writer.sha256, offset)
-        return Break(at, How.CHANGED, f"the record at offset {at} is not the one that {who} wrote before {offset}")
+        return AuditBreak(
+            at, Tampering.CHANGED, f"the record at offset {at} is not the one that {who} wrote before {offset}"
+        )
     return None
 
 
-def _against_head(log: Sequence[Standing], head: str | None) -> Iterator[Break]:
+def _against_head(log: Sequence[Standing], head: str | None) -> Iterator[AuditBreak]:
     """Whether what was the last seal at an earlier time still stands."""
     if not head:
         return
     place, _, sha256 = head.partition(":")
     if not any(str(s.offset) == place and s.sha256 == sha256 for s in log):
         offset = int(place)
-        yield Break(offset, How.REMOVED, f"the seal that was the head, at offset {offset}, is gone or is another")
+        yield AuditBreak(
+            offset, Tampering.REMOVED, f"the seal that was the head, at offset {offset}, is gone or is another"
+        )

@@ -12,7 +12,7 @@ from stream_app.cli.terminal import console, out, out_json, waiting
 
 if TYPE_CHECKING:
     from schemas.rollout import AuditRecord
-    from stream_app.audit.proof import Verdict
+    from stream_app.audit.proof import AuditVerdict
     from stream_app.settings import Settings
 
 MOMENTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"]
@@ -109,7 +109,7 @@ def _verify(settings: "Settings", head: str | None, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _tell(verdict: "Verdict") -> None:
+def _tell(verdict: "AuditVerdict") -> None:
     """The sum, then every place where it does not come out."""
     out(
         f"the audit trail {'holds' if verdict.ok else 'is BROKEN'}: {verdict.records:,} records, "

@@ -20,7 +20,7 @@ from stream_app.cli.invocation import current
 from stream_app.kafka import clients, topics
 from stream_app.kafka.clients import BrokerError, explain
 from stream_app.kafka.log import read_to_end
-from stream_app.kafka.permissions import lacking, told, words
+from stream_app.kafka.permissions import authorized_operations, missing_rights, words
 from stream_app.kafka.roles import ROLES, WORKER
 from stream_app.rollout.cache import FetchError, local_path, remote
 from stream_app.rollout.entries import fold
@@ -178,12 +178,12 @@ def declared_topics(settings: Settings) -> Iterator[Finding]:
 
 def permissions(settings: Settings) -> Iterator[Finding]:
     """What some role does with topics and groups is allowed, as far as the cluster tells."""
-    allowed = told(settings)
-    able = [role.name for role in ROLES if not lacking(settings, role, allowed)]
+    allowed = authorized_operations(settings)
+    able = [role.name for role in ROLES if not missing_rights(settings, role, allowed)]
     if able:
         yield Finding("permissions", True, f"enough for: {', '.join(able)}" if allowed else "the cluster does not tell")
         return
-    missing = ", ".join(map(words, lacking(settings, WORKER, allowed)))
+    missing = ", ".join(map(words, missing_rights(settings, WORKER, allowed)))
     advice = "`stream-app rights grant worker` by an administrator gives it; `rights list` shows the other roles"
     yield Finding("permissions", False, f"not enough for any role, not for a worker: {missing}", advice)
 

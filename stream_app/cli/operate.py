@@ -11,7 +11,7 @@ from stream_app.cli.signals import stop_on_signal
 from stream_app.cli.terminal import out, out_json, say, waiting
 
 if TYPE_CHECKING:
-    from stream_app.verify.cluster import Verdict
+    from stream_app.verify.cluster import LedgerVerdict
 
 DEFAULT_KAFKA_PORT = 9092
 BROKER_CHECK_S = 0.5
@@ -74,7 +74,7 @@ def verify(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
         raise typer.Exit(1)
 
 
-def _tell(verdict: "Verdict") -> None:
+def _tell(verdict: "LedgerVerdict") -> None:
     """The sum, and every place where it does not come out."""
     out(
         f"conservation {'holds' if verdict.ok else 'is BROKEN'}: {verdict.committed:,} committed offsets = "

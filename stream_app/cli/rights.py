@@ -12,7 +12,7 @@ from stream_app.cli.rollout import issuer
 from stream_app.cli.terminal import console, out, out_json, waiting
 
 if TYPE_CHECKING:
-    from stream_app.kafka.access import Entry
+    from stream_app.kafka.access import AccessEntry
     from stream_app.kafka.roles import Role
 
 rights = typer.Typer(
@@ -69,7 +69,7 @@ def grant(
     chosen = connected_settings()
     from stream_app.audit.record import audit_record
     from stream_app.kafka import roles, topics
-    from stream_app.kafka.access import Access, Outcome
+    from stream_app.kafka.access import Access, AccessOutcome
     from stream_app.rollout.publish import Publisher
 
     if not dry_run:
@@ -81,11 +81,11 @@ def grant(
             tell(name)
             done = access.grant(role, name, secrets / f"{name}.json" if secrets else None)
             entries += done
-            changed = sum(entry.outcome in (Outcome.MADE, Outcome.SET) for entry in done)
+            changed = sum(entry.outcome in (AccessOutcome.MADE, AccessOutcome.SET) for entry in done)
             if changed:
                 publisher.audit(audit_record(issuer(), "grant", name, effect=f"{role.name}: {changed} made or set"))
     _show(entries, as_json)
-    if any(entry.outcome is Outcome.MISSING for entry in entries):
+    if any(entry.outcome is AccessOutcome.MISSING for entry in entries):
         raise typer.Exit(1)
 
 
@@ -99,7 +99,7 @@ def _roles(names: list[str] | None) -> "list[Role]":
     return [known[name] for name in names or known]
 
 
-def _show(entries: "list[Entry]", as_json: bool) -> None:
+def _show(entries: "list[AccessEntry]", as_json: bool) -> None:
     if as_json:
         out_json(entries)
         return

@@ -181,7 +181,7 @@ def _prepare(settings: Settings) -> None:
     signing_key(settings)
     clients.wait_for_broker(settings, None, log.info)
     topics.ensure(settings, declared.ALL)
-    permissions.insist(settings, WORKER)
+    permissions.require(settings, WORKER)
     settings.model_cache.mkdir(parents=True, exist_ok=True)  # Faust makes its own folder beside it, but no parents
 
 

@@ -49,7 +49,7 @@ class NotGranted(BrokerError):  # noqa: N818 - named after the state of the worl
     """A user or its rights could not be made; the message says why, and what to do."""
 
 
-class Outcome(StrEnum):
+class AccessOutcome(StrEnum):
     """What became of one thing."""
 
     MADE = "made"
@@ -59,7 +59,7 @@ class Outcome(StrEnum):
     BEYOND = "beyond the role"
 
 
-class Entry(Struct, frozen=True):
+class AccessEntry(Struct, frozen=True):
     """One line of what was done.
 
     Attributes:
@@ -74,7 +74,7 @@ class Entry(Struct, frozen=True):
     what: str
     name: str
     operation: str
-    outcome: Outcome
+    outcome: AccessOutcome
 
 
 class Access:
@@ -90,7 +90,7 @@ class Access:
         self._dry_run = dry_run
         self._client: AdminClient = clients.admin(settings)
 
-    def grant(self, role: Role, user: str, secrets_file: Path | None = None) -> list[Entry]:
+    def grant(self, role: Role, user: str, secrets_file: Path | None = None) -> list[AccessEntry]:
         """Let a user do what the role does.
 
         Args:
@@ -112,33 +112,33 @@ class Access:
         except KafkaException as exception:
             raise self._explained(exception) from exception
 
-    def _user(self, user: str, secrets_file: Path) -> Entry:
+    def _user(self, user: str, secrets_file: Path) -> AccessEntry:
         known = self._mechanism in self._mechanisms_of(user)
-        entry = partial(Entry, user, "user", self._mechanism.name.replace("_", "-"), "")
+        entry = partial(AccessEntry, user, "user", self._mechanism.name.replace("_", "-"), "")
         if self._dry_run:
-            return entry(Outcome.KEPT if known else Outcome.MISSING)
+            return entry(AccessOutcome.KEPT if known else AccessOutcome.MISSING)
         if known and not secrets_file.exists():
-            return entry(Outcome.KEPT)  # whoever runs with its password goes on
+            return entry(AccessOutcome.KEPT)  # whoever runs with its password goes on
         password = _password(secrets_file, user)
         order = UserScramCredentialUpsertion(user, ScramCredentialInfo(self._mechanism, ITERATIONS), password.encode())
         for outcome in self._client.alter_user_scram_credentials([order], request_timeout=ANSWER_S).values():
             outcome.result()
-        return entry(Outcome.SET if known else Outcome.MADE)
+        return entry(AccessOutcome.SET if known else AccessOutcome.MADE)
 
-    def _rights(self, user: str, wanted: Sequence[Right]) -> list[Entry]:
+    def _rights(self, user: str, wanted: Sequence[Right]) -> list[AccessEntry]:
         there = self._there(user)
         bindings = {_binding(user, right): right for right in wanted}
         missing = [binding for binding in bindings if binding not in there]
         if not self._dry_run and missing:
             for outcome in self._client.create_acls(missing, request_timeout=ANSWER_S).values():
                 outcome.result()
-        done = Outcome.MISSING if self._dry_run else Outcome.MADE
+        done = AccessOutcome.MISSING if self._dry_run else AccessOutcome.MADE
         entries = [
-            _entry(user, binding, right.operation, Outcome.KEPT if binding in there else done)
+            _entry(user, binding, right.operation, AccessOutcome.KEPT if binding in there else done)
             for binding, right in bindings.items()
         ]
         beyond = sorted(there - bindings.keys(), key=str)
-        return entries + [_entry(user, found, _words(found), Outcome.BEYOND) for found in beyond]
+        return entries + [_entry(user, found, _words(found), AccessOutcome.BEYOND) for found in beyond]
 
     def _there(self, user: str) -> set[AclBinding]:
         anything: Any = None  # the stubs do not know it
@@ -218,10 +218,10 @@ def _binding(user: str, right: Right) -> AclBinding:
     )
 
 
-def _entry(user: str, binding: AclBinding, operation: str, outcome: Outcome) -> Entry:
+def _entry(user: str, binding: AclBinding, operation: str, outcome: AccessOutcome) -> AccessEntry:
     more = "*" if binding.resource_pattern_type == ResourcePatternType.PREFIXED else ""
     what = ResourceType(binding.restype).name.lower().replace("_", " ")
-    return Entry(user, what, f"{binding.name}{more}", operation, outcome)
+    return AccessEntry(user, what, f"{binding.name}{more}", operation, outcome)
 
 
 def _words(binding: AclBinding) -> str:

@@ -1,6 +1,7 @@
-"""What the cluster lets us do, as far as it tells: asked before a worker begins, and by `stream-app doctor`.
+"""The rights of the user that we connect as, as far as the cluster reports them.
 
-Faust's client waits for ever, and says nothing, where it may not join its group: so a worker asks first.
+A worker checks them before it starts: Faust's client waits for ever, without a log line, for a group that it may not
+join. `stream-app doctor` shows them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,27 +23,27 @@ OPERATIONS = {
     Operation.DESCRIBE_CONFIGS: AclOperation.DESCRIBE_CONFIGS,
 }
 Place = tuple[Resource, str]
-Told = Mapping[Place, set[AclOperation]]
-"""What may be done with each topic and group; those are missing of which the cluster does not tell."""
+Allowed = Mapping[Place, set[AclOperation]]
+"""Permitted operations by topic or group; a resource whose operations the cluster does not report is absent."""
 
 _REFUSED = {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED}
 
 
-def told(settings: Settings) -> Told:
-    """Ask for all topics and groups that any role uses.
+def authorized_operations(settings: Settings) -> Allowed:
+    """Ask the cluster about every topic and group that any role uses.
 
     Raises:
         BrokerUnavailable, NotAuthorised: see `clients`.
     """
     client = clients.admin(settings)  # kept until the answers are there: they fail when it goes
     try:
-        return {place: allowed for place, allowed in _asked(client, settings) if allowed is not None}
+        return {place: allowed for place, allowed in _reported(client, settings) if allowed is not None}
     except KafkaException as exception:
         raise explain(exception, settings, "what is allowed") from exception
 
 
-def lacking(settings: Settings, role: Role, allowed: Told) -> list[Right]:
-    """What of a role's rights the cluster says that we do not have."""
+def missing_rights(settings: Settings, role: Role, allowed: Allowed) -> list[Right]:
+    """Rights of the role that are certainly missing; a resource that was not reported is given the benefit of doubt."""
     return [
         right
         for right in rights(settings, role)
@@ -50,14 +51,14 @@ def lacking(settings: Settings, role: Role, allowed: Told) -> list[Right]:
     ]
 
 
-def insist(settings: Settings, role: Role) -> None:
-    """Return if we may do what a role does, as far as the cluster tells.
+def require(settings: Settings, role: Role) -> None:
+    """Return if we have the rights of the role, as far as the cluster reports them.
 
     Raises:
-        NotAuthorised: we may not; the message names what is missing.
+        NotAuthorised: some are missing; the message names them.
         BrokerUnavailable: see `clients`.
     """
-    missing = lacking(settings, role, told(settings))
+    missing = missing_rights(settings, role, authorized_operations(settings))
     if missing:
         raise NotAuthorised(
             f"Kafka at {settings.bootstrap_servers} does not let this user do what a {role.name} does: "
@@ -66,23 +67,23 @@ def insist(settings: Settings, role: Role) -> None:
 
 
 def words(right: Right) -> str:
-    """A right for people."""
+    """The right in words, for messages."""
     return f"{right.operation} {right.resource} {right}"
 
 
-def _asked(client: AdminClient, settings: Settings) -> Iterator[tuple[Place, set[AclOperation] | None]]:
+def _reported(client: AdminClient, settings: Settings) -> Iterator[tuple[Place, set[AclOperation] | None]]:
     wanted = {right for role in ROLES for right in rights(settings, role)}
     topics = sorted({right.name for right in wanted if right.resource is Resource.TOPIC})
     groups = sorted({right.name for right in wanted if right.resource is Resource.GROUP})
-    kept: dict[str, Any] = {"include_authorized_operations": True, "request_timeout": ANSWER_S}
-    for name, answer in client.describe_topics(TopicCollection(topics), **kept).items():
+    options: dict[str, Any] = {"include_authorized_operations": True, "request_timeout": ANSWER_S}
+    for name, answer in client.describe_topics(TopicCollection(topics), **options).items():
         yield (Resource.TOPIC, name), _allowed(answer)
-    for name, answer in client.describe_consumer_groups(groups, **kept).items():
+    for name, answer in client.describe_consumer_groups(groups, **options).items():
         yield (Resource.GROUP, name), _allowed(answer)
 
 
 def _allowed(answer: Any) -> set[AclOperation] | None:
-    """None: the cluster does not tell, for a topic or group that is not there or one that is just moving."""
+    """None where the cluster does not report it: the topic or group does not exist, or is just moving."""
     try:
         operations = answer.result().authorized_operations
     except KafkaException as exception:

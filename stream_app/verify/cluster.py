@@ -23,7 +23,7 @@ from stream_app.kafka.log import read_to_end
 from stream_app.kafka.topics import name
 from stream_app.settings import Settings
 from stream_app.verify import ledger
-from stream_app.verify.ledger import Break, Span
+from stream_app.verify.ledger import LedgerBreak, LedgerSpan
 
 TIMEOUT_S = 15.0
 RETRY_S = 0.05
@@ -34,7 +34,7 @@ OUTPUTS = (topics.DRIFT_SUMMARIES, topics.DEAD_LETTERS, topics.ANOMALIES)
 
 
 @dataclass(frozen=True)
-class Verdict:
+class LedgerVerdict:
     """What was found.
 
     Attributes:
@@ -55,7 +55,7 @@ class Verdict:
     empty: int
     unverifiable: int
     anomalies: int
-    breaks: list[Break]
+    breaks: list[LedgerBreak]
 
 
 class _Placed(msgspec.Struct):
@@ -65,7 +65,7 @@ class _Placed(msgspec.Struct):
     model: ModelRef | None = None
 
 
-def verify(settings: Settings, on_progress: Callable[[str], None] = lambda _: None) -> Verdict:
+def verify(settings: Settings, on_progress: Callable[[str], None] = lambda _: None) -> LedgerVerdict:
     """Check a cluster, which may be busy: what is committed meanwhile is left for the next time.
 
     Args:
@@ -85,7 +85,7 @@ def verify(settings: Settings, on_progress: Callable[[str], None] = lambda _: No
         on_progress("summaries")
         spans = {p: ledger.up_to(s, committed.get(p, 0)) for p, s in _spans(settings).items()}
         whole = _watermarks(settings, reader, topics.DRIFT_SUMMARIES, 0)[0] == 0
-        breaks: list[Break] = []
+        breaks: list[LedgerBreak] = []
         for partition, offset in committed.items():
             low, _ = _watermarks(settings, reader, topics.TRANSACTIONS, partition)
             breaks += ledger.joins(partition, spans.get(partition, []), low if whole else None, offset)
@@ -105,7 +105,7 @@ def verify(settings: Settings, on_progress: Callable[[str], None] = lambda _: No
         group.close()
         reader.close()
     every = [span for chain in spans.values() for span in chain]
-    return Verdict(
+    return LedgerVerdict(
         ok=not breaks,
         committed=sum(span.to_offset - span.from_offset for span in every),
         scored=sum(span.scored for span in every),
@@ -157,14 +157,14 @@ def _watermarks(settings: Settings, reader: Consumer, topic: Topic, partition: i
     return low, high
 
 
-def _spans(settings: Settings) -> dict[int, list[Span]]:
+def _spans(settings: Settings) -> dict[int, list[LedgerSpan]]:
     """Input partition to its spans, in the order of the log."""
     decode = msgspec.json.Decoder(DriftSummary).decode
     spans = defaultdict(list)
     for message in read_to_end(settings, topics.DRIFT_SUMMARIES):
         s = decode(message.value() or b"")
         spans[s.partition].append(
-            Span(
+            LedgerSpan(
                 s.from_offset,
                 s.to_offset,
                 s.scored,
@@ -181,11 +181,11 @@ def _spans(settings: Settings) -> dict[int, list[Span]]:
 def _outputs(
     settings: Settings,
     reader: Consumer,
-    spans: dict[int, list[Span]],
+    spans: dict[int, list[LedgerSpan]],
     topic: Topic,
     what: str,
-    promised: Callable[[Span], int],
-) -> Iterator[Break]:
+    promised: Callable[[LedgerSpan], int],
+) -> Iterator[LedgerBreak]:
     decode = msgspec.json.Decoder(_Placed).decode
     found: dict[int, list[int]] = defaultdict(list)
     named: dict[int, list[tuple[int, str]]] = defaultdict(list)
@@ -202,7 +202,9 @@ def _outputs(
             yield from ledger.authors(partition, chain, named[partition])
 
 
-def _emptiness(settings: Settings, reader: Consumer, partition: int, chain: list[Span]) -> tuple[Iterator[Break], int]:
+def _emptiness(
+    settings: Settings, reader: Consumer, partition: int, chain: list[LedgerSpan]
+) -> tuple[Iterator[LedgerBreak], int]:
     """Where offsets without an outcome hold a record, and how many of them retention has taken from the input."""
     low, _ = _watermarks(settings, reader, topics.TRANSACTIONS, partition)
     doubtful = [span for span in chain if span.empty > 0]
@@ -211,7 +213,7 @@ def _emptiness(settings: Settings, reader: Consumer, partition: int, chain: list
     return ledger.emptiness(partition, readable, _held(settings, reader, partition, readable)), unread
 
 
-def _held(settings: Settings, reader: Consumer, partition: int, spans: list[Span]) -> list[int]:
+def _held(settings: Settings, reader: Consumer, partition: int, spans: list[LedgerSpan]) -> list[int]:
     """Offsets of the records that the input holds from the first of these spans to the end of the last, ascending."""
     if not spans:
         return []

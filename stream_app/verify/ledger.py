@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from msgspec import Struct
 
 
-class Span(Struct, frozen=True):
+class LedgerSpan(Struct, frozen=True):
     """Offsets `from_offset` (included) to `to_offset` (not) of a partition, and what became of them."""
 
     from_offset: int
@@ -33,7 +33,7 @@ class Span(Struct, frozen=True):
         return self.to_offset - self.from_offset - self.scored - self.dead_lettered
 
 
-class Break(Struct, frozen=True):
+class LedgerBreak(Struct, frozen=True):
     """One place where the account does not hold: offsets `from_offset` (included) to `to_offset` (not)."""
 
     partition: int
@@ -42,12 +42,12 @@ class Break(Struct, frozen=True):
     what: str
 
 
-def up_to(spans: Sequence[Span], committed: int) -> list[Span]:
+def up_to(spans: Sequence[LedgerSpan], committed: int) -> list[LedgerSpan]:
     """The spans that end at or before the committed offset: what a busy cluster adds meanwhile is for the next time."""
     return [span for span in spans if span.to_offset <= committed]
 
 
-def joins(partition: int, spans: Sequence[Span], start: int | None, committed: int) -> Iterator[Break]:
+def joins(partition: int, spans: Sequence[LedgerSpan], start: int | None, committed: int) -> Iterator[LedgerBreak]:
     """Whether spans, in the order of the log, account for every offset from `start` to `committed` once.
 
     Args:
@@ -61,20 +61,22 @@ def joins(partition: int, spans: Sequence[Span], start: int | None, committed: i
     reached = first if start is None else min(start, first)
     for span in spans:
         if span.from_offset > reached:
-            yield Break(partition, reached, span.from_offset, "not accounted for: neither scored nor dead-lettered")
+            yield LedgerBreak(
+                partition, reached, span.from_offset, "not accounted for: neither scored nor dead-lettered"
+            )
         elif span.from_offset < reached:
             twice = min(span.to_offset, reached)
-            yield Break(partition, span.from_offset, twice, "accounted for twice")
+            yield LedgerBreak(partition, span.from_offset, twice, "accounted for twice")
         if span.empty < 0:
-            yield Break(partition, span.from_offset, span.to_offset, f"{-span.empty} more outcomes than offsets")
+            yield LedgerBreak(partition, span.from_offset, span.to_offset, f"{-span.empty} more outcomes than offsets")
         reached = max(reached, span.to_offset)
     if reached < committed:
-        yield Break(partition, reached, committed, "committed, but neither scored nor dead-lettered")
+        yield LedgerBreak(partition, reached, committed, "committed, but neither scored nor dead-lettered")
 
 
 def outputs(
-    partition: int, promised: Sequence[tuple[Span, int]], found: Sequence[int], what: str, complete: bool
-) -> Iterator[Break]:
+    partition: int, promised: Sequence[tuple[LedgerSpan, int]], found: Sequence[int], what: str, complete: bool
+) -> Iterator[LedgerBreak]:
     """Whether an output topic holds what the spans promise, each once.
 
     Args:
@@ -87,15 +89,15 @@ def outputs(
     ordered = sorted(found)
     for offset, count in Counter(ordered).items():
         if count > 1:
-            yield Break(partition, offset, offset + 1, f"{count} records of one {what}")
+            yield LedgerBreak(partition, offset, offset + 1, f"{count} records of one {what}")
     distinct = sorted(set(ordered))
     for span, expected in promised:
         here = bisect_left(distinct, span.to_offset) - bisect_left(distinct, span.from_offset)
         if here > expected or (here < expected and complete):
-            yield Break(partition, span.from_offset, span.to_offset, f"{expected} promised, {here} found: {what}")
+            yield LedgerBreak(partition, span.from_offset, span.to_offset, f"{expected} promised, {here} found: {what}")
 
 
-def authors(partition: int, spans: Sequence[Span], found: Sequence[tuple[int, str]]) -> Iterator[Break]:
+def authors(partition: int, spans: Sequence[LedgerSpan], found: Sequence[tuple[int, str]]) -> Iterator[LedgerBreak]:
     """Whether the anomalies name the models that the spans say have decided.
 
     Args:
@@ -115,15 +117,15 @@ def authors(partition: int, spans: Sequence[Span], found: Sequence[tuple[int, st
         strangers = len(here) - by_candidate - named.get(span.model_sha256, 0)
         if strangers:
             what = f"{strangers} anomalies name a model that did not decide here"
-            yield Break(partition, span.from_offset, span.to_offset, what)
+            yield LedgerBreak(partition, span.from_offset, span.to_offset, what)
         if by_candidate > span.candidate_anomalies or (
             by_candidate < span.candidate_anomalies and len(here) == span.anomalies
         ):
             what = f"{span.candidate_anomalies} anomalies of the canary promised, {by_candidate} found"
-            yield Break(partition, span.from_offset, span.to_offset, what)
+            yield LedgerBreak(partition, span.from_offset, span.to_offset, what)
 
 
-def emptiness(partition: int, spans: Sequence[Span], held: Sequence[int]) -> Iterator[Break]:
+def emptiness(partition: int, spans: Sequence[LedgerSpan], held: Sequence[int]) -> Iterator[LedgerBreak]:
     """Whether the offsets that the spans call empty hold no record.
 
     Args:
@@ -135,4 +137,4 @@ def emptiness(partition: int, spans: Sequence[Span], held: Sequence[int]) -> Ite
         records = bisect_left(held, span.to_offset) - bisect_left(held, span.from_offset)
         if records != span.scored + span.dead_lettered:
             outcomes = span.scored + span.dead_lettered
-            yield Break(partition, span.from_offset, span.to_offset, f"{records} records, {outcomes} outcomes")
+            yield LedgerBreak(partition, span.from_offset, span.to_offset, f"{records} records, {outcomes} outcomes")

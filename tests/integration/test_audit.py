@@ -9,7 +9,7 @@ import pytest
 from schemas.rollout import AuditRecord
 from schemas.topics import AUDIT
 from stream_app.audit import configuration
-from stream_app.audit.proof import How, Verdict, prove
+from stream_app.audit.proof import AuditVerdict, Tampering, prove
 from stream_app.audit.record import audit_record
 from stream_app.audit.sealer import Sealer
 from stream_app.kafka import clients, topics
@@ -31,7 +31,7 @@ def values(settings: Settings) -> list[bytes]:
     return [message.value() or b"" for message in read_to_end(settings, AUDIT)]
 
 
-def proved(settings: Settings) -> Verdict:
+def proved(settings: Settings) -> AuditVerdict:
     return prove([(message.offset() or 0, message.value() or b"") for message in read_to_end(settings, AUDIT)])
 
 
@@ -87,8 +87,8 @@ def test_tampering_is_told_by_offset_and_kind(busy: Settings) -> None:
     whole, row = values(busy), 17
     changed = whole[row].replace(b"because", b"beCause").replace(b"sealed", b"seAled") + b" "
     for forged, how in (
-        (whole[:row] + whole[row + 1 :], How.REMOVED),
-        ([*whole[:row], changed, *whole[row + 1 :]], How.CHANGED),
+        (whole[:row] + whole[row + 1 :], Tampering.REMOVED),
+        ([*whole[:row], changed, *whole[row + 1 :]], Tampering.CHANGED),
     ):
         tampered = rewritten(busy.model_copy(update={"topic_prefix": f"{busy.topic_prefix}{how}-"}), forged)
         assert [(b.offset, b.how) for b in proved(tampered).breaks] == [(row, how)]

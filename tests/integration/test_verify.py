@@ -14,7 +14,7 @@ from stream_app.kafka import clients, topics
 from stream_app.kafka.log import read_to_end
 from stream_app.settings import Settings
 from stream_app.verify.cluster import verify
-from stream_app.verify.ledger import Break
+from stream_app.verify.ledger import LedgerBreak
 from tests.conftest import own_settings
 from tests.known_stream import Wait, prepared, proved, transactions
 from tests.traffic import committed_offsets, publish
@@ -65,7 +65,7 @@ def source_of(record: Message) -> dict[str, Any]:
 
 
 @contextmanager
-def condemned(settings: Settings, *breaks: Break) -> Iterator[None]:
+def condemned(settings: Settings, *breaks: LedgerBreak) -> Iterator[None]:
     """What is done inside is found out: these breaks and no others are in the verdict that were not before."""
     before = verify(settings).breaks
     yield
@@ -100,7 +100,7 @@ def test_an_anomaly_that_is_there_twice(done: Settings) -> None:
     copy = records(done, ANOMALIES)[5]
     source = source_of(copy)
     offset = source["offset"]
-    with condemned(done, Break(source["partition"], offset, offset + 1, "2 records of one anomaly")):
+    with condemned(done, LedgerBreak(source["partition"], offset, offset + 1, "2 records of one anomaly")):
         forge(done, ANOMALIES, [copy])
 
 
@@ -109,7 +109,7 @@ def test_an_anomaly_that_is_gone(done: Settings) -> None:
     source = source_of(lost)
     said, start, end = span(done, source)
     what = f"{said.anomalies} promised, {said.anomalies - 1} found: anomaly"
-    with condemned(done, Break(source["partition"], start, end, what)):
+    with condemned(done, LedgerBreak(source["partition"], start, end, what)):
         without(done, ANOMALIES, lost)
 
 
@@ -119,14 +119,14 @@ def test_a_dead_letter_for_a_transaction_that_was_scored(done: Settings) -> None
     letter["source"]["offset"] = 0
     said, start, end = span(done, letter["source"])
     what = f"{said.dead_lettered} promised, {said.dead_lettered + 1} found: dead letter"
-    with condemned(done, Break(letter["source"]["partition"], start, end, what)):
+    with condemned(done, LedgerBreak(letter["source"]["partition"], start, end, what)):
         forge(done, DEAD_LETTERS, [kept], msgspec.json.encode(letter))
 
 
 def test_a_summary_that_is_there_twice(done: Settings) -> None:
     copy = records(done, DRIFT_SUMMARIES)[-1]
     said = summary(copy)
-    with condemned(done, Break(said.partition, said.from_offset, said.to_offset, "accounted for twice")):
+    with condemned(done, LedgerBreak(said.partition, said.from_offset, said.to_offset, "accounted for twice")):
         forge(done, DRIFT_SUMMARIES, [copy])
 
 
@@ -134,7 +134,7 @@ def test_a_summary_that_is_gone(done: Settings) -> None:
     lost = records(done, DRIFT_SUMMARIES)[0]
     said = summary(lost)
     what = "not accounted for: neither scored nor dead-lettered"
-    with condemned(done, Break(said.partition, said.from_offset, said.to_offset, what)):
+    with condemned(done, LedgerBreak(said.partition, said.from_offset, said.to_offset, what)):
         without(done, DRIFT_SUMMARIES, lost)
 
 
@@ -146,6 +146,6 @@ def test_an_offset_that_was_skipped(done: Settings) -> None:
     _, high = group.get_watermark_offsets(TopicPartition(topic, 0), timeout=10)
     reached = max(s.to_offset for s in summaries(done) if s.partition == 0)
     assert high > reached
-    with condemned(done, Break(0, reached, high, "committed, but neither scored nor dead-lettered")):
+    with condemned(done, LedgerBreak(0, reached, high, "committed, but neither scored nor dead-lettered")):
         group.commit(offsets=[TopicPartition(topic, 0, high)], asynchronous=False)
         group.close()

@@ -26,7 +26,7 @@ from stream_app.cli.terminal import progress, somebody_is_looking
 from stream_app.embedded.broker import EmbeddedBroker
 from stream_app.kafka import topics
 from stream_app.settings import GuardMode, Settings
-from stream_app.verify.cluster import Verdict, verify
+from stream_app.verify.cluster import LedgerVerdict, verify
 
 FOLDER = Path("build/demo")
 START = date(2018, 4, 1)
@@ -209,7 +209,7 @@ class Story:
         p50, p99 = np.percentile(latency, (50, 99))
         self.figures.append((f"latency at {RATE:,.0f}/s, producer to consumer", f"P50 {p50:.0f} ms, P99 {p99:.0f} ms"))
 
-    def _note_outcome(self, verdict: Verdict) -> None:
+    def _note_outcome(self, verdict: LedgerVerdict) -> None:
         usual = set(self.live["transaction_id"][CALM : CALM + DRIFTED])
         frauds = set(self.live.filter(pl.col("fraud"))["transaction_id"])
         found = [e.anomaly.transaction_id for e in self.watch.anomalies if e.anomaly.transaction_id not in usual]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from stream_app.audit.proof import How, prove
+from stream_app.audit.proof import Tampering, prove
 from tests.unit.stream_app.audit.audit_log import Log as AuditLog
 from tests.unit.stream_app.audit.audit_log import logged, numbered, record
 
@@ -34,7 +34,7 @@ def test_an_untouched_log_holds(values):
 @given(LOGS, st.data())
 def test_a_record_that_is_removed_is_named(values, data):
     row = data.draw(st.integers(0, sealed_rows(values) - 1))
-    assert found(values[:row] + values[row + 1 :]) == [(row, How.REMOVED)]
+    assert found(values[:row] + values[row + 1 :]) == [(row, Tampering.REMOVED)]
 
 
 @given(LOGS, st.data())
@@ -45,7 +45,7 @@ def test_a_record_that_is_changed_is_named(values, data):
     changed = {**content, field: {"records": {"0": "f" * 64}} if field == "seal" else 7 if field == "sequence" else "x"}
     assume(changed != content)
     forged = data.draw(st.sampled_from([json.dumps(changed).encode(), b"no JSON", values[row] + b" "]))
-    assert found([*values[:row], forged, *values[row + 1 :]]) == [(row, How.CHANGED)]
+    assert found([*values[:row], forged, *values[row + 1 :]]) == [(row, Tampering.CHANGED)]
 
 
 @given(LOGS, st.data())
@@ -54,7 +54,7 @@ def test_a_record_that_is_inserted_is_named(values, data):
     forger = AuditLog()
     forger.write("forger", record("forged"))
     forged = data.draw(st.sampled_from([forger.values[0], b"no JSON", json.dumps({"a": 1}).encode()]))
-    assert found([*values[:row], forged, *values[row:]]) == [(row, How.INSERTED)]
+    assert found([*values[:row], forged, *values[row:]]) == [(row, Tampering.INSERTED)]
 
 
 @given(LOGS, st.data())
@@ -70,7 +70,7 @@ def test_records_that_changed_places_are_named(values, data):
     row = data.draw(st.integers(0, sealed_rows(values) - 2))
     swapped = [*values[:row], values[row + 1], values[row], *values[row + 2 :]]
     ((offset, how),) = found(swapped)
-    assert (offset in (row, row + 1), how) == (True, How.MOVED)
+    assert (offset in (row, row + 1), how) == (True, Tampering.MOVED)
 
 
 @given(STEPS, st.sampled_from([0, 1, 2]))
@@ -78,17 +78,17 @@ def test_a_writer_that_is_removed_whole_shows(steps, writer):
     values = logged([*steps, writer, "seal"])
     gone = [row for row, value in enumerate(values) if json.loads(value)["actor"] == f"writer-{writer}"]
     kept = [value for row, value in enumerate(values) if row not in gone]
-    assert [offset for offset, how in found(kept) if how is How.REMOVED] == gone
+    assert [offset for offset, how in found(kept) if how is Tampering.REMOVED] == gone
 
 
 def test_before_the_first_seal_a_writers_next_record_is_the_witness():
     values = logged([0, 1, 0, 1, 0, 1])
     assert found(values) == []
-    assert found(values[:2] + values[3:]) == [(3, How.REMOVED)]  # named by the place where it is missed
-    assert found([*values[:2], values[2] + b" ", *values[3:]]) == [(2, How.CHANGED)]
-    assert found([*values[:3], values[0], *values[3:]]) == [(3, How.INSERTED)]
-    assert found([*values[:3], values[2], *values[3:]]) == [(3, How.INSERTED)]
-    assert (2, How.MOVED) in found([values[2], values[1], values[0], *values[3:]])
+    assert found(values[:2] + values[3:]) == [(3, Tampering.REMOVED)]  # named by the place where it is missed
+    assert found([*values[:2], values[2] + b" ", *values[3:]]) == [(2, Tampering.CHANGED)]
+    assert found([*values[:3], values[0], *values[3:]]) == [(3, Tampering.INSERTED)]
+    assert found([*values[:3], values[2], *values[3:]]) == [(3, Tampering.INSERTED)]
+    assert (2, Tampering.MOVED) in found([values[2], values[1], values[0], *values[3:]])
 
 
 def test_the_end_behind_the_last_seal_has_no_witness():
@@ -96,7 +96,7 @@ def test_the_end_behind_the_last_seal_has_no_witness():
     values = logged([0, "seal", 0, 1, "seal", 1])
     head = prove(numbered(values)).head
     assert found(values[:2]) == []
-    assert found(values[:2], head=head) == [(4, How.REMOVED)]
+    assert found(values[:2], head=head) == [(4, Tampering.REMOVED)]
     assert found(values, head=head) == []
 
 
@@ -106,14 +106,14 @@ def test_records_from_before_the_chain_are_accepted_and_counted_but_not_after_it
     log = AuditLog()
     log.write("a")
     log.write_unchained()
-    assert found(log.values) == [(1, How.INSERTED)]
+    assert found(log.values) == [(1, Tampering.INSERTED)]
 
 
 def test_a_log_whose_beginning_was_deleted_says_so():
     values = numbered(logged([0, 1, 0, "seal", 1]))
     assert [b.offset for b in prove(values[2:]).breaks] == [0, 1]
     (unsealed,) = prove(numbered(logged([], unchained=3))[2:]).breaks
-    assert (unsealed.offset, unsealed.how) == (0, How.REMOVED)
+    assert (unsealed.offset, unsealed.how) == (0, Tampering.REMOVED)
 
 
 @pytest.mark.parametrize("offset", ["999999999999999", "-1", "x"])

@@ -5,14 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.verify import ledger
-from stream_app.verify.ledger import Break, Span
+from stream_app.verify.ledger import LedgerBreak, LedgerSpan
 
-A = Span(0, 10, 9, 1, 2)
-B = Span(10, 25, 12, 0, 0)  # three offsets hold no record
-C = Span(25, 30, 5, 0, 1)
+A = LedgerSpan(0, 10, 9, 1, 2)
+B = LedgerSpan(10, 25, 12, 0, 0)  # three offsets hold no record
+C = LedgerSpan(25, 30, 5, 0, 1)
 
 
-def joins(*spans: Span, start: int | None = 0, committed: int = 30) -> list[Break]:
+def joins(*spans: LedgerSpan, start: int | None = 0, committed: int = 30) -> list[LedgerBreak]:
     return list(ledger.joins(3, spans, start, committed))
 
 
@@ -21,23 +21,23 @@ def test_spans_that_join_up_to_the_committed_offset_are_in_order():
 
 
 def test_a_lost_summary_is_named_with_the_offsets_it_held():
-    assert joins(A, C) == [Break(3, 10, 25, "not accounted for: neither scored nor dead-lettered")]
+    assert joins(A, C) == [LedgerBreak(3, 10, 25, "not accounted for: neither scored nor dead-lettered")]
 
 
 def test_a_repeated_summary_is_named():
-    assert joins(A, B, B, C) == [Break(3, 10, 25, "accounted for twice")]
+    assert joins(A, B, B, C) == [LedgerBreak(3, 10, 25, "accounted for twice")]
 
 
 def test_an_overlap_is_named_with_the_offsets_that_overlap():
-    assert joins(A, Span(7, 25, 18, 0, 0), C) == [Break(3, 7, 10, "accounted for twice")]
+    assert joins(A, LedgerSpan(7, 25, 18, 0, 0), C) == [LedgerBreak(3, 7, 10, "accounted for twice")]
 
 
 def test_a_commit_beyond_the_last_summary_is_named():
-    assert joins(A, B) == [Break(3, 25, 30, "committed, but neither scored nor dead-lettered")]
+    assert joins(A, B) == [LedgerBreak(3, 25, 30, "committed, but neither scored nor dead-lettered")]
 
 
 def test_what_the_input_held_before_the_first_summary_is_missed_and_what_it_has_lost_is_not():
-    assert joins(B, C, start=4) == [Break(3, 4, 10, "not accounted for: neither scored nor dead-lettered")]
+    assert joins(B, C, start=4) == [LedgerBreak(3, 4, 10, "not accounted for: neither scored nor dead-lettered")]
     assert joins(B, C, start=10) == []
     assert joins(B, C, start=27) == []
 
@@ -48,15 +48,15 @@ def test_an_account_whose_beginning_has_been_deleted_begins_with_what_is_left():
 
 
 def test_more_outcomes_than_offsets_are_named():
-    assert joins(Span(0, 5, 6, 0, 0), committed=5) == [Break(3, 0, 5, "1 more outcomes than offsets")]
+    assert joins(LedgerSpan(0, 5, 6, 0, 0), committed=5) == [LedgerBreak(3, 0, 5, "1 more outcomes than offsets")]
 
 
 def test_a_partition_without_summaries_must_have_committed_nothing():
     assert joins(start=0, committed=0) == []
-    assert joins(start=0, committed=4) == [Break(3, 0, 4, "committed, but neither scored nor dead-lettered")]
+    assert joins(start=0, committed=4) == [LedgerBreak(3, 0, 4, "committed, but neither scored nor dead-lettered")]
 
 
-def outputs(found: list[int], complete: bool = True) -> list[Break]:
+def outputs(found: list[int], complete: bool = True) -> list[LedgerBreak]:
     return list(ledger.outputs(0, [(A, A.anomalies), (B, B.anomalies)], found, "anomaly", complete))
 
 
@@ -65,27 +65,27 @@ def test_outputs_as_promised_are_in_order():
 
 
 def test_a_duplicate_is_named_with_its_offset():
-    assert outputs([2, 7, 7]) == [Break(0, 7, 8, "2 records of one anomaly")]
+    assert outputs([2, 7, 7]) == [LedgerBreak(0, 7, 8, "2 records of one anomaly")]
 
 
 def test_a_missing_output_is_named_unless_retention_may_have_taken_it():
-    assert outputs([2]) == [Break(0, 0, 10, "2 promised, 1 found: anomaly")]
+    assert outputs([2]) == [LedgerBreak(0, 0, 10, "2 promised, 1 found: anomaly")]
     assert outputs([2], complete=False) == []
 
 
 def test_an_output_that_nobody_promised_is_named():
-    assert outputs([2, 7, 12]) == [Break(0, 10, 25, "0 promised, 1 found: anomaly")]
+    assert outputs([2, 7, 12]) == [LedgerBreak(0, 10, 25, "0 promised, 1 found: anomaly")]
 
 
 def test_offsets_called_empty_must_hold_no_record():
     assert list(ledger.emptiness(0, [B], [*range(10, 22)])) == []
-    assert list(ledger.emptiness(0, [B], [*range(10, 24)])) == [Break(0, 10, 25, "14 records, 12 outcomes")]
+    assert list(ledger.emptiness(0, [B], [*range(10, 24)])) == [LedgerBreak(0, 10, 25, "14 records, 12 outcomes")]
 
 
 @given(st.lists(st.integers(1, 5), min_size=2, max_size=12), st.data())
 def test_any_span_taken_out_or_doubled_breaks_the_chain_and_no_other_order_holds(sizes, data):
     ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]
-    spans = [Span(end - size, end, size, 0, 0) for size, end in zip(sizes, ends, strict=True)]
+    spans = [LedgerSpan(end - size, end, size, 0, 0) for size, end in zip(sizes, ends, strict=True)]
     assert not joins(*spans, committed=ends[-1])
     victim = data.draw(st.integers(0, len(spans) - 1))
     assert joins(*spans[:victim], *spans[victim + 1 :], committed=ends[-1])
