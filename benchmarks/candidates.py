@@ -23,7 +23,7 @@ from models.features import matrix
 from models.gates.comparison import compare
 from models.gates.judge import judge
 from models.gates.limits import load_limits
-from models.gates.report import Report
+from models.gates.report import GateReport
 from models.protocol import protocol_rows
 from models.runtime import Runtime
 from stream_app.cli.demo import incident
@@ -49,7 +49,7 @@ def variants(base: Recipe) -> dict[str, Recipe]:
     return found
 
 
-def line(name: str, runtime: Runtime, rows: pl.DataFrame, report: Report) -> list[str]:
+def line(name: str, runtime: Runtime, rows: pl.DataFrame, report: GateReport) -> list[str]:
     """One candidate's figures."""
     quality = metrics_of(score_in_batches(runtime, matrix(rows, runtime.manifest.inputs)), rows)
     measured = {measure.name: measure.value or 0.0 for gate in report.gates for measure in gate.measures}

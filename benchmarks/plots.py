@@ -1,42 +1,19 @@
 """Figures for the README and the docs, as SVG that reads on a light and on a dark page."""
 
-import io
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-
-mpl.use("svg")
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-INK, FAINT, OURS, PEER, BARE = "#1f2329", "#8b949f", "#1a7f5a", "#6e7f96", "#b8860b"
+from models.pages.pictures import INK, NOW, OTHER, USUAL, save
+
+OURS, PEER, BARE = NOW, USUAL, OTHER
 FLAMES = ("#f2a65a", "#eebb4d", "#e58f65", "#f0c987", "#dba159", "#e9a178")
 NARROWEST = 0.003  # of the whole
 CHARACTERS, SHORTEST = 112, 4  # of a label across the whole width; of one that still says something
-STYLE = {
-    "font.family": "sans-serif",
-    "font.size": 11,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "bench",
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": FAINT,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "grid.color": FAINT,
-    "grid.alpha": 0.3,
-}
-# The page decides: the ink is a variable that follows the reader's colour scheme.
-ADAPTIVE = (
-    "<style>svg{--ink:#1f2329}@media(prefers-color-scheme:dark){svg{--ink:#e6edf3}}"
-    "text{font-family:system-ui,sans-serif!important}</style>"
-)
 
 
 def throughput(rows: Sequence[tuple[str, dict[str, float], str]], path: Path) -> None:
@@ -46,8 +23,9 @@ def throughput(rows: Sequence[tuple[str, dict[str, float], str]], path: Path) ->
         rows: Title, `median`, `min` and `max`, colour; the first is on top.
         path: Where to.
     """
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(8.4, 0.46 * len(rows) + 0.9))
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
         places = range(len(rows))[::-1]
         middles = [rate["median"] for _, rate, _ in rows]
         low = [rate["median"] - rate["min"] for _, rate, _ in rows]
@@ -63,28 +41,30 @@ def throughput(rows: Sequence[tuple[str, dict[str, float], str]], path: Path) ->
         axes.set_xlabel("events per second: median, least and most of the rounds")
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axes.margins(x=0.12)
-        _save(figure, path)
+
+    save(draw, (7.2, 0.4 * len(rows) + 0.8), path)
 
 
 def latency(report: dict[str, Any], path: Path) -> None:
     """Percentile curves: one panel for each rate, one curve for each way to commit."""
     rates = list(report["rates"])
-    with plt.rc_context(STYLE):
-        figure, panels = plt.subplots(1, len(rates), figsize=(3.1 * len(rates), 3.4), sharey=True, squeeze=False)
-        for axes, rate in zip(panels[0], rates, strict=True):
+
+    def draw(figure: Figure) -> None:
+        panels = figure.subplots(1, len(rates), sharey=True, squeeze=False)[0]
+        for axes, rate in zip(panels, rates, strict=True):
             _curves(axes, rate, [cell for cell in report["cells"] if cell["rate"] == rate])
-        panels[0][0].set_ylabel("milliseconds, send to read committed")
-        handles, labels = panels[0][0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="upper center", ncols=len(labels), frameon=False)
-        figure.subplots_adjust(top=0.78, wspace=0.08)
-        _save(figure, path)
+        panels[0].set_ylabel("milliseconds, send to read committed")
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+
+    save(draw, (2.7 * len(rates), 3.0), path)
 
 
 def _curves(axes: Axes, rate: int, cells: Sequence[dict[str, Any]]) -> None:
     points = ("p50", "p95", "p99", "p999")
-    for cell, colour in zip(cells, (OURS, "#3a8fd0", "#b8860b", "#c0559a"), strict=False):
-        axes.plot(range(len(points)), [cell[point] for point in points], marker="o", color=colour, label=cell["title"])
-    axes.set_title(f"{rate:,}/s", fontsize=11)
+    for cell in cells:
+        axes.plot(range(len(points)), [cell[point] for point in points], marker="o", label=cell["title"])
+    axes.set_title(f"{rate:,}/s")
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.set_xticks(range(len(points)), ["P50", "P95", "P99", "P99.9"])
@@ -93,8 +73,9 @@ def _curves(axes: Axes, rate: int, cells: Sequence[dict[str, Any]]) -> None:
 
 def delays(kinds: Mapping[str, Sequence[int]], path: Path) -> None:
     """A row of dots for each kind of drift: transactions until it was found, from each start."""
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(8.4, 0.3 * len(kinds) + 0.9))
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
         places = list(range(len(kinds)))[::-1]
         for place, found in zip(places, kinds.values(), strict=True):
             axes.scatter(found, [place] * len(found), s=28, color=OURS, alpha=0.45, linewidths=0)
@@ -104,31 +85,33 @@ def delays(kinds: Mapping[str, Sequence[int]], path: Path) -> None:
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axes.set_xlabel("transactions from the beginning of the drift to the alert, one dot for each start")
         axes.grid(axis="x")
-        _save(figure, path)
+
+    save(draw, (7.2, 0.26 * len(kinds) + 0.8), path)
 
 
 def cost(axes: dict[str, list[dict[str, Any]]], path: Path) -> None:
     """One panel for each axis that was measured: events/s against what was varied."""
     varied = {name: rows for name, rows in axes.items() if name not in {"startup", "backlog"}}
     panels_needed = len(varied) + ("backlog" in axes)
-    with plt.rc_context(STYLE):
-        figure, panels = plt.subplots(2, -(-panels_needed // 2), figsize=(9.4, 5.6), squeeze=False)
-        places = iter(panels.flat)
+
+    def draw(figure: Figure) -> None:
+        places = iter(figure.subplots(2, -(-panels_needed // 2), squeeze=False).flat)
         for rows in varied.values():
             _varied(next(places), rows)
         if "backlog" in axes:
             _backlog(next(places), [row for row in axes["backlog"] if row["axis"] == "backlog"])
         for unused in places:
             unused.set_axis_off()
-        figure.tight_layout()
-        _save(figure, path)
+
+    save(draw, (8.1, 4.8), path)
 
 
 def flame(stacks: Mapping[tuple[str, ...], int], path: Path) -> None:
     """A flame graph: width is time, what is called stands on what calls it; narrow frames are left out."""
     total, highest = sum(stacks.values()), 10
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(10, 3.6))
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
         spans: list[tuple[int, float, float, str]] = []
         _spans(sorted(stacks.items()), 0, 0.0, total, spans)
         for depth, left, width, frame in spans:
@@ -144,7 +127,8 @@ def flame(stacks: Mapping[tuple[str, ...], int], path: Path) -> None:
         axes.set_xlim(0, 1)
         axes.set_ylim(-0.6, min(max(depth for depth, *_ in spans), highest) + 0.6)
         axes.set_axis_off()
-        _save(figure, path)
+
+    save(draw, (10, 3.6), path)
 
 
 def _spans(
@@ -166,7 +150,7 @@ def _varied(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
     spread = ([r["median"] - r["min"] for r in rates], [r["max"] - r["median"] for r in rates])
     axes.errorbar(range(len(rows)), middles, yerr=spread, marker="o", color=OURS, capsize=3)
     axes.set_xticks(range(len(rows)), [f"{row['value']:,}" for row in rows])
-    axes.set_title(f"events/s by {rows[0]['axis']}", fontsize=11)
+    axes.set_title(f"events/s by {rows[0]['axis']}")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value / 1000:,.0f}k")
     axes.set_ylim(bottom=0)
     axes.grid(axis="y")
@@ -175,7 +159,7 @@ def _varied(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
 def _backlog(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
     millions = [row["value"] / 1e6 for row in rows]
     axes.plot(millions, [row["rate"] for row in rows], marker="o", color=OURS)
-    axes.set_title("a backlog: events/s, and MB resident (dashed)", fontsize=11)
+    axes.set_title("a backlog: events/s, and MB resident (dashed)")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value / 1000:,.0f}k")
     axes.set_xlabel("million events done")
     axes.set_ylim(bottom=0)
@@ -184,17 +168,3 @@ def _backlog(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
     memory.plot(millions, [row["mb"] for row in rows], linestyle="--", color=PEER)
     memory.set_ylim(bottom=0)
     memory.spines["right"].set_visible(True)
-
-
-def _save(figure: Figure, path: Path) -> None:
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None})
-    plt.close(figure)
-    head, tag, body = buffer.getvalue().partition("<defs>")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(
-        (head + ADAPTIVE + tag + body)
-        .replace(INK, "var(--ink)")
-        .replace("svg{--ink:var(--ink)}", f"svg{{--ink:{INK}}}"),
-        encoding="utf-8",
-    )

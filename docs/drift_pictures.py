@@ -1,24 +1,14 @@
-"""A page of `stream-app drift-report` in, the pictures of docs/drift.md out: `python -m docs.drift_pictures PAGE`."""
+"""The pictures of docs/drift.md, cut from a page of `stream-app drift-report`: `python -m docs.drift_pictures PAGE`."""
 
 import re
 import sys
 from pathlib import Path
 
+from models.pages.pictures import standalone
+
 FOLDER = Path(__file__).parent
-SIGNALS = re.compile(r"<figure class=wide>(<svg.*?</svg>)", re.DOTALL)
+SIGNALS = re.compile(r'<figure class="wide">(<svg.*?</svg>)', re.DOTALL)
 SHAPE = re.compile(r"<figcaption>amount<.*?</figcaption>(<svg.*?</svg>)", re.DOTALL)
-ROOT = re.compile(r":root \{(.*?)\}", re.DOTALL)
-
-
-def standalone(svg: str, page: str) -> str:
-    """The picture with the page's colours, light and dark, and the reader's own font."""
-    light, dark = ROOT.findall(page)[:2]
-    style = (
-        f"<style>svg{{{' '.join(light.split())}}}@media(prefers-color-scheme:dark){{svg{{{' '.join(dark.split())}}}}}"
-        "text{font-family:system-ui,sans-serif!important}</style>"
-    )
-    head, defs, rest = svg.partition("<defs>")
-    return f"{head}{style}{defs}{rest}\n"
 
 
 def main(page: str) -> None:
@@ -27,7 +17,7 @@ def main(page: str) -> None:
         found = pattern.search(page)
         if found is None:
             sys.exit(f"the page has no {name}: it needs an incident of the amounts")
-        (FOLDER / name).write_text(standalone(found[1], page), encoding="utf-8")
+        (FOLDER / name).write_text(standalone(found[1]), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ reference     the distribution of every signal over the training rows, and the g
 evaluation    the figures of a model beside the trivial baselines
 registry/     trainings and models on record in MLflow, by digest; and a training repeated from its record
 gates/        whether a candidate may take the place of the model that serves, or why not
+pages/        HTML pages and pictures: one template engine, one style
 manifest      what an artefact says of itself
 artefact      one file: written, read, checked; the sha256 is its identity
 runtime       a loaded artefact that scores batches: the same code for evaluation and for the stream

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from models.gates.comparison import Comparison
+from models.gates.comparison import GateComparison
 from models.gates.limits import Limits
 from models.gates.report import Gate, Measure, judged, not_measured
 from models.protocol import DAY, TOP_CARDS
@@ -19,7 +19,7 @@ NAME = "accuracy"
 WHY = "a candidate that finds less fraud is no better, however new it is; a point estimate alone would be luck"
 
 
-def gate(comparison: Comparison, limits: Limits) -> Gate:
+def gate(comparison: GateComparison, limits: Limits) -> Gate:
     """The candidate may not be shown, nor be suspected, to lose more than the limits."""
     fraud = comparison.fraud
     if fraud is None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.gates.comparison import Comparison
+from models.gates.comparison import GateComparison
 from models.gates.limits import Limits
 from models.gates.report import Gate, Measure, judged
 
@@ -10,7 +10,7 @@ NAME = "agreement of alerts"
 WHY = "the same number of other alerts is another detector: what analysts and rules have learnt no longer holds"
 
 
-def gate(comparison: Comparison, limits: Limits) -> Gate:
+def gate(comparison: GateComparison, limits: Limits) -> Gate:
     """The overlap must reach the limit."""
     ours, theirs = comparison.candidate.alerts, comparison.champion.alerts
     overlap = Measure("Jaccard index", jaccard(ours, theirs), least=limits.agreement.jaccard_least)

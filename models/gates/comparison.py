@@ -46,7 +46,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class GateComparison:
     """Both models on the same rows.
 
     Attributes:
@@ -76,7 +76,7 @@ def compare(
     limits: Limits,
     since: date | None = None,
     until: date | None = None,
-) -> Comparison:
+) -> GateComparison:
     """Score the same rows with both.
 
     Args:
@@ -100,7 +100,7 @@ def compare(
     else:
         kept = protocol_rows(frame, rows["event_time"][0].date(), rows["event_time"][-1].date())
         measured = rows["transaction_id"].is_in(kept["transaction_id"].implode()).to_numpy()
-    return Comparison(_side(candidate, rows), _side(champion, rows), rows, fraud, measured)
+    return GateComparison(_side(candidate, rows), _side(champion, rows), rows, fraud, measured)
 
 
 def newest_days(frame: pl.DataFrame, most: int) -> pl.DataFrame:

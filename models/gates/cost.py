@@ -19,7 +19,7 @@ TIME_LIMIT_S = 2.0
 MEBI = 2**20
 
 
-class Cost(NamedTuple):
+class ScoringCost(NamedTuple):
     """What scoring costs, in batches of 1024 on one thread.
 
     Attributes:
@@ -57,7 +57,9 @@ def gate(candidate: Runtime, champion: Runtime, limits: Limits) -> Gate:
     return judged(NAME, WHY, measures, f"{ours.us_per_event / theirs.us_per_event:.1f} times the champion's time")
 
 
-def measure(candidate: Runtime, champion: Runtime, clock: Callable[[], float] = time.perf_counter) -> tuple[Cost, Cost]:
+def measure(
+    candidate: Runtime, champion: Runtime, clock: Callable[[], float] = time.perf_counter
+) -> tuple[ScoringCost, ScoringCost]:
     """The cost of both, in that order. Takes `TIME_LIMIT_S` at most, or five rounds where these take longer."""
     models = (candidate, champion)
     batches = [np.resize(_golden(model), (BATCH, len(model.manifest.inputs))) for model in models]
@@ -69,7 +71,9 @@ def measure(candidate: Runtime, champion: Runtime, clock: Callable[[], float] = 
             seconds.append(tuple(_timed(m, batch, clock) for m, batch in zip(models, batches, strict=True)))
     took = np.array(seconds)
     median, p99 = np.median(took, axis=0), np.percentile(took, 99, axis=0)
-    ours, theirs = (Cost(float(median[i]) / BATCH * 1e6, float(p99[i]) * 1e3, memory[i] / MEBI) for i in range(2))
+    ours, theirs = (
+        ScoringCost(float(median[i]) / BATCH * 1e6, float(p99[i]) * 1e3, memory[i] / MEBI) for i in range(2)
+    )
     return ours, theirs
 
 

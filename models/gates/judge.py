@@ -3,14 +3,14 @@
 from datetime import UTC, datetime
 
 from models.gates import accuracy, agreement, cost, robustness, shift, stability, volume
-from models.gates.comparison import Comparison, Side
+from models.gates.comparison import GateComparison, Side
 from models.gates.limits import Limits
-from models.gates.report import Report
+from models.gates.report import GateReport
 from models.runtime import Runtime
 from schemas.transactions import ModelRef
 
 
-def judge(comparison: Comparison, limits: Limits, now: datetime | None = None) -> Report:
+def judge(comparison: GateComparison, limits: Limits, now: datetime | None = None) -> GateReport:
     """May the candidate take the champion's place?
 
     Args:
@@ -29,7 +29,7 @@ def judge(comparison: Comparison, limits: Limits, now: datetime | None = None) -
         cost.gate(candidate, champion, limits),
     ]
     days = comparison.frame["event_time"]
-    return Report(
+    return GateReport(
         candidate=reference(comparison.candidate),
         champion=reference(comparison.champion),
         made_at=now or datetime.now(UTC),

@@ -1,47 +1,28 @@
-"""A comparison in, plots of it out, as SVG that stands inside a page. Needs the extra `report`."""
+"""Plots of a comparison as SVG for its page. Needs the extra `report`."""
 
-import io
-from collections.abc import Callable
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import polars as pl
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from models.gates import accuracy, shift, stability
-from models.gates.comparison import Comparison, Side
-from models.gates.report import Measure, Report
+from models.gates.comparison import GateComparison, Side
+from models.gates.report import GateReport, Measure
+from models.pages.pictures import MOVED, NOW, OTHER, SOFT, USUAL, Draw, logarithmic, svg
 from models.protocol import DAY
 
-INK, FAINT, CANDIDATE, CHAMPION, LIMIT = "#1f2329", "#8b949f", "#b8541a", "#3b6ea5", "#b3261e"
-STYLE: dict[Any, Any] = {
-    "font.size": 9,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "gates",
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": FAINT,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-}
+CANDIDATE, CHAMPION, LIMIT = NOW, OTHER, MOVED
 SIZE_IN = (4.6, 3.2)
 POINTS = 1500
 SMALLEST_P_VALUE = 1e-6
 
 
-def plots(report: Report, comparison: Comparison) -> list[tuple[str, str]]:
-    """A caption and an SVG for each plot.
-
-    Args:
-        report: What the gates said.
-        comparison: What they said it of.
-    """
-    drawn: list[tuple[str, Callable[[Figure], None]]] = [
+def plots(report: GateReport, comparison: GateComparison) -> list[tuple[str, Markup]]:
+    """A caption and an SVG for each plot."""
+    drawn: list[tuple[str, Draw]] = [
         ("Alerts on each day, each model at its own threshold.", lambda f: _volume(f, comparison)),
         (
             "Every transaction that either alerts on, by both p-values: what only one of them alerts on lies in the "
@@ -59,31 +40,22 @@ def plots(report: Report, comparison: Comparison) -> list[tuple[str, str]]:
     if comparison.fraud is not None:
         caption = "What the candidate loses, with its interval; all of it must lie left of the mark."
         drawn.insert(0, (caption, lambda f: _accuracy(f, report)))
-    return [(caption, _svg(draw)) for caption, draw in drawn]
+    return [(caption, svg(draw, SIZE_IN)) for caption, draw in drawn]
 
 
-def _svg(draw: Callable[[Figure], None]) -> str:
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=SIZE_IN, layout="constrained")
-        draw(figure)
-        text = io.StringIO()
-        figure.savefig(text, format="svg", transparent=True, dpi=160, metadata={"Date": None, "Creator": None})
-    return text.getvalue()[text.getvalue().index("<svg") :]
-
-
-def _accuracy(figure: Figure, report: Report) -> None:
+def _accuracy(figure: Figure, report: GateReport) -> None:
     axes = figure.subplots()
     measures = [m for m in _measures(report, accuracy.NAME) if m.interval]
     for place, m in enumerate(reversed(measures)):
         axes.plot(m.interval or (), (place, place), color=CANDIDATE, linewidth=3, solid_capstyle="round")
         axes.plot(m.value or 0.0, place, "o", color=CANDIDATE)
         axes.plot(m.most or 0.0, place, "|", color=LIMIT, markersize=22, markeredgewidth=2)
-    axes.axvline(0, color=FAINT, linewidth=0.8)
+    axes.axvline(0, color=SOFT, linewidth=0.8)
     axes.set_yticks(range(len(measures)), [m.name.removeprefix("loss of ").replace(" ", "\n") for m in measures[::-1]])
     axes.set(xlabel="loss against the champion", ylim=(-0.6, len(measures) - 0.4))
 
 
-def _volume(figure: Figure, comparison: Comparison) -> None:
+def _volume(figure: Figure, comparison: GateComparison) -> None:
     axes = figure.subplots()
     daily = (
         comparison.frame.select(DAY.alias("day"))
@@ -101,12 +73,12 @@ def _volume(figure: Figure, comparison: Comparison) -> None:
     _legend(axes)
 
 
-def _agreement(figure: Figure, comparison: Comparison) -> None:
+def _agreement(figure: Figure, comparison: GateComparison) -> None:
     axes = figure.subplots()
     candidate, champion = comparison.candidate, comparison.champion
     either = candidate.alerts | champion.alerts
     for kept, colour, label in (
-        (candidate.alerts & champion.alerts, FAINT, "both"),
+        (candidate.alerts & champion.alerts, USUAL, "both"),
         (candidate.alerts & ~champion.alerts, CANDIDATE, "candidate alone"),
         (champion.alerts & ~candidate.alerts, CHAMPION, "champion alone"),
     ):
@@ -115,12 +87,12 @@ def _agreement(figure: Figure, comparison: Comparison) -> None:
             count = f"{label}: {int(kept.sum()):,}"
             axes.scatter(1 / x, 1 / y, s=9, color=colour, label=count, rasterized=True, linewidths=0)
     if either.any():
-        axes.set(xscale="log", yscale="log")
+        logarithmic(axes, "x", "y")
     axes.set(xlabel="1 in so many, by the champion", ylabel="1 in so many, by the candidate")
     _legend(axes)
 
 
-def _latents(figure: Figure, comparison: Comparison) -> None:
+def _latents(figure: Figure, comparison: GateComparison) -> None:
     rng = np.random.default_rng(0)
     legitimate = comparison.legitimate
     drawn = rng.choice(legitimate, min(POINTS, len(legitimate)), replace=False)
@@ -151,21 +123,21 @@ def _flat(place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return place[:, 0], place[:, 1] if place.shape[1] > 1 else np.zeros(len(place))
 
 
-def _measures(report: Report, name: str) -> list[Measure]:
+def _measures(report: GateReport, name: str) -> list[Measure]:
     return [measure for gate in report.gates if gate.name == name for measure in gate.measures]
 
 
-def _stability(figure: Figure, report: Report) -> None:
+def _stability(figure: Figure, report: GateReport) -> None:
     axes = figure.subplots()
     measures = _measures(report, stability.NAME)
     for place, m in enumerate(reversed(measures)):
-        axes.barh(place, m.value or 0.0, 0.5, color=CANDIDATE)
+        axes.barh(place, m.value or 0.0, 0.5, color=CANDIDATE, alpha=0.5)
         axes.plot(m.least or 0.0, place, "|", color=LIMIT, markersize=34, markeredgewidth=2)
     axes.set_yticks(range(len(measures)), [m.name.replace(" of ", "\nof ") for m in measures[::-1]])
     axes.set(xlim=(0, 1), ylim=(-0.6, len(measures) - 0.4), xlabel="kept of the champion's (1: all)")
 
 
-def _shift(figure: Figure, comparison: Comparison) -> None:
+def _shift(figure: Figure, comparison: GateComparison) -> None:
     axes = figure.subplots()
     edges = np.concatenate([[0.0], shift.EDGES, [1.0]])
     place = np.arange(len(edges) - 1)
@@ -176,7 +148,7 @@ def _shift(figure: Figure, comparison: Comparison) -> None:
     for side, colour, label, offset in sides:
         counts, _ = np.histogram(side.p_values, edges)
         axes.bar(place + offset, counts / counts.sum(), 0.4, color=colour, label=label)
-    axes.set_yscale("log")
+    logarithmic(axes, "y")
     axes.set_xticks(place[::3], [f"{edge:g}" for edge in edges[1:]][::3])
     axes.set(xlabel="p-value up to", ylabel="share of the transactions")
     _legend(axes)

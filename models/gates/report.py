@@ -11,7 +11,7 @@ from msgspec import Struct
 from schemas.transactions import ModelRef
 
 
-class Verdict(StrEnum):
+class GateResult(StrEnum):
     """What a gate decides."""
 
     PASSED = "passed"
@@ -76,7 +76,7 @@ class Gate(Struct, frozen=True):
     """
 
     name: str
-    verdict: Verdict
+    verdict: GateResult
     passes: bool
     sentence: str
     remark: str
@@ -94,7 +94,7 @@ def judged(name: str, why: str, measures: Sequence[Measure], remark: str = "") -
         remark: What the figures do not say.
     """
     passes = all(measure.holds for measure in measures)
-    verdict = Verdict.PASSED if passes else Verdict.REFUSED
+    verdict = GateResult.PASSED if passes else GateResult.REFUSED
     said = "; ".join([*map(str, measures), *([remark] if remark else [])])
     return Gate(name, verdict, passes, f"{name} {verdict}: {said}", remark, why, list(measures))
 
@@ -103,10 +103,10 @@ def not_measured(name: str, why: str, because: str, passes: bool) -> Gate:
     """A gate that had nothing to measure; the limits decide what that means."""
     consequence = "the limits allow that" if passes else "the limits refuse that"
     sentence = f"{name} not measured: {because}; {consequence}"
-    return Gate(name, Verdict.NOT_MEASURED, passes, sentence, f"{because}; {consequence}", why, [])
+    return Gate(name, GateResult.NOT_MEASURED, passes, sentence, f"{because}; {consequence}", why, [])
 
 
-class Report(Struct, frozen=True):
+class GateReport(Struct, frozen=True):
     """All gates on one candidate.
 
     Attributes:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.gates.comparison import Comparison
+from models.gates.comparison import GateComparison
 from models.gates.limits import Limits
 from models.gates.report import Gate, Measure, judged
 from models.runtime import Runtime, one_thread
@@ -12,7 +12,7 @@ WHY = "a decision that rounding could flip cannot be explained, and a fraudster 
 ORDINARY_ROWS = 200
 
 
-def gate(comparison: Comparison, limits: Limits) -> Gate:
+def gate(comparison: GateComparison, limits: Limits) -> Gate:
     """Flips relative to the alerts, and single inputs that far out in otherwise ordinary rows."""
     side, rng = comparison.candidate, np.random.default_rng(limits.sample.seed)
     flips = int(flipped(side.runtime, side.inputs, limits.robustness.move, rng).sum())

@@ -7,7 +7,7 @@ the p-value.
 import numpy as np
 
 from models.distances import Distances, distances
-from models.gates.comparison import Comparison
+from models.gates.comparison import GateComparison
 from models.gates.limits import Limits
 from models.gates.report import Gate, Measure, judged
 
@@ -17,7 +17,7 @@ WHY = "severities and downstream rules are set on p-values: a candidate whose p-
 EDGES = np.array([0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
 
 
-def gate(comparison: Comparison, limits: Limits) -> Gate:
+def gate(comparison: GateComparison, limits: Limits) -> Gate:
     """Both distances must stay within their limits."""
     found = moved(comparison.candidate.p_values, comparison.champion.p_values)
     measures = [

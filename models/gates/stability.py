@@ -6,7 +6,7 @@ compared is which transactions are alike: all pairs at once by linear CKA, neare
 
 import numpy as np
 
-from models.gates.comparison import Comparison
+from models.gates.comparison import GateComparison
 from models.gates.limits import Limits
 from models.gates.report import Gate, Measure, judged
 
@@ -17,7 +17,7 @@ WHY = (
 )
 
 
-def gate(comparison: Comparison, limits: Limits) -> Gate:
+def gate(comparison: GateComparison, limits: Limits) -> Gate:
     """Both measures must reach their limits."""
     legitimate = comparison.legitimate
     ours, theirs = comparison.candidate.latent, comparison.champion.latent

@@ -1,6 +1,6 @@
 """How many alerts the candidate gives on recent rows, relative to the champion's, each at its own threshold."""
 
-from models.gates.comparison import Comparison
+from models.gates.comparison import GateComparison
 from models.gates.limits import Limits
 from models.gates.report import Gate, Measure, judged, not_measured
 
@@ -8,7 +8,7 @@ NAME = "alert volume"
 WHY = "each alert is an analyst's time: a better model that gives a third more of them floods those who read them"
 
 
-def gate(comparison: Comparison, limits: Limits) -> Gate:
+def gate(comparison: GateComparison, limits: Limits) -> Gate:
     """The ratio must lie within the limits. With too few alerts to take one, the candidate does not pass."""
     candidate, champion = comparison.candidate, comparison.champion
     alerts, usual = int(candidate.alerts.sum()), int(champion.alerts.sum())

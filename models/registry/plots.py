@@ -1,33 +1,26 @@
-"""The held-out rows of a training in, its pictures out as PNG files. Needs matplotlib, which comes with MLflow."""
+"""Plots of a training's held-out rows as PNG files. Needs matplotlib, which comes with MLflow."""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from models.manifest import Calibration
+from models.pages.pictures import INK, MOVED, SOFT, USUAL, logarithmic, save
 from models.registry.facts import HeldOut
 
 SIZE_IN = (5.6, 4.0)
-DPI = 110
 POINTS = 3000
 BINS = 60
-LEGITIMATE, FRAUD, LIMIT, FAINT = "#3b6ea5", "#b8541a", "#b3261e", "#8b949f"
-STYLE: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
+LEGITIMATE, FRAUD = USUAL, MOVED
 
 
 def draw(rows: HeldOut, calibration: Calibration, folder: Path) -> list[Path]:
     """Write every plot that these rows allow: ROC and precision-recall need both frauds and legitimate transactions.
 
-    Args:
-        rows: Scored.
-        calibration: Of the model.
-        folder: Where to; it must be there.
+    The folder must be there.
     """
     fraud = rows.frame["fraud"].to_numpy()
     score = rows.scored.score
@@ -39,14 +32,11 @@ def draw(rows: HeldOut, calibration: Calibration, folder: Path) -> list[Path]:
     if fraud.any() and not fraud.all():
         drawn["roc"] = lambda axes: _roc(axes, score, fraud)
         drawn["precision_recall"] = lambda axes: _precision_recall(axes, score, fraud)
-    return [_save(folder / f"{name}.png", how) for name, how in drawn.items()]
+    return [_save(folder / f"{name}.png", plot) for name, plot in drawn.items()]
 
 
-def _save(path: Path, how: Callable[[Axes], None]) -> Path:
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=SIZE_IN, layout="constrained")
-        how(figure.subplots())
-        figure.savefig(path, dpi=DPI)
+def _save(path: Path, plot: Callable[[Axes], None]) -> Path:
+    save(lambda figure: plot(figure.subplots()), SIZE_IN, path)
     return path
 
 
@@ -57,8 +47,9 @@ def _scores(axes: Axes, score: np.ndarray, fraud: np.ndarray, threshold: float) 
         axes.hist(
             np.maximum(score[kept], floor), edges.tolist(), color=colour, alpha=0.6, label=f"{label}: {kept.sum():,}"
         )
-    axes.axvline(threshold, color=LIMIT, linewidth=1, label=f"threshold {threshold:.3g}")
-    axes.set(xscale="log", yscale="log", xlabel="score", ylabel="transactions", title="Scores of the held-out rows")
+    axes.axvline(threshold, color=INK, linewidth=1, label=f"threshold {threshold:.3g}")
+    logarithmic(axes, "x", "y")
+    axes.set(xlabel="score", ylabel="transactions", title="Scores of the held-out rows")
     axes.legend()
 
 
@@ -81,19 +72,20 @@ def _calibration(axes: Axes, p_values: np.ndarray) -> None:
     ascending = np.sort(p_values)
     axes.plot(ascending, np.arange(1, len(ascending) + 1) / len(ascending), color=LEGITIMATE)
     ends = (ascending[0], 1.0)
-    axes.plot(ends, ends, color=FAINT, linewidth=0.8)
-    axes.set(xscale="log", yscale="log", xlabel="p-value", ylabel="share of rows at or below", title="Calibration")
+    axes.plot(ends, ends, color=SOFT, linewidth=0.8)
+    logarithmic(axes, "x", "y")
+    axes.set(xlabel="p-value", ylabel="share of rows at or below", title="Calibration")
 
 
 def _roc(axes: Axes, score: np.ndarray, fraud: np.ndarray) -> None:
     false_alarms, found, _ = roc_curve(fraud, score)
     axes.plot(false_alarms, found, color=FRAUD)
-    axes.plot((0, 1), (0, 1), color=FAINT, linewidth=0.8)
+    axes.plot((0, 1), (0, 1), color=SOFT, linewidth=0.8)
     axes.set(xlabel="share of legitimate transactions", ylabel="share of frauds", title="ROC")
 
 
 def _precision_recall(axes: Axes, score: np.ndarray, fraud: np.ndarray) -> None:
     precision, recall, _ = precision_recall_curve(fraud, score)
     axes.plot(recall, precision, color=FRAUD)
-    axes.axhline(fraud.mean(), color=FAINT, linewidth=0.8)
+    axes.axhline(fraud.mean(), color=SOFT, linewidth=0.8)
     axes.set(xlabel="recall", ylabel="precision", title="Precision and recall", ylim=(0, 1.02))

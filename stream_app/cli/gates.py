@@ -11,9 +11,9 @@ from stream_app.cli.source import PLACES, loaded, there
 from stream_app.cli.terminal import out, out_json, say, waiting
 
 if TYPE_CHECKING:
-    from models.gates.comparison import Comparison
+    from models.gates.comparison import GateComparison
     from models.gates.limits import Limits
-    from models.gates.report import Report
+    from models.gates.report import GateReport
 
 REFUSED = 1
 
@@ -62,7 +62,7 @@ def gate(  # noqa: PLR0913 - one parameter for each option is typer's way
         raise typer.Exit(REFUSED)
 
 
-def print_report(report: "Report") -> None:
+def print_report(report: "GateReport") -> None:
     """A sentence for each gate, why it matters where it refuses, and the conclusion."""
     for said in report.gates:
         out(said.sentence)
@@ -78,7 +78,7 @@ def _compare(
     limits: "Limits",
     days: tuple[FirstDay, LastDay],
     tell: Callable[[str], None],
-) -> "Comparison":
+) -> "GateComparison":
     """Both models on the rows. What cannot be compared at all was called wrongly: 1 is for who was judged."""
     from models.artefact import ArtefactError
     from models.data.frame import DataError, read
@@ -101,7 +101,7 @@ def _compare(
         raise typer.BadParameter(str(error), param_hint="--data") from error
 
 
-def _write_page(report: "Report", comparison: "Comparison", path: Path) -> None:
+def _write_page(report: "GateReport", comparison: "GateComparison", path: Path) -> None:
     from models.gates.page import page
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -109,7 +109,7 @@ def _write_page(report: "Report", comparison: "Comparison", path: Path) -> None:
     say(f"the page is in {path}")
 
 
-def _as_json(report: "Report") -> dict[str, Any]:
+def _as_json(report: "GateReport") -> dict[str, Any]:
     import msgspec
 
     verdict = {

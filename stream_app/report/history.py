@@ -16,7 +16,7 @@ from stream_app.drift.segmented import summary_of
 from stream_app.drift.symptoms import WHOLE
 
 
-class Span(NamedTuple):
+class SummarySpan(NamedTuple):
     """Where one summary counted: input offsets of a partition, and the event times in them."""
 
     partition: int
@@ -39,7 +39,7 @@ class History:
     """
 
     def __init__(self, block_events: int) -> None:
-        self.spans: list[Span] = []
+        self.spans: list[SummarySpan] = []
         self.latest_model: str | None = None
         self._block_events = block_events
         self._open: dict[tuple[str, str], Blocks] = {}
@@ -51,7 +51,9 @@ class History:
         if first is None or last is None:
             return
         self.latest_model = summary.model_sha256
-        self.spans.append(Span(summary.partition, summary.from_offset, summary.to_offset, summary.scored, first, last))
+        self.spans.append(
+            SummarySpan(summary.partition, summary.from_offset, summary.to_offset, summary.scored, first, last)
+        )
         self._fold(summary, WHOLE)
         for part in summary.segments:
             self._fold(summary_of(part, summary), part.segment)

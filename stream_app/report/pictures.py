@@ -1,81 +1,67 @@
-"""What is drawn in, SVG out: text stays text, and ink follows the reader's colour scheme.
+"""The pictures of a report as SVG.
 
 Each picture is drawn twice where it is wide, for a desk and for a telephone: scaled down, its text could not be read.
 """
 
-import io
 from collections.abc import Sequence
 from datetime import datetime
 from math import isnan
-from typing import Any
 
-import matplotlib as mpl
-
-mpl.use("svg")
+from markupsafe import Markup
 from matplotlib import dates
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from models.pages.pictures import INK, MOVED, NOW, SOFT, USUAL, svg
 from stream_app.report.view import Distribution, Trace, View
 
-INK, SOFT, LINE, USUAL, MOVED, NOW = "#16191b", "#596067", "#e2e4e3", "#7d8a93", "#b3261e", "#14606b"
 WIDE, NARROW = 9.6, 4.4  # inches
 ROW = 0.86
 FAR = 0.5  # reference sd: a smaller scale would make noise look like news
-STYLE: Any = {
-    "font.family": "sans-serif",
-    "font.size": 9.5,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "drift",
-    "text.color": INK,
-    "axes.edgecolor": LINE,
-    "axes.labelcolor": SOFT,
-    "xtick.color": SOFT,
-    "ytick.color": SOFT,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-}
-VARIABLES = {INK: "--ink", SOFT: "--soft", LINE: "--line", USUAL: "--usual", MOVED: "--moved", NOW: "--now"}
 
 
-def signals(view: View, change: datetime | None, raised: datetime | None, width: float = WIDE) -> str:
-    """Every trace as a row over one axis of time, with the moment of change through all of them.
+def signals(view: View, change: datetime | None, raised: datetime | None, width: float = WIDE) -> Markup:
+    """Every trace as a row over one axis of time, with the moments of change and alert through all of them.
 
     Args:
-        view: What is drawn, at least one block.
+        view: At least one block.
         change: Where the detectors place it; None: there is none.
         raised: When the alert was raised.
         width: In inches.
     """
     count = len(view.traces)
-    with plt.rc_context(STYLE):
-        figure, rows = plt.subplots(count, 1, figsize=(width, ROW * count + 0.7), sharex=True, squeeze=False)
+
+    def draw(figure: Figure) -> None:
+        figure.set_layout_engine("none")
+        rows = figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0]
         figure.subplots_adjust(left=0.42 / width, right=1 - 0.1 / width, hspace=0.75, top=0.86, bottom=0.08)
-        for axes, trace in zip(rows[:, 0], view.traces, strict=True):
+        for axes, trace in zip(rows, view.traces, strict=True):
             _row(axes, view.times, trace, change)
-        _mark(figure, list(rows[:, 0]), change, raised)
+        _mark(list(rows), change, raised)
         locator = dates.AutoDateLocator(minticks=2, maxticks=max(round(width), 6))  # type: ignore[no-untyped-call]
-        rows[-1, 0].xaxis.set_major_locator(locator)
-        rows[-1, 0].xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
-        return _svg(figure)
+        rows[-1].xaxis.set_major_locator(locator)
+        rows[-1].xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+
+    return svg(draw, (width, ROW * count + 0.7))
 
 
-def distribution(drawn: Distribution, width: float = 3.4) -> str:
+def distribution(drawn: Distribution, width: float = 3.4) -> Markup:
     """Reference and now, bin by bin: the bins hold about equal shares of the reference, so every step is a change."""
     places = range(len(drawn.reference))
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(width, 1.75))
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
         axes.bar(places, drawn.reference, width=1.0, color=USUAL, alpha=0.35, linewidth=0)
         axes.bar(places, drawn.current, width=0.62, color=NOW, linewidth=0)
         axes.spines["left"].set_visible(False)
         axes.tick_params(length=0)
         axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
         axes.locator_params(axis="y", nbins=3)
-        shown = _every(len(drawn.edges), 5)
+        shown = range(0, len(drawn.edges), max(-(-len(drawn.edges) // 5), 1))
         axes.set_xticks([i + 0.5 for i in shown], [f"{drawn.edges[i]:.2g}" for i in shown])
         axes.set_xlim(-0.6, len(places) - 0.4)
-        return _svg(figure)
+
+    return svg(draw, (width, 1.75))
 
 
 def _row(axes: Axes, times: Sequence[datetime], trace: Trace, change: datetime | None) -> None:
@@ -107,7 +93,7 @@ def _scale(axes: Axes, trace: Trace, shares: bool) -> None:
     axes.locator_params(axis="y", nbins=3)
 
 
-def _mark(figure: Figure, rows: Sequence[Axes], change: datetime | None, raised: datetime | None) -> None:
+def _mark(rows: Sequence[Axes], change: datetime | None, raised: datetime | None) -> None:
     for at, name, dash in ((change, "change", (4, 0)), (raised, "alert", (3, 2))):
         if at is None:
             continue
@@ -127,20 +113,3 @@ def _mark(figure: Figure, rows: Sequence[Axes], change: datetime | None, raised:
             ha=side,
             color=INK,
         )
-
-
-def _every(count: int, most: int) -> list[int]:
-    step = max(-(-count // most), 1)
-    return list(range(0, count, step))
-
-
-def _svg(figure: Figure) -> str:
-    buffer = io.StringIO()
-    silent = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    figure.savefig(buffer, format="svg", transparent=True, bbox_inches="tight", pad_inches=0.04, metadata=silent)
-    plt.close(figure)
-    drawn = buffer.getvalue()
-    drawn = drawn[drawn.index("<svg") :]
-    for colour, variable in VARIABLES.items():
-        drawn = drawn.replace(colour, f"var({variable})")
-    return drawn

@@ -23,7 +23,7 @@ from stream_app.drift.standardise import field_of
 from stream_app.kafka.log import read_to_end
 from stream_app.report import rows, view
 from stream_app.report.alerts import ReportError, published
-from stream_app.report.comparison import FEWEST_ROWS, Column, Comparison, compare
+from stream_app.report.comparison import FEWEST_ROWS, Column, ReferenceComparison, compare
 from stream_app.report.history import History, total
 from stream_app.report.rows import Advance, Rows
 from stream_app.report.view import View
@@ -101,7 +101,7 @@ class Figures(Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class Report:
+class DriftReport:
     """Everything that goes onto the page.
 
     Attributes:
@@ -114,7 +114,7 @@ class Report:
     figures: Figures
     views: Sequence[View | None]
     overview: View | None
-    comparison: Comparison | None
+    comparison: ReferenceComparison | None
 
 
 def check_installed() -> None:
@@ -180,7 +180,7 @@ def rescore(settings: Settings, gathered: Gathered, reference: Path | None, adva
     return before, rows.of_window(settings, runtime, spans, window, advance)
 
 
-def compose(gathered: Gathered, reference: Rows, current: Rows) -> Report:
+def compose(gathered: Gathered, reference: Rows, current: Rows) -> DriftReport:
     """Everything that goes onto the page."""
     window, manifest = gathered.window, gathered.runtime.manifest
     sha256 = gathered.runtime.sha256
@@ -206,7 +206,7 @@ def compose(gathered: Gathered, reference: Rows, current: Rows) -> Report:
         columns=comparison.columns if comparison else [],
     )
     views = [_view(gathered, alert, of_model) for alert, of_model in gathered.incidents]
-    return Report(figures, views, view.of_window(manifest, blocks) if blocks and not views else None, comparison)
+    return DriftReport(figures, views, view.of_window(manifest, blocks) if blocks and not views else None, comparison)
 
 
 def _history(settings: Settings, tell: Callable[[str], None]) -> History:

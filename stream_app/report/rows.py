@@ -17,7 +17,7 @@ from stream_app.kafka.log import read_to_end
 from stream_app.pipeline.batch import Raw
 from stream_app.pipeline.decode import Decoder
 from stream_app.pipeline.score import score
-from stream_app.report.history import Span
+from stream_app.report.history import SummarySpan
 from stream_app.report.window import Window
 from stream_app.settings import Settings
 
@@ -51,7 +51,9 @@ class Rows:
         return later
 
 
-def of_window(settings: Settings, runtime: Runtime, spans: Sequence[Span], window: Window, advance: Advance) -> Rows:
+def of_window(
+    settings: Settings, runtime: Runtime, spans: Sequence[SummarySpan], window: Window, advance: Advance
+) -> Rows:
     """The transactions of a window, from the input topic; every n-th where there are more than `MOST_ROWS`.
 
     Raises:
@@ -66,14 +68,14 @@ def of_window(settings: Settings, runtime: Runtime, spans: Sequence[Span], windo
 
 
 def before_window(
-    settings: Settings, runtime: Runtime, spans: Sequence[Span], window: Window, advance: Advance
+    settings: Settings, runtime: Runtime, spans: Sequence[SummarySpan], window: Window, advance: Advance
 ) -> Rows:
     """The first transactions that the input topic still holds, as far as they are older than the window; maybe none.
 
     Raises:
         BrokerError: the topic cannot be read.
     """
-    first: list[Span] = []
+    first: list[SummarySpan] = []
     for span in (span for span in spans if span.last < window.since):
         first.append(span)
         if sum(entry.scored for entry in first) >= MOST_ROWS:
@@ -100,7 +102,7 @@ def of_file(path: Path, runtime: Runtime, record_max_bytes: int) -> Rows:
     return Rows(*rows, f"{path.name}, the model's training window {since} to {until}")
 
 
-def _bounds(spans: Iterable[Span]) -> dict[int, tuple[int, int]]:
+def _bounds(spans: Iterable[SummarySpan]) -> dict[int, tuple[int, int]]:
     bounds: dict[int, tuple[int, int]] = {}
     for span in spans:
         low, high = bounds.get(span.partition, (span.from_offset, span.to_offset))

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from msgspec import Struct
 
 from stream_app.report.alerts import ReportError
-from stream_app.report.history import Span
+from stream_app.report.history import SummarySpan
 
 EXPECTED = "write 24h, 7d, 20000 (the last so many transactions) or FROM/UNTIL, as in 2018-04-22/2018-04-23T12:00"
 _BACK = re.compile(r"(\d+)([hd])")
@@ -25,7 +25,7 @@ class Window(Struct, frozen=True):
         return self.since <= at <= self.until
 
 
-def resolve(text: str, spans: Sequence[Span]) -> Window:
+def resolve(text: str, spans: Sequence[SummarySpan]) -> Window:
     """The window that a text means on what has been scored.
 
     Args:
@@ -64,7 +64,7 @@ def _moment(text: str) -> datetime | None:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def _nth_last(events: int, spans: Sequence[Span]) -> datetime:
+def _nth_last(events: int, spans: Sequence[SummarySpan]) -> datetime:
     """Where the last so many transactions begin, to the nearest summary."""
     left = events
     for span in sorted(spans, key=lambda span: span.last, reverse=True):

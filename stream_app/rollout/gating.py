@@ -12,7 +12,7 @@ from models.data.frame import read
 from models.gates.comparison import compare
 from models.gates.judge import judge
 from models.gates.limits import load_limits
-from models.gates.report import Report
+from models.gates.report import GateReport
 from schemas.rollout import GateVerdict
 from schemas.transactions import ModelRef
 from stream_app.rollout.cache import ModelCache, Source, at_hand
@@ -29,7 +29,7 @@ class Refused(Exception):  # noqa: N818 - named after what happened
         report: What each gate said.
     """
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: GateReport) -> None:
         said = "; ".join(gate.sentence for gate in report.gates if not gate.passes)
         super().__init__(f"{report.conclusion}. {said}. --override REASON puts it through all the same")
         self.report = report
@@ -87,7 +87,7 @@ def admit(
     return verdict
 
 
-def _report(settings: Settings, model: Path, serving: Release, data: Path) -> Report:
+def _report(settings: Settings, model: Path, serving: Release, data: Path) -> GateReport:
     """All gates, and the report kept."""
     limits = load_limits(settings.gate_limits)
     kept = ModelCache(settings.model_cache, trust(settings)).fetch(serving.uri, serving.model.sha256)
@@ -99,7 +99,7 @@ def _report(settings: Settings, model: Path, serving: Release, data: Path) -> Re
     return report
 
 
-def _verdict(report: Report | None, serving: ModelRef, override: Override | None) -> GateVerdict:
+def _verdict(report: GateReport | None, serving: ModelRef, override: Override | None) -> GateVerdict:
     return GateVerdict(
         passed=report is not None and report.passed,
         against=serving.sha256 if report else "",
@@ -110,7 +110,9 @@ def _verdict(report: Report | None, serving: ModelRef, override: Override | None
     )
 
 
-def _put_on_record(watch: Watch, issuer: str, candidate: ModelRef, report: Report | None, verdict: GateVerdict) -> None:
+def _put_on_record(
+    watch: Watch, issuer: str, candidate: ModelRef, report: GateReport | None, verdict: GateVerdict
+) -> None:
     if report is not None:
         effect = "passed" if report.passed else f"refused for {', '.join(report.failed)}"
         watch.record(issuer, "gate", describe(candidate), reason=report.digest, effect=effect)

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from models.calibration import calibrate
-from models.gates.comparison import Comparison, Side
+from models.gates.comparison import GateComparison, Side
 from models.gates.limits import Limits, load_limits
 
 FIRST = datetime(2018, 7, 25, tzinfo=UTC)
@@ -52,9 +52,9 @@ def replace_struct(struct: Any, **fields: Any) -> Any:
     return replaced(struct, **fields)
 
 
-def comparison(candidate: Side, champion: Side, frame: pl.DataFrame, labelled: bool = True) -> Comparison:
+def comparison(candidate: Side, champion: Side, frame: pl.DataFrame, labelled: bool = True) -> GateComparison:
     fraud = frame["fraud"].to_numpy() if labelled else None
-    return Comparison(candidate, champion, frame, fraud, np.ones(frame.height, dtype=bool))
+    return GateComparison(candidate, champion, frame, fraud, np.ones(frame.height, dtype=bool))
 
 
 def limits(**tables: dict[str, Any]) -> Limits:
@@ -63,5 +63,5 @@ def limits(**tables: dict[str, Any]) -> Limits:
     return replace_struct(found, **{name: replace_struct(getattr(found, name), **t) for name, t in tables.items()})
 
 
-def without_labels(given: Comparison) -> Comparison:
+def without_labels(given: GateComparison) -> GateComparison:
     return replace(given, fraud=None)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.gates import accuracy, agreement, shift, stability, volume
-from models.gates.report import Measure, Report, Verdict, judged
+from models.gates.report import GateReport, GateResult, Measure, judged
 from schemas.transactions import ModelRef
 from tests.unit.models.gates.gate_sides import comparison, limits, rows, scores, side
 
@@ -46,7 +46,7 @@ def test_accuracy_refuses_what_might_be_a_loss_even_where_the_figure_is_not_one(
 @pytest.mark.parametrize(("rule", "passes"), [("refuse", False), ("allow", True)])
 def test_accuracy_without_labels_is_never_passed_in_silence(rule, passes):
     found = accuracy.gate(against(CHAMPION, labelled=False), limits(accuracy={"without_labels": rule}))
-    assert (found.verdict, found.passes) == (Verdict.NOT_MEASURED, passes)
+    assert (found.verdict, found.passes) == (GateResult.NOT_MEASURED, passes)
     assert "no labelled frauds" in found.sentence
 
 
@@ -59,7 +59,7 @@ def test_volume_refuses_a_third_more_and_a_third_fewer_alerts(times, passes):
 
 def test_volume_with_too_few_alerts_to_compare_does_not_pass():
     found = volume.gate(against(CHAMPION), limits(volume={"fewest_alerts": 100_000}))
-    assert (found.verdict, found.passes) == (Verdict.NOT_MEASURED, False)
+    assert (found.verdict, found.passes) == (GateResult.NOT_MEASURED, False)
 
 
 def test_agreement_refuses_as_many_alerts_on_other_transactions():
@@ -114,7 +114,7 @@ def test_a_report_names_the_gates_that_refuse_and_has_a_digest_of_its_own():
         judged("cost", "why", [Measure("m", 1.0, most=2.0)]),
         judged("volume", "why", [Measure("m", 3.0, most=2)]),
     )
-    passed, refused = (Report(ref, ref, day, day.date(), day.date(), 1, 0, g) for g in ([good], [good, bad]))
+    passed, refused = (GateReport(ref, ref, day, day.date(), day.date(), 1, 0, g) for g in ([good], [good, bad]))
     assert (passed.passed, passed.failed) == (True, [])
     assert (refused.passed, refused.failed) == (False, ["volume"])
     assert "refused for volume" in refused.conclusion

@@ -112,8 +112,8 @@ def test_a_wrong_call_is_one_line_and_exit_code_2(cast, arguments, says):
 
 
 def test_the_report_reads_back_as_what_it_was(cast):
-    from models.gates.report import Report
+    from models.gates.report import GateReport
 
-    report = msgspec.json.decode(gate(cast, "equal.pt", "--json").stdout, type=Report)
+    report = msgspec.json.decode(gate(cast, "equal.pt", "--json").stdout, type=GateReport)
     assert report.passed
     assert report.rows == pl.read_parquet(cast / "week.parquet").height

@@ -5,14 +5,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from stream_app.report.alerts import ReportError
-from stream_app.report.history import Span
+from stream_app.report.history import SummarySpan
 from stream_app.report.window import resolve
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 # One summary an hour, for two days, in two partitions that take turns
 SPANS = [
-    Span(i % 2, i // 2 * 100, i // 2 * 100 + 100, 100, START + i * HOUR, START + (i + 1) * HOUR) for i in range(48)
+    SummarySpan(i % 2, i // 2 * 100, i // 2 * 100 + 100, 100, START + i * HOUR, START + (i + 1) * HOUR)
+    for i in range(48)
 ]
 END = SPANS[-1].last
 
