@@ -7,7 +7,6 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Protocol
 from uuid import uuid4
 
 import msgspec
@@ -15,7 +14,7 @@ import msgspec
 from schemas.rollout import AuditRecord, Seal
 from schemas.topics import AUDIT
 from stream_app.audit.chain import digest
-from stream_app.kafka.log import Tail
+from stream_app.kafka.log import Record, Tail
 from stream_app.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -27,16 +26,6 @@ POLL_S = 0.05
 _DECODER = msgspec.json.Decoder(AuditRecord)
 
 
-class Message(Protocol):
-    """What is asked of a Kafka message."""
-
-    def offset(self) -> int | None:
-        """Its place on the log."""
-
-    def value(self) -> bytes | None:
-        """The encoded record."""
-
-
 class Unsealed:
     """What no seal holds yet: offset to digest, in the order of the log."""
 
@@ -44,7 +33,7 @@ class Unsealed:
         self._digests: dict[int, str] = {}
         self._news: set[int] = set()
 
-    def read(self, messages: Iterable[Message]) -> None:
+    def read(self, messages: Iterable[Record]) -> None:
         """Take records in, in their order."""
         for message in messages:
             offset, value = message.offset() or 0, message.value() or b""

@@ -3,26 +3,20 @@
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from schemas.drift import DriftAlert
 from schemas.rollout import ModelStatus, Phase
+from stream_app.kafka.log import Record
 from stream_app.rollout.state import Rollout
 from stream_app.rollout.trial import Trial
 
 LATEST_ALERTS = 5
 
 T = TypeVar("T")
-
-
-class Message(Protocol):
-    """What is asked of a Kafka message."""
-
-    def value(self) -> bytes | None:
-        """The encoded record."""
 
 
 class WorkerNow(Struct, frozen=True):
@@ -125,7 +119,7 @@ def drift_now(alerts: Iterable[DriftAlert]) -> DriftNow:
     return DriftNow(list(reversed(distinct[-LATEST_ALERTS:])), len(distinct))
 
 
-def decoded(messages: Iterable[Message], record: type[T]) -> Iterator[T]:
+def decoded(messages: Iterable[Record], record: type[T]) -> Iterator[T]:
     """The records of a topic in order; what is none is passed over."""
     decoder = msgspec.json.Decoder(record)
     for message in messages:

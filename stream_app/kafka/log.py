@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Self
+from typing import Any, Protocol, Self
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -41,6 +41,45 @@ _MOVING = {
     KafkaError.OFFSET_NOT_AVAILABLE,
     KafkaError.UNKNOWN_TOPIC_OR_PART,
 }
+
+
+class Record(Protocol):
+    """A record as it was read from Kafka: what the product asks of `confluent_kafka.Message`."""
+
+    def topic(self) -> str | None:
+        """Full name of its topic."""
+
+    def partition(self) -> int | None:
+        """Its partition."""
+
+    def offset(self) -> int | None:
+        """Its offset."""
+
+    def timestamp(self) -> tuple[int, int]:
+        """Kind of the timestamp, and milliseconds since the epoch."""
+
+    def key(self) -> bytes | None:
+        """Its key, encoded."""
+
+    def value(self) -> bytes | None:
+        """Its value, encoded."""
+
+    def headers(self) -> Any:
+        """Pairs of name and value, or None."""
+
+
+class Log(Protocol):
+    """Topics that are followed as they grow: `Tail`, or a list in a test."""
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether everything has been read that was there when this was opened."""
+
+    def poll(self, timeout_s: float, limit: int) -> Sequence[Record]:
+        """New records, at most `limit`."""
+
+    def close(self) -> None:
+        """Stop following."""
 
 
 class Tail:

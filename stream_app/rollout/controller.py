@@ -7,14 +7,14 @@ function of its stage, so the second of two equal decisions is a duplicate, and 
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Protocol
 
 from schemas.rollout import Abort, Activate, AuditRecord, Command
 from schemas.topics import MODEL_STATUS
 from stream_app.audit.record import audit_record
-from stream_app.kafka.log import Tail
+from stream_app.kafka.log import Log, Tail
 from stream_app.metrics import Metrics
 from stream_app.rollout import warden
 from stream_app.rollout.entries import Entry
@@ -22,7 +22,7 @@ from stream_app.rollout.follower import Follower
 from stream_app.rollout.publish import NotPublished, Publisher
 from stream_app.rollout.state import Pending, Rollout, describe
 from stream_app.rollout.warden import Warden
-from stream_app.rollout.workers import Message, Worker, Workers, recent
+from stream_app.rollout.workers import Worker, Workers, recent
 from stream_app.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -30,20 +30,6 @@ logger = logging.getLogger(__name__)
 POLL_S = 0.05
 POLL_LIMIT = 500
 DECIDE_AGAIN_AFTER_S = 2.0  # by then a decision that reached the log has come back through the follower
-
-
-class StatusLog(Protocol):
-    """A tail of `model-status`."""
-
-    @property
-    def caught_up(self) -> bool:
-        """What was there when the tail was opened has been read."""
-
-    def poll(self, timeout_s: float, limit: int) -> Sequence[Message]:
-        """What has been appended, at most `limit` records."""
-
-    def close(self) -> None:
-        """Stop following."""
 
 
 class CommandSink(Protocol):
@@ -110,7 +96,7 @@ class Controller:
         self,
         settings: Settings,
         follower: Follower,
-        log: StatusLog,
+        log: Log,
         sink: CommandSink,
         owner: Callable[[], bool],
         warden: Warden | None = None,

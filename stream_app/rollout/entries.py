@@ -8,13 +8,13 @@ as seen, or a forged record could use up the id of the true one.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
 
 import msgspec
 
 from schemas.rollout import Command
+from stream_app.kafka.log import Record
 from stream_app.rollout.state import Rollout, apply
-from stream_app.rollout.trust import UNCHECKED, Signed, Trust
+from stream_app.rollout.trust import UNCHECKED, Trust
 
 COMMAND_MAX_BYTES = 64 * 1024
 _DECODER: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
@@ -41,16 +41,6 @@ class Entry:
     after: Rollout
     signer: str = ""
     complaint: str = ""
-
-
-class Record(Signed, Protocol):
-    """What is asked of a Kafka message."""
-
-    def offset(self) -> int | None:
-        """Its place on the log."""
-
-    def timestamp(self) -> tuple[int, int]:
-        """Kind, and milliseconds since the epoch."""
 
 
 def read(state: Rollout, record: Record, trust: Trust = UNCHECKED) -> Entry:

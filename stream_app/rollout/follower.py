@@ -9,7 +9,7 @@ released. A candidate that is not warm here yet decides nothing here: the model 
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -18,12 +18,12 @@ from schemas.rollout import AuditRecord, ModelStatus, Phase
 from schemas.topics import MODEL_SWAP
 from schemas.transactions import ModelRef
 from stream_app.audit.record import audit_record
-from stream_app.kafka.log import Tail
+from stream_app.kafka.log import Log, Tail
 from stream_app.metrics import Metrics
 from stream_app.pipeline.serving import Second, Serving
 from stream_app.rollout.admission import Admission
 from stream_app.rollout.cache import ModelCache
-from stream_app.rollout.entries import Entry, Record, read
+from stream_app.rollout.entries import Entry, read
 from stream_app.rollout.publish import Publisher
 from stream_app.rollout.state import Pending, Release, Rollout, Watch, describe
 from stream_app.rollout.trust import trust
@@ -35,20 +35,6 @@ logger = logging.getLogger(__name__)
 NO_MODEL = "no model deployed yet: stream-app deploy MODEL"
 POLL_S = 0.05
 POLL_LIMIT = 500
-
-
-class SwapLog(Protocol):
-    """A tail of `model-swap`, from its first record on."""
-
-    @property
-    def caught_up(self) -> bool:
-        """What was there when the tail was opened has been read."""
-
-    def poll(self, timeout_s: float, limit: int) -> Sequence[Record]:
-        """What has been appended, at most `limit` records."""
-
-    def close(self) -> None:
-        """Stop following."""
 
 
 class StatusSink(Protocol):
@@ -76,7 +62,7 @@ class Follower:
     def __init__(
         self,
         worker: str,
-        log: SwapLog,
+        log: Log,
         cache: ModelCache,
         sink: StatusSink,
         metrics: Metrics,

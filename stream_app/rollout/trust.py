@@ -6,25 +6,16 @@ A pure function of record and settings: all workers with the same settings read 
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 from models.signing import Keyring, Purpose, SignatureError, SigningKey, artefact_signer, read_key
 from schemas.topics import MODEL_SWAP
 from stream_app.kafka import topics
+from stream_app.kafka.log import Record
 from stream_app.settings import Settings, SettingsError, Signatures
 
 SIGNATURE_HEADER = "signature"
 KEY_ID_HEADER = "key-id"
-
-
-class Signed(Protocol):
-    """What is asked of a Kafka message."""
-
-    def value(self) -> bytes | None:
-        """The encoded command."""
-
-    def headers(self) -> Any:
-        """Names and values."""
 
 
 class Checked(NamedTuple):
@@ -53,7 +44,7 @@ class Trust:
         """What is not signed by a trusted key has no effect."""
         return self.policy is Signatures.REQUIRE
 
-    def command(self, record: Signed) -> Checked:
+    def command(self, record: Record) -> Checked:
         """Who gave a command. Never raises, whatever the record holds."""
         if self.policy is Signatures.OFF:
             return Checked()

@@ -7,7 +7,7 @@ harmless, and what the log refuses (frozen, or an operator was faster) is not tr
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -17,7 +17,7 @@ from schemas.comparison import Comparison, Finding, GuardReport
 from schemas.rollout import AuditRecord, Command, ModelStatus, Phase, Promote, Rollback
 from schemas.topics import COMPARISONS
 from stream_app.audit.record import audit_record
-from stream_app.kafka.log import Tail
+from stream_app.kafka.log import Log, Tail
 from stream_app.metrics import Metrics
 from stream_app.rollout.guard import Guard
 from stream_app.rollout.publish import NotPublished, Publisher
@@ -30,23 +30,6 @@ HISTORY = timedelta(hours=1)  # what a new owner reads back: a trial is long dec
 POLL_LIMIT = 500
 REPORT_EVERY_S = 2.0
 _DECODER: msgspec.json.Decoder[Comparison] = msgspec.json.Decoder(Comparison)
-
-
-class Message(Protocol):
-    """What is asked of a Kafka message."""
-
-    def value(self) -> bytes | None:
-        """The encoded comparison."""
-
-
-class ComparisonLog(Protocol):
-    """A tail of `comparisons`."""
-
-    def poll(self, timeout_s: float, limit: int) -> Sequence[Message]:
-        """What has been appended, at most `limit` records."""
-
-    def close(self) -> None:
-        """Stop following."""
 
 
 class Sink(Protocol):
@@ -68,7 +51,7 @@ class Warden:
     def __init__(
         self,
         settings: Settings,
-        log: ComparisonLog,
+        log: Log,
         sink: Sink,
         metrics: Metrics,
         monotonic: Callable[[], float] = time.monotonic,

@@ -4,24 +4,14 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
 import msgspec
 
 from schemas.rollout import ModelStatus, Phase
+from stream_app.kafka.log import Record
 from stream_app.settings import Settings
 
 _DECODER: msgspec.json.Decoder[ModelStatus] = msgspec.json.Decoder(ModelStatus)
-
-
-class Message(Protocol):
-    """What is asked of a Kafka message."""
-
-    def timestamp(self) -> tuple[int, int]:
-        """Kind, and milliseconds since the epoch."""
-
-    def value(self) -> bytes | None:
-        """The encoded status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +41,7 @@ class Workers:
         self._monotonic = monotonic
         self._wall = wall
 
-    def read(self, messages: Iterable[Message], caught_up: bool) -> None:
+    def read(self, messages: Iterable[Record], caught_up: bool) -> None:
         """Take in statuses in their order; what is no status is passed over.
 
         Args:
