@@ -1,8 +1,4 @@
-"""The audit trail: every action is a record on `audit`, chained, so that one that is removed or changed shows.
+"""The audit trail: every action is a record on `audit`, chained by its writer and sealed by one worker.
 
-chain           a writer's records, each with the digest of the one before
-sealer          the digests of the whole log, put into the log by the worker that runs the controller
-proof           the log in, the places where it was tampered with out: pure
-configuration   a worker's settings, on record when they differ from the last time
-record          a new record
+A record that is removed or changed afterwards breaks the chain or a seal, and `proof.py` names the offset.
 """

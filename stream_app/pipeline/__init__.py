@@ -1,23 +1,15 @@
-"""The hot path: one module a stage, batch in, batch out, in the order of the flow.
+"""The hot path: one module for each stage, batch in, batch out, in the order of the flow.
 
-    consume     a micro-batch of raw records, with its own offsets
-    decode      bytes to columns; what is refused becomes a refusal with a reason
-    score       columns to scores, contributions, reconstructions, latents
-    compare     a second model on the same rows, where there is one: who decides which, and how the two differ
-    explain     what is anomalous, and why
-    summarise   everything to mergeable sums for the drift aggregator
+    consume     poll a micro-batch of raw records, with its own offsets
+    decode      bytes to columns; a record that does not fit becomes a refusal with a reason
+    score       columns to scores, contributions, reconstructions and latents
+    compare     score with a second model, if there is one, and choose which of the two decides
+    explain     the largest contributions to each anomaly
+    summarise   sums for the drift aggregator and the ledger
     emit        records for the output topics
     commit      outputs and offsets become visible together
 
-Around them:
-
-    batch       what passes between the stages
-    loop        the one module that knows them all
-    session     one life of the Kafka clients; recovery opens the next one
-    breaker     holds the input back while most of it is refused
-    tally       counts, for metrics and progress, what is committed
-    contrast    two models' outputs to counts, for the guard
-    faults      what can go wrong, and what follows from it
-
-A stage never imports another stage; `loop` alone knows all of them.
+A stage never imports another stage: `loop.py` alone knows all of them, and `batch.py` is what passes between them.
+`session.py` holds the Kafka clients; after a failure `recovery.py` opens a new session (`faults.py` has the rules).
+`serving.py` is the model that the pipeline is handed.
 """

@@ -1,4 +1,4 @@
-"""What the pages say is so: the tables of settings and rights are current, links lead somewhere, the commands exist."""
+"""The pages are true: tables are current, links lead somewhere, commands exist, stages and rooms are the code's."""
 
 import re
 from pathlib import Path
@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from docs.settings_table import PAGE, with_current_tables
+from stream_app import pipeline
+from stream_app.metrics import STAGES
+from tests.unit.test_imports import FLOORS
 
 ROOT = Path(__file__).parents[3]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
@@ -45,3 +48,32 @@ def test_every_decision_is_in_the_index():
     index = (ROOT / "docs/adr/README.md").read_text(encoding="utf-8")
     decisions = sorted(path.name for path in (ROOT / "docs/adr").glob("[0-9]*.md"))
     assert re.findall(r"\]\(([0-9]\S+)\)", index) == decisions
+
+
+def test_the_numbers_of_decisions_have_no_gap():
+    numbers = re.findall(r"^- \[?(\d+)\. ", (ROOT / "docs/adr/README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert [int(number) for number in numbers] == list(range(1, len(numbers) + 1))
+
+
+STAGE = "|".join(STAGES)
+PICTURE = (ROOT / "docs/flow.svg").read_text(encoding="utf-8")
+ARCHITECTURE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        re.findall(rf"^    ({STAGE}) ", str(pipeline.__doc__), re.MULTILINE),
+        re.findall(rf'class="stage".*>({STAGE})</text>', PICTURE),
+        re.findall(rf"\b({STAGE})\b", re.findall(r"^ *consume --> .*$", ARCHITECTURE, re.MULTILINE)[0]),
+        re.findall(rf"^\d\. `({STAGE})`", ARCHITECTURE, re.MULTILINE),
+    ],
+    ids=["docstring of the pipeline", "picture in the README", "drawing of the architecture", "life of a micro-batch"],
+)
+def test_the_stages_of_the_pipeline_are_the_same_in_code_and_documents(listed: list[str]):
+    assert tuple(listed) == STAGES
+
+
+def test_every_room_is_in_the_table_of_the_architecture_and_links_to_its_folder():
+    rooms = re.findall(r"^\| \[`([\w/.]+?)/?`\]\(\.\./stream_app/", ARCHITECTURE, re.MULTILINE)
+    assert [room.removesuffix(".py") for room in rooms] == list(reversed(FLOORS))
