@@ -33,8 +33,8 @@ def signals(view: View, change: datetime | None, raised: datetime | None, width:
 
     def draw(figure: Figure) -> None:
         figure.set_layout_engine("none")
-        rows = figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0]
-        figure.subplots_adjust(left=0.42 / width, right=1 - 0.1 / width, hspace=0.75, top=0.86, bottom=0.08)
+        places = {"left": 0.42 / width, "right": 1 - 0.1 / width, "hspace": 0.75, "top": 0.86, "bottom": 0.08}
+        rows = figure.subplots(count, 1, sharex=True, squeeze=False, gridspec_kw=places)[:, 0]
         for axes, trace in zip(rows, view.traces, strict=True):
             _row(axes, view.times, trace, change)
         _mark(list(rows), change, raised)
