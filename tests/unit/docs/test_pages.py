@@ -1,9 +1,11 @@
 """The pages are true: tables are current, links lead somewhere, commands exist, stages and rooms are the code's."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
 
 from docs.settings_table import PAGE, with_current_tables
 from stream_app import pipeline
@@ -53,6 +55,17 @@ def test_every_decision_is_in_the_index():
 def test_the_numbers_of_decisions_have_no_gap():
     numbers = re.findall(r"^- \[?(\d+)\. ", (ROOT / "docs/adr/README.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert [int(number) for number in numbers] == list(range(1, len(numbers) + 1))
+
+
+def test_the_changelog_has_releases_by_version_and_date_and_the_newest_is_the_packages():
+    headings = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert headings.pop(0) == "[Unreleased]"
+    releases = [re.fullmatch(r"\[(\d+\.\d+\.\d+)\] - (\d{4}-\d\d-\d\d)", heading) for heading in headings]
+    versions = [Version(release[1]) for release in releases if release]
+    assert len(versions) == len(headings)
+    assert versions == sorted(versions, reverse=True)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert versions[0] == Version(project["version"])
 
 
 STAGE = "|".join(STAGES)
