@@ -1,6 +1,6 @@
 """Candidates beside a champion, through the gates: which measures tell a retraining from a shifted model, and where.
 
-    python -m benchmarks.candidates                 the Handbook's transactions, some four minutes
+    python -m benchmarks.candidates                 the Handbook's transactions, where they are; some four minutes
     python -m benchmarks.candidates --simulated     the simulator's
 
 A table on stdout, and the figures as JSON under build/bench/candidates.json.
@@ -15,6 +15,7 @@ from pathlib import Path
 import polars as pl
 from msgspec.structs import replace
 
+from benchmarks import handbook
 from models import artefact
 from models.data.frame import read
 from models.data.simulator import Simulation, simulate
@@ -29,7 +30,6 @@ from models.runtime import Runtime
 from stream_app.cli.demo import incident
 from stream_app.cli.demo.incident import Recipe
 
-HANDBOOK = Path(__file__).parents[2] / "shared/data/handbook_2018-07-11_2018-08-14.parquet"
 REPORT = Path("build/bench/candidates.json")
 MEASURES = ("candidate's alerts to champion's", "Jaccard index", "CKA", "overlap of 10 neighbours", "PSI")
 COLUMNS = ("AUC ROC", "AP", "CP@100", "alerts", "Jaccard", "CKA", "kNN", "PSI", "refused for")
@@ -61,13 +61,13 @@ def line(name: str, runtime: Runtime, rows: pl.DataFrame, report: GateReport) ->
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--simulated", action="store_true", help="the simulator's transactions")
-    simulated = parser.parse_args().simulated
+    simulated = parser.parse_args().simulated or not handbook.PATH.is_file()
     if simulated:
         frame = simulate(Simulation(days=21, start=incident.SIMULATED_WEEK[0]))
         test = date(2018, 4, 8), date(2018, 4, 14)
         cast = incident.SIMULATED_CHAMPION, incident.SIMULATED_SHIFTED, incident.SIMULATED_EQUAL
     else:
-        frame = read(HANDBOOK, until=date(2018, 7, 31))
+        frame = read(handbook.PATH, until=date(2018, 7, 31))
         test = date(2018, 7, 25), date(2018, 7, 31)
         cast = incident.CHAMPION, incident.SHIFTED, incident.EQUAL
     champion_recipe, shifted, equal = cast

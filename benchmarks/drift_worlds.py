@@ -10,8 +10,9 @@ from functools import cache
 
 import polars as pl
 
+from benchmarks import handbook
 from benchmarks.drift_streams import Model, Rows, resampled, scored, seasonal, trained
-from benchmarks.material import HANDBOOK, SIMULATED
+from benchmarks.material import SIMULATED
 from models.data.frame import read
 from models.data.simulator import simulate
 from models.runtime import one_thread
@@ -39,8 +40,8 @@ SIMULATORS = (World("simulator", simulated=True), World("simulator, with a seaso
 
 
 def worlds() -> tuple[World, ...]:
-    """Those that there are here."""
-    return (*HANDBOOKS, *SIMULATORS) if HANDBOOK.is_file() else SIMULATORS
+    """The worlds to measure in: without the Handbook's file, the simulator's alone."""
+    return (*HANDBOOKS, *SIMULATORS) if handbook.PATH.is_file() else SIMULATORS
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class Weeks:
 @cache
 def weeks(world: World) -> Weeks:
     """Read, train and keep: once in each process."""
-    frame = simulate(SIMULATED) if world.simulated else read(HANDBOOK)
+    frame = simulate(SIMULATED) if world.simulated else read(handbook.PATH)
     return Weeks.of(seasonal(frame) if world.season else frame)
 
 

@@ -1,30 +1,34 @@
 """Real score pairs in, simulated rollouts out: how soon the guard rolls a bad model back, and how often a good one.
 
-    python -m benchmarks.guard             the Handbook's transactions, into build/guard/report.json
+    python -m benchmarks.guard             the Handbook's transactions, or simulated ones without its file
     python -m benchmarks.guard --docs      the report that is there, as the table of the docs
 
 A champion, other trainings of it that are as good, and candidates that are not, among them the incident's, score the
 three weeks after the champion's, through the pipeline's own comparison. Each rollout begins at a random place of these
-weeks and goes through the guard, commit by commit. What was trained is kept in build/guard.
+weeks and goes through the guard, commit by commit. Report and models are kept in build/guard.
 """
 
 import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import polars as pl
 
-from benchmarks.material import HANDBOOK, say
+from benchmarks import handbook
+from benchmarks.material import SIMULATED, say
 from models import artefact
 from models.data.frame import read
+from models.data.simulator import simulate
 from models.evaluation import metrics_of
 from models.features import load_spec, matrix
+from models.protocol import DAY
 from models.runtime import Scored, one_thread
 from models.training import TrainingConfig
 from schemas.comparison import TAIL, Comparison, Finding
@@ -79,21 +83,18 @@ class Trained:
 
 
 class Cast:
-    """The champion and whoever is tried out beside it, trained once and kept.
+    """The champion and its candidates, trained once and kept."""
 
-    Args:
-        data: The transactions.
-    """
-
-    def __init__(self, data: Path) -> None:
-        self._frame = read(data)
-        self._live = read(data, *LIVE)
+    def __init__(self, frame: pl.DataFrame, source: str) -> None:
+        self._folder = FOLDER / source
+        self._frame = frame
+        self._live = frame.filter(DAY.is_between(*LIVE))
         self._inputs = matrix(self._live, load_spec().inputs)
         self.champion = self.made("champion", incident.CHAMPION)
 
     def made(self, name: str, recipe: Recipe) -> Trained:
         """One model, and what it says of the live rows."""
-        path = FOLDER / f"{''.join(c if c.isalnum() else '-' for c in name)}.pt"
+        path = self._folder / f"{''.join(c if c.isalnum() else '-' for c in name)}.pt"
         if not path.is_file():
             say(f"training {name}")
             recipe.make(self._frame, name, path)
@@ -119,15 +120,21 @@ class Cast:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", type=Path, nargs="?", default=HANDBOOK)
     parser.add_argument("--rollouts", type=int, default=ROLLOUTS)
     parser.add_argument("--docs", action="store_true", help="print the report that is there")
     options = parser.parse_args()
     if not options.docs:
         FOLDER.mkdir(parents=True, exist_ok=True)
-        REPORT.write_text(json.dumps(measured(Cast(options.data), options.rollouts), indent=2) + "\n")
+        REPORT.write_text(json.dumps(measured(Cast(*transactions()), options.rollouts), indent=2) + "\n")
     for line in table(json.loads(REPORT.read_text())):
         sys.stdout.write(f"{line}\n")
+
+
+def transactions() -> tuple[pl.DataFrame, str]:
+    """Five weeks from the first day of the recipes on, and where they come from."""
+    if handbook.PATH.is_file():
+        return read(handbook.PATH), "handbook"
+    return simulate(replace(SIMULATED, start=WEEK[0])), "simulated"
 
 
 def measured(cast: Cast, rollouts: int) -> dict[str, Any]:

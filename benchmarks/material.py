@@ -1,7 +1,7 @@
-"""What everybody is measured on: real transactions on a topic, and one model of them.
+"""Data that all benchmarks share: transactions, and one model of them.
 
-Where the Fraud Detection Handbook's file is not beside the checkout, the project's simulator stands in, and the report
-says so.
+They are the Fraud Detection Handbook's where its file is there (`make data`), and simulated elsewhere; reports name the
+source.
 """
 
 import sys
@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from benchmarks import handbook
 from models import artefact
 from models.data.events import encode
 from models.data.frame import read
@@ -25,7 +26,6 @@ from stream_app.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "build" / "bench"
-HANDBOOK = ROOT.parent / "shared" / "data" / "handbook_2018-07-11_2018-08-14.parquet"
 TRAINING_DAYS = 7
 SIMULATED = Simulation(days=35, seed=7)
 # Scores of different batch sizes agree that far (relative): a row this close to the threshold may fall either way
@@ -35,9 +35,9 @@ Event = tuple[bytes, bytes, int]
 
 def transactions() -> tuple[pl.DataFrame, str]:
     """Five weeks of transactions, and what they are."""
-    if HANDBOOK.is_file():
-        return read(HANDBOOK), "the Fraud Detection Handbook's transactions, 2018-07-11 to 2018-08-14"
-    return simulate(SIMULATED), "simulated transactions (the Handbook's file is not beside this checkout)"
+    if handbook.PATH.is_file():
+        return read(handbook.PATH), "the Fraud Detection Handbook's transactions, 2018-07-11 to 2018-08-14"
+    return simulate(SIMULATED), "simulated transactions"
 
 
 def model(frame: pl.DataFrame, source: str) -> Path:

@@ -1,4 +1,4 @@
-"""The main job on real input: the benchmark's test week through real workers on a real Kafka, exactly once."""
+"""The main job: a week of transactions through real workers on a real Kafka, exactly once."""
 
 from datetime import date
 
@@ -8,10 +8,9 @@ import pytest
 
 from models import artefact
 from models.data.events import encode
-from models.data.frame import read
 from models.evaluation import evaluate, metrics_of, score_in_batches
 from models.features import matrix
-from models.protocol import protocol_rows
+from models.protocol import DAY, protocol_rows
 from schemas import topics as declared
 from schemas.topics import ANOMALIES, SCORES
 from stream_app.kafka import topics
@@ -23,13 +22,13 @@ from tests.workers import Worker, running
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
 
-SINCE, UNTIL = date(2018, 7, 25), date(2018, 7, 31)
+SINCE, UNTIL = date(2018, 4, 8), date(2018, 4, 14)
 SAME_SCORE = 1e-5
 
 
 @pytest.fixture(scope="module")
-def test_week(benchmark_file):
-    return read(benchmark_file, SINCE, UNTIL)
+def test_week(world):
+    return world.filter(DAY.is_between(SINCE, UNTIL))
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +58,7 @@ def assert_scores_are(found: dict[str, float], wanted: dict[str, float]) -> None
     np.testing.assert_allclose([found[i] for i in ids], [wanted[i] for i in ids], rtol=SAME_SCORE)
 
 
-def test_scores_on_the_topic_are_those_of_evaluate(
-    stream, champion, benchmark_file, test_week, expected, tmp_path, wait_until
-):
+def test_scores_on_the_topic_are_those_of_evaluate(stream, champion, world, test_week, expected, tmp_path, wait_until):
     sent = publish(stream, events(test_week))
     with running(stream, tmp_path, publish_scores=True) as worker:
         worker.await_ready()
@@ -76,10 +73,9 @@ def test_scores_on_the_topic_are_those_of_evaluate(
     assert len(anomalies) == len({anomaly.anomaly_id for anomaly in anomalies})
     assert_scores_are({a.transaction_id: a.score for a in anomalies}, expected[1])
 
-    until_then = read(benchmark_file, until=UNTIL)
-    rows = protocol_rows(until_then, SINCE, UNTIL)
+    rows = protocol_rows(world, SINCE, UNTIL)
     of_topic = metrics_of(np.array([scores[t] for t in rows["transaction_id"]]), rows)
-    of_evaluate = evaluate(artefact.load(champion), until_then, SINCE, UNTIL)
+    of_evaluate = evaluate(artefact.load(champion), world, SINCE, UNTIL)
     for figure in ("auc_roc", "average_precision", "card_precision_at_100"):
         assert getattr(of_topic, figure) == pytest.approx(getattr(of_evaluate, figure), abs=1e-4)
 

@@ -6,10 +6,10 @@ import uuid
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from models import artefact
-from models.data.frame import read
 from schemas import topics as declared
 from schemas.topics import ANOMALIES, SCORES, TRANSACTIONS
 from stream_app.cli.data import publish_frame
@@ -32,7 +32,7 @@ REFUSED = 3
 
 
 @pytest.fixture(scope="module")
-def scored(broker: str, champion: Path, benchmark_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def scored(broker: str, champion: Path, world: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Labelled transactions that a worker scored by batches of at most 37, publishing every score."""
     folder, mark = tmp_path_factory.mktemp("replay"), uuid.uuid4().hex[:8]
     settings = Settings(
@@ -45,8 +45,8 @@ def scored(broker: str, champion: Path, benchmark_file: Path, tmp_path_factory: 
     )
     topics.ensure(settings, declared.ALL)
     commands.deploy(settings, champion, "test", timeout_s=0)
-    week = read(benchmark_file)
-    publish_frame(settings, week.filter(week["fraud"]).head(100).vstack(week.tail(EVENTS - 100)), None, labels=True)
+    chosen = world.filter(world["fraud"]).head(100).vstack(world.tail(EVENTS - 100))
+    publish_frame(settings, chosen, None, labels=True)
     publish(settings, [(b"bad", b"no JSON")] * REFUSED)
     with running(settings, folder, publish_scores=True, batch_max_events=37):
         deadline = time.monotonic() + 90

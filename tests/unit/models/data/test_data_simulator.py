@@ -14,6 +14,23 @@ from models.data.frame import FEATURES, LAYOUT, DataError, digest, read
 from models.data.simulator import COUNTRIES, LARGE_AMOUNT, Scenario, Simulation, simulate
 
 ROOT = Path(__file__).parents[4]
+HANDBOOKS_MEAN_AND_SPREAD = {  # of the Handbook's transactions from 2018-07-11 to 2018-08-14
+    "amount": (53.628, 42.164),
+    "during_weekend": (0.28463, 0.45124),
+    "during_night": (0.17354, 0.37871),
+    "customer_nb_tx_1d": (3.561, 1.8371),
+    "customer_avg_amount_1d": (53.609, 35.036),
+    "customer_nb_tx_7d": (18.977, 7.7129),
+    "customer_avg_amount_7d": (53.629, 30.374),
+    "customer_nb_tx_30d": (78.065, 28.968),
+    "customer_avg_amount_30d": (53.657, 29.242),
+    "terminal_nb_tx_1d": (0.99894, 1.0201),
+    "terminal_risk_1d": (0.0056802, 0.071777),
+    "terminal_nb_tx_7d": (7.0003, 3.015),
+    "terminal_risk_7d": (0.009064, 0.07632),
+    "terminal_nb_tx_30d": (30.003, 8.2723),
+    "terminal_risk_30d": (0.0089077, 0.060947),
+}
 SMALL = Simulation(days=5, customers=300, seed=11)
 PRINT_DIGEST = """
 from models.data.frame import digest
@@ -78,13 +95,19 @@ def test_the_windows_of_the_first_day_are_as_full_as_those_of_the_last(month: pl
     assert cold["terminal_nb_tx_30d"].max() == 0
 
 
-def test_the_simulated_month_is_distributed_as_the_benchmark(month: pl.DataFrame, benchmark_file: Path) -> None:
-    benchmark = read(benchmark_file)
-    assert month.height == pytest.approx(benchmark.height, rel=0.03)
-    assert month["fraud"].mean() == pytest.approx(benchmark["fraud"].mean(), rel=0.1)
-    for column in ("amount", *FEATURES):
-        assert month[column].mean() == pytest.approx(benchmark[column].mean(), rel=0.1), column
-        assert month[column].std() == pytest.approx(benchmark[column].std(), rel=0.1), column
+def test_the_simulated_month_is_distributed_as_the_handbooks(month: pl.DataFrame) -> None:
+    assert month.height == pytest.approx(335_047, rel=0.03)
+    assert month["fraud"].mean() == pytest.approx(0.008838, rel=0.1)
+    assert HANDBOOKS_MEAN_AND_SPREAD.keys() == {"amount", *FEATURES}
+    for column, (mean, spread) in HANDBOOKS_MEAN_AND_SPREAD.items():
+        assert month[column].mean() == pytest.approx(mean, rel=0.1), column
+        assert month[column].std() == pytest.approx(spread, rel=0.1), column
+
+
+def test_these_are_the_handbooks_figures(handbook_file: Path) -> None:
+    theirs = read(handbook_file)
+    for column, (mean, spread) in HANDBOOKS_MEAN_AND_SPREAD.items():
+        assert (theirs[column].mean(), theirs[column].std()) == pytest.approx((mean, spread), rel=1e-4), column
 
 
 def test_small_worlds_have_the_same_share_of_frauds_and_of_each_scenario() -> None:
