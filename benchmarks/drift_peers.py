@@ -19,7 +19,7 @@ import orjson
 from benchmarks.drift_streams import Model, Rows, alerts
 from benchmarks.environments import Unavailable, python_for, run
 from benchmarks.material import FOLDER
-from models.manifest import CALENDAR, Manifest
+from models.manifest import Manifest
 from schemas.drift import DriftPhase
 
 SAME_INCIDENT = 2048
@@ -178,7 +178,7 @@ def _block_means(signals: np.ndarray) -> np.ndarray:
 
 def own_inputs(manifest: Manifest) -> list[int]:
     """Columns of the inputs that do not follow from the calendar: any window of hours differs from a week in those."""
-    return [i for i, entry in enumerate(manifest.inputs) if entry.path not in CALENDAR]
+    return [i for i, entry in enumerate(manifest.inputs) if entry.role != "calendar"]
 
 
 PEERS = (

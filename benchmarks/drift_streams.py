@@ -20,6 +20,7 @@ from models.data.drift import Drift, DriftKind
 from models.features import load_spec, matrix
 from models.manifest import Manifest
 from models.runtime import run
+from models.season import SATURDAY, cell_of
 from models.segments import Places
 from models.training import TrainingConfig, train
 from schemas.drift import DriftAlert, DriftSummary
@@ -100,7 +101,7 @@ def segments_of(frame: pl.DataFrame, model: Model) -> np.ndarray:
 
 def seasonal(frame: pl.DataFrame) -> pl.DataFrame:
     """Amounts that follow the clock as real spending does: +-25 % by hour, +20 % at weekends."""
-    hour, weekend = pl.col("event_time").dt.hour(), pl.col("event_time").dt.weekday() >= 6
+    hour, weekend = pl.col("event_time").dt.hour(), pl.col("event_time").dt.weekday() >= SATURDAY
     factor = (1 + 0.25 * (2 * np.pi * (hour - 6) / 24).sin()) * pl.when(weekend).then(1.2).otherwise(1.0)
     return frame.with_columns((pl.col("amount") * factor).round(2))
 
@@ -110,7 +111,7 @@ def resampled(rows: Rows, seed: int) -> Rows:
 
     From that one hour alone it would carry the hour's own chance beside that of the draw, and vary twice as much.
     """
-    cells = np.array([time.hour + 24 * (time.weekday() >= 5) for time in rows.times])
+    cells = np.array([cell_of(time) for time in rows.times])
     rng, order = np.random.default_rng(seed), np.empty(len(rows), dtype=np.int64)
     for cell in np.unique(cells):
         own = np.flatnonzero(cells == cell)

@@ -52,7 +52,8 @@ def model_of(frame: pl.DataFrame, name: str, inputs: int = 1 + len(FEATURES), **
     path = FOLDER / f"cost-{name}.pt"
     if not path.is_file():
         rows = widened(frame.gather_every(max(len(frame) // TRAINING_ROWS, 1)), inputs)
-        spec = FeatureSpec((AMOUNT, *(Feature(n, f"features.{n}", "1", "impute") for n in names(inputs))))
+        windows = (Feature(n, f"features.{n}", "1", "impute", role="window") for n in names(inputs))
+        spec = FeatureSpec((AMOUNT, *windows))
         artefact.save(path, *train(rows, spec, TrainingConfig(epochs=1, **config), name, "1"))
     return path
 

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from msgspec import Meta, Struct
 
-from models.manifest import Input, Missing
+from models.manifest import Input, InputRole, Missing
 
 DEFAULT_SPEC = Path(__file__).with_name("features.toml")
 
@@ -31,6 +31,7 @@ class Feature(Struct, frozen=True, forbid_unknown_fields=True):
     missing: Missing
     transform: Transform = "none"
     relative_to: str | None = None
+    role: InputRole = "own"
 
 
 class FeatureSpec(Struct, frozen=True):
@@ -41,7 +42,7 @@ class FeatureSpec(Struct, frozen=True):
     @property
     def inputs(self) -> list[Input]:
         """As the manifest lists them: the transforms stay inside the graph."""
-        return [Input(entry.name, entry.path, entry.unit, entry.missing) for entry in self.features]
+        return [Input(entry.name, entry.path, entry.unit, entry.missing, entry.role) for entry in self.features]
 
     def column(self, name: str) -> int:
         """Which column an input is."""

@@ -8,11 +8,11 @@ import numpy as np
 from msgspec import Meta, Struct
 
 Missing = Literal["impute", "reject"]
+InputRole = Literal["own", "window", "risk", "calendar"]
 CLIP = 4.0  # standard deviations; the attack of a few is then seen in the second moment, and does not drown the first
 # Of the reference beyond its tail quantile: with fewer, as where a share reaches 1, there is no tail to be heavier.
 LEAST_BEYOND = 5e-4
 CLIP_COMPONENT = 6.0  # of `Relations`
-CALENDAR = frozenset({"features.during_weekend", "features.during_night"})  # paths: they follow from the clock
 HOURS = 48  # of the day, on weekdays and on weekends
 
 
@@ -21,16 +21,19 @@ class Input(Struct, frozen=True):
 
     Attributes:
         name: Short name, used in explanations and signals.
-        path: Where the value stands in the event: `amount`, `features.customer_nb_tx_1d`.
+        path: Where the value stands in the event: `amount`, `features.purchases_1d`.
         unit: For people: `EUR`, `1/day`, `share`.
         missing: `impute`: a missing value enters the graph as NaN and is imputed there. `reject`: the record is a dead
             letter.
+        role: `own`: a value of the event itself. `window`: counted over the past. `risk`: a window over labels.
+            `calendar`: follows from the clock.
     """
 
     name: str
     path: Annotated[str, Meta(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)?$")]
     unit: str
     missing: Missing
+    role: InputRole = "own"
 
 
 class Calibration(Struct, frozen=True):

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 from torch.jit import ScriptModule
 
-from models.manifest import CALENDAR, CLIP, GoldenRow, Input, Relations, SignalReference, SignalSeason, signal_layout
+from models.manifest import CLIP, GoldenRow, Input, Relations, SignalReference, SignalSeason, signal_layout
 from models.relations import relations
 from models.runtime import Scored, run
 from models.season import DIGITS, Hours, bin_shares, hours_of, profile
@@ -88,7 +88,7 @@ def golden_rows(graph: ScriptModule, raw: np.ndarray) -> list[GoldenRow]:
 
 
 def _hours(inputs: list[Input], raw: np.ndarray, event_times: pl.Series | None) -> Hours | None:
-    flags = [column for column, entry in enumerate(inputs) if entry.path in CALENDAR]
+    flags = [column for column, entry in enumerate(inputs) if entry.role == "calendar"]
     return None if event_times is None else hours_of(event_times, raw[:, flags])
 
 

@@ -7,7 +7,7 @@ feature extraction for change detection in multidimensional unlabelled data).
 
 import numpy as np
 
-from models.manifest import CALENDAR, CLIP_COMPONENT, Input, Relations
+from models.manifest import CLIP_COMPONENT, Input, Relations
 from models.season import DIGITS, Hours, profile
 
 SMALLEST_VARIANCE = 1e-3  # of a component, in units of an input's: below is rounding
@@ -25,7 +25,7 @@ def relations(inputs: list[Input], clipped: np.ndarray, hours: Hours | None = No
         None where there are fewer than two inputs that vary.
     """
     varying = clipped.std(axis=0) > 0
-    columns = [i for i, entry in enumerate(inputs) if entry.path not in CALENDAR and varying[i]]
+    columns = [i for i, entry in enumerate(inputs) if entry.role != "calendar" and varying[i]]
     if len(columns) < 2:
         return None
     chosen = clipped[:, columns].astype(np.float64)

@@ -6,15 +6,16 @@ signal without a season gets a flat profile.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
 
 from models.manifest import HOURS
 
-SATURDAY = 6
+SATURDAY = 6  # ISO, as both polars and `datetime.isoweekday` count
 # Less than that, and a cell is one day's accident.
 SHORTEST = timedelta(days=6)
 FEWEST_ROWS = 20  # in each cell
@@ -22,8 +23,15 @@ DIGITS = 4  # of what the manifest keeps
 PRIOR_ROWS = 100.0  # of the overall shares in each cell's
 
 
+def cell_of(moment: datetime) -> int:
+    """The cell of an event's time; a time without a zone is UTC, as in data files."""
+    with suppress(OverflowError):  # in the first and last hours of the calendar it stays in the producer's zone
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment
+    return moment.hour + 24 * (moment.isoweekday() >= SATURDAY)
+
+
 def hour_cells(event_times: pl.Series) -> np.ndarray | None:
-    """The cell of each reference row, int64 [n]; None where the rows are too few or too short a time for a season.
+    """The cell (`cell_of`) of each reference row, int64 [n]; None if rows or time are too few for a season.
 
     Args:
         event_times: Of the rows, ascending, in UTC.

@@ -104,11 +104,21 @@ class DriftCause(StrEnum):
     UNKNOWN = "unknown"
 
 
+class StatisticKind(StrEnum):
+    """Which statistic of a signal has moved."""
+
+    MEAN = "mean"
+    SPREAD = "spread"
+    TAIL = "tail"
+    PRODUCT = "product"
+    SHARE = "share"
+
+
 class SignalShift(Struct, frozen=True):
     """One signal of an incident, since the change against the reference."""
 
     signal: Annotated[str, Meta(description="as in the summaries, or dead_letters, or relation:INPUT+INPUT")]
-    detector: Annotated[str, Meta(description="what has moved: mean, spread, tail, share or product")]
+    detector: Annotated[StatisticKind, Meta(description="which of its statistics has moved")]
     shift: Annotated[float, Meta(description="in standard deviations of the reference; of a share, its excess")]
     reference: Annotated[float, Meta(description="reference mean, as the model sees the signal")]
     current: Annotated[float, Meta(description="mean since the drift began, as the model sees the signal")]

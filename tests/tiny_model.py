@@ -20,7 +20,7 @@ from schemas.transactions import ModelRef
 
 INPUTS = [
     Input("amount", "amount", "EUR", "reject"),
-    Input("terminal_risk_7d", "features.terminal_risk_7d", "share", "impute"),
+    Input("terminal_risk_7d", "features.terminal_risk_7d", "share", "impute", "risk"),
 ]
 
 

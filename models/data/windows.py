@@ -8,10 +8,11 @@ window of d days at time t is (t - d, t]; of several transactions in the same in
 import polars as pl
 
 from models.data.frame import FEATURES, WINDOW_DAYS
+from models.season import SATURDAY
 
 LABEL_DELAY_DAYS = 7  # a fraud is known a week after it happened, so the risk of a terminal is a week old
 HISTORY_DAYS = LABEL_DELAY_DAYS + max(WINDOW_DAYS)  # how far back the longest window sees
-SATURDAY, LAST_NIGHT_HOUR = 6, 6
+LAST_NIGHT_HOUR = 6
 MS_PER_DAY = 86_400_000
 MICRO = 1e6
 

@@ -9,16 +9,15 @@ from dataclasses import dataclass
 
 from models.distances import Distances
 from models.manifest import Manifest
-from schemas.drift import DriftCause
+from schemas.drift import DriftCause, StatisticKind
 from stream_app.drift.evidence import Evidence, broken_pair
 from stream_app.drift.merge import Sums
-from stream_app.drift.standardise import DEAD_LETTERS, Detector
+from stream_app.drift.standardise import DEAD_LETTERS
 
 # An input's residual above this part of the input's own shift: the network does not follow it.
 NOT_FOLLOWED = 0.6
 # More fields than this do not break at the same moment; the population has changed.
 FIELDS_THAT_BREAK_TOGETHER = 2
-RISK = "_risk_"
 # Times the usual share beyond the reference's tail quantile, while the distribution as a whole looks as before.
 HEAVY_TAIL = 3.0
 CALM_PSI = 0.1
@@ -55,26 +54,29 @@ def likely_cause(evidence: Evidence, manifest: Manifest, total: Sums, far: Mappi
         total: Sums since the change.
         far: Signal to its distances since the change.
     """
-    lost = evidence.names("input", Detector.SHARE)
-    inputs = evidence.names("input", Detector.MEAN, Detector.SPREAD)
-    residuals = evidence.names("residual", Detector.MEAN, Detector.SPREAD)
+    lost = evidence.names("input", StatisticKind.SHARE)
+    inputs = evidence.names("input", StatisticKind.MEAN, StatisticKind.SPREAD)
+    residuals = evidence.names("residual", StatisticKind.MEAN, StatisticKind.SPREAD)
     if lost:
         return _missing(sorted(lost))
-    if not inputs and not residuals and evidence.of(DEAD_LETTERS, Detector.SHARE):
+    if not inputs and not residuals and evidence.of(DEAD_LETTERS, StatisticKind.SHARE):
         return _refused()
     if not inputs and not _extreme(evidence, inputs, residuals, far):
         return _relation(residuals or broken_pair(manifest, total))
-    return _of_inputs(evidence, inputs, residuals, far)
+    risks = frozenset(entry.name for entry in manifest.inputs if entry.role == "risk")
+    return _of_inputs(evidence, inputs, residuals, risks, far)
 
 
-def _of_inputs(evidence: Evidence, inputs: list[str], residuals: list[str], far: Mapping[str, Distances]) -> Cause:
+def _of_inputs(
+    evidence: Evidence, inputs: list[str], residuals: list[str], risks: frozenset[str], far: Mapping[str, Distances]
+) -> Cause:
     """Of what shows in the inputs themselves, be it in a few far values alone."""
     extreme = _extreme(evidence, inputs, residuals, far)
     if extreme:
         return _attack_on_few(extreme)
-    if len(inputs) > 1 and all(RISK in name for name in inputs):
-        return _attack_at_terminals(inputs)
-    if max(evidence.of(f"input:{name}", Detector.MEAN, Detector.SPREAD) for name in inputs) < CREEPING:
+    if len(inputs) > 1 and risks.issuperset(inputs):
+        return _attack_where_labels_are(inputs)
+    if max(evidence.of(f"input:{name}", StatisticKind.MEAN, StatisticKind.SPREAD) for name in inputs) < CREEPING:
         return _population(inputs, residuals)
     broken = inputs if len(inputs) == 1 else [name for name in inputs if not _follows(name, evidence)]
     if broken and len(inputs) <= FIELDS_THAT_BREAK_TOGETHER:
@@ -87,13 +89,13 @@ def _extreme(evidence: Evidence, inputs: list[str], residuals: list[str], far: M
     moved = [f"input:{name}" for name in inputs] + [f"residual:{name}" for name in residuals]
     if any(far[signal].psi >= CALM_PSI + PSI_BY_CHANCE / evidence.events for signal in moved):
         return []
-    seen = dict.fromkeys((*inputs, *residuals, *evidence.names("input", Detector.TAIL)))
+    seen = dict.fromkeys((*inputs, *residuals, *evidence.names("input", StatisticKind.TAIL)))
     return [name for name in seen if evidence.tails[f"input:{name}"] >= HEAVY_TAIL]
 
 
 def _follows(name: str, evidence: Evidence) -> bool:
     """Whether the network reconstructs most of the input's shift."""
-    both = (Detector.MEAN, Detector.SPREAD)
+    both = (StatisticKind.MEAN, StatisticKind.SPREAD)
     return evidence.of(f"residual:{name}", *both) < NOT_FOLLOWED * evidence.of(f"input:{name}", *both)
 
 
@@ -134,10 +136,10 @@ def _attack_on_few(extreme: list[str]) -> Cause:
     )
 
 
-def _attack_at_terminals(inputs: list[str]) -> Cause:
+def _attack_where_labels_are(inputs: list[str]) -> Cause:
     return Cause(
         DriftCause.ATTACK,
-        f"An attack is likely: the risk of terminals has moved in several windows together ({_listed(inputs)}), and no "
+        f"An attack is likely: the share of frauds has moved in several windows together ({_listed(inputs)}), and no "
         "other input has.",
         LOOK_AT_ANOMALIES,
         retraining_helps=False,

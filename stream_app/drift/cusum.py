@@ -10,18 +10,25 @@ from math import log
 
 import numpy as np
 
-from stream_app.drift.standardise import Detector, Observation, Standard
+from schemas.drift import StatisticKind
+from stream_app.drift.standardise import Observation, Standard
 
 # In standard deviations of a block. Second moments have a heavier tail than means.
 LIMITS = {
-    Detector.MEAN: 24.0,
-    Detector.SPREAD: 30.0,
-    Detector.TAIL: 22.0,
-    Detector.PRODUCT: 22.0,
-    Detector.SHARE: 18.0,
+    StatisticKind.MEAN: 24.0,
+    StatisticKind.SPREAD: 30.0,
+    StatisticKind.TAIL: 22.0,
+    StatisticKind.PRODUCT: 22.0,
+    StatisticKind.SHARE: 18.0,
 }
 # Of the standard errors that a reference may be off by: of a second moment, a few customers decide.
-DOUBTS = {Detector.MEAN: 1.0, Detector.SPREAD: 1.5, Detector.TAIL: 1.0, Detector.PRODUCT: 1.5, Detector.SHARE: 0.0}
+DOUBTS = {
+    StatisticKind.MEAN: 1.0,
+    StatisticKind.SPREAD: 1.5,
+    StatisticKind.TAIL: 1.0,
+    StatisticKind.PRODUCT: 1.5,
+    StatisticKind.SHARE: 0.0,
+}
 LEAST_ALLOWANCE = 0.5
 SHARE_ALLOWANCE = 1.5
 # One block, whatever is in it, is not more than this: a stuck client is no drift of the stream.
@@ -61,10 +68,10 @@ class Cusum:
         statistics = standard.statistics
         # By chance a sum is so high with odds of exp(-2 * allowance * limit): a share of the error costs its logarithm
         shared = log(bound.watches) / (2 * LEAST_ALLOWANCE)
-        self._limit = np.array([LIMITS[s.detector] for s in statistics]) + shared
+        self._limit = np.array([LIMITS[s.kind] for s in statistics]) + shared
         self._shares = standard.shares
         self._least_shift = bound.effect / 2
-        self.doubt = bound.doubt * np.array([DOUBTS[s.detector] for s in statistics])
+        self.doubt = bound.doubt * np.array([DOUBTS[s.kind] for s in statistics])
         self._sums = np.zeros((2, len(statistics)))
         self._begins = np.zeros((2, len(statistics)), dtype=np.int64)
 

@@ -11,8 +11,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from schemas.drift import StatisticKind
 from stream_app.drift.cusum import Bound, Cusum
-from stream_app.drift.standardise import Detector, Observation, Standard
+from stream_app.drift.standardise import Observation, Standard
 
 CLIP = 4.0
 POOLED_EVENTS = 256
@@ -39,7 +40,9 @@ class Detectors:
     def __init__(self, standard: Standard, block_events: int, bound: Bound) -> None:
         from river.drift import ADWIN  # seconds of imports, which would stand before a worker's first score
 
-        columns = [i for i, s in enumerate(standard.statistics) if s.detector not in {Detector.SHARE, Detector.TAIL}]
+        columns = [
+            i for i, s in enumerate(standard.statistics) if s.kind not in {StatisticKind.SHARE, StatisticKind.TAIL}
+        ]
         self._windows = {
             column: ADWIN(  # type: ignore[no-untyped-call]
                 delta=bound.delta / bound.watches / len(columns),

@@ -7,9 +7,9 @@ import numpy as np
 
 from models.distances import Distances
 from models.manifest import Manifest
-from schemas.drift import SignalShift
+from schemas.drift import SignalShift, StatisticKind
 from stream_app.drift.merge import Sums
-from stream_app.drift.standardise import RELATION, Detector, Standard, Statistic
+from stream_app.drift.standardise import RELATION, Standard, Statistic
 
 # Standard errors: with two hundred statistics, chance alone reaches 4 once in a hundred looks.
 SURE = 4.5
@@ -34,27 +34,27 @@ class Evidence:
     tails: Mapping[str, float]
     events: int
 
-    def of(self, signal: str, *detectors: Detector) -> float:
-        """The largest shift of a signal by any of these detectors, without its sign; 0 where it has not moved."""
+    def of(self, signal: str, *kinds: StatisticKind) -> float:
+        """The largest shift of a signal by any of these statistics, without its sign; 0 where it has not moved."""
         return max(
             (
                 abs(float(shift))
                 for statistic, shift, moved in zip(self.statistics, self.shift, self.moved, strict=True)
-                if moved and statistic.signal == signal and statistic.detector in detectors
+                if moved and statistic.signal == signal and statistic.kind in kinds
             ),
             default=0.0,
         )
 
-    def signed(self, signal: str, detector: Detector) -> float:
+    def signed(self, signal: str, detector: StatisticKind) -> float:
         """The shift of one statistic, moved or not."""
         return float(self.shift[list(self.statistics).index(Statistic(signal, detector))])
 
-    def names(self, kind: str, *detectors: Detector) -> list[str]:
-        """Names behind `kind:` of the signals that moved by one of these detectors, the furthest first."""
+    def names(self, prefix: str, *kinds: StatisticKind) -> list[str]:
+        """Names behind `prefix:` of the signals that moved by one of these statistics, the furthest first."""
         found = {
-            s.signal: self.of(s.signal, *detectors)
+            s.signal: self.of(s.signal, *kinds)
             for s, moved in zip(self.statistics, self.moved, strict=True)
-            if moved and s.signal.startswith(f"{kind}:") and s.detector in detectors
+            if moved and s.signal.startswith(f"{prefix}:") and s.kind in kinds
         }
         return [signal.partition(":")[2] for signal in sorted(found, key=lambda s: (-found[s], s))]
 
@@ -62,7 +62,7 @@ class Evidence:
     def relation_moved(self) -> bool:
         """Whether a product of inputs has moved."""
         return any(
-            moved for s, moved in zip(self.statistics, self.moved, strict=True) if s.detector is Detector.PRODUCT
+            moved for s, moved in zip(self.statistics, self.moved, strict=True) if s.kind is StatisticKind.PRODUCT
         )
 
 
@@ -98,7 +98,7 @@ def signal_shifts(
     """What has moved as alerts list it, the furthest first; of the relations the clearest alone."""
     columns = np.flatnonzero(evidence.moved).tolist()
     columns.sort(key=lambda column: -abs(evidence.shift[column]))
-    products = [column for column in columns if evidence.statistics[column].detector is Detector.PRODUCT]
+    products = [column for column in columns if evidence.statistics[column].kind is StatisticKind.PRODUCT]
     kept = [column for column in columns if column not in products[1:]][:LISTED]
     return [_shift(evidence, column, manifest, total, far) for column in kept]
 
@@ -111,14 +111,14 @@ def _shift(
     if statistic.signal not in names:
         pair = "+".join(broken_pair(manifest, total))
         name = f"{RELATION}:{pair}" if statistic.signal == RELATION else statistic.signal
-        return SignalShift(name, statistic.detector, shift, 0.0, shift, 0.0)
+        return SignalShift(name, statistic.kind, shift, 0.0, shift, 0.0)
     place = names.index(statistic.signal)
     reference = manifest.signals[place]
     is_input = reference.raw_mean is not None and 1 <= place <= len(manifest.inputs)
     present = int(total.present[place])
     return SignalShift(
         signal=statistic.signal,
-        detector=statistic.detector,
+        detector=statistic.kind,
         shift=shift,
         reference=reference.mean,
         current=float(total.mean[place]),

@@ -122,7 +122,7 @@ class SegmentedWatch:
             (RELATION if shift.signal.startswith(f"{RELATION}:") else shift.signal, shift.detector)
             for shift in alert.signals
         }
-        return np.array([(s.signal, s.detector.value) in about for s in self._whole.statistics])
+        return np.array([(s.signal, s.kind.value) in about for s in self._whole.statistics])
 
 
 def summary_of(part: SegmentSummary, summary: DriftSummary) -> DriftSummary:

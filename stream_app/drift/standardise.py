@@ -8,37 +8,25 @@ on it is not watched: the calendar flags, and for a model that reads them its sc
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
 
-from models.manifest import CALENDAR, LEAST_BEYOND, Manifest
+from models.manifest import LEAST_BEYOND, Manifest
+from schemas.drift import StatisticKind
 from stream_app.drift.merge import Sums
 
 DEAD_LETTERS = "dead_letters"
 RELATION = "relation"
 # A share of missing or refused records below this is the daily life of producers.
 USUAL_SHARE = 0.01
-# What is counted over days is in the tail for days, once a customer or a terminal is: far values come in clusters.
-WINDOWS = "features."
-
-
-class Detector(StrEnum):
-    """Which change of a signal, as alerts name it."""
-
-    MEAN = "mean"
-    SPREAD = "spread"
-    TAIL = "tail"
-    PRODUCT = "product"
-    SHARE = "share"
 
 
 class Statistic(NamedTuple):
     """One column of what the detectors see."""
 
     signal: str
-    detector: Detector
+    kind: StatisticKind
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +66,8 @@ class Standard:
         seasons = [s.season for s in kept if s.season is not None]
         self._season = np.array([[s.clipped for s in seasons], [s.square for s in seasons]]) if seasons else None
         self._missing = np.array([signals[i].missing for i in self._inputs])
-        own = {f"input:{entry.name}" for entry in manifest.inputs if not entry.path.startswith(WINDOWS)} | {"score"}
+        # What a window counts stays in the tail for as long as the window is: far values come in clusters
+        own = {f"input:{entry.name}" for entry in manifest.inputs if entry.role == "own"} | {"score"}
         self._tails = [i for i in self._columns if signals[i].name in own and signals[i].beyond >= LEAST_BEYOND]
         self._beyond = np.array([signals[i].beyond for i in self._tails])
         # Of a variable that is 1 in the tail and 0 elsewhere
@@ -89,14 +78,14 @@ class Standard:
         followed = relations.season if relations else None
         self._products_season = np.array(followed) if followed else None
         self.statistics = (
-            *(Statistic(s.name, Detector.MEAN) for s in kept),
-            *(Statistic(s.name, Detector.SPREAD) for s in kept),
-            *(Statistic(signals[i].name, Detector.TAIL) for i in self._tails),
-            *(Statistic(RELATION, Detector.PRODUCT) for _ in range(products)),
-            *(Statistic(signals[i].name, Detector.SHARE) for i in self._inputs),
-            Statistic(DEAD_LETTERS, Detector.SHARE),
+            *(Statistic(s.name, StatisticKind.MEAN) for s in kept),
+            *(Statistic(s.name, StatisticKind.SPREAD) for s in kept),
+            *(Statistic(signals[i].name, StatisticKind.TAIL) for i in self._tails),
+            *(Statistic(RELATION, StatisticKind.PRODUCT) for _ in range(products)),
+            *(Statistic(signals[i].name, StatisticKind.SHARE) for i in self._inputs),
+            Statistic(DEAD_LETTERS, StatisticKind.SHARE),
         )
-        self.shares = np.array([s.detector is Detector.SHARE for s in self.statistics])
+        self.shares = np.array([s.kind is StatisticKind.SHARE for s in self.statistics])
         as_they_are = np.ones(len(self._inputs) + 1)
         self.scale = np.concatenate((*self._std, self._tail_std, self._products[1], as_they_are))
         self.founding = np.array([s.signal.startswith("input:") or s.signal == DEAD_LETTERS for s in self.statistics])
@@ -153,7 +142,7 @@ def season_of_bins(manifest: Manifest) -> np.ndarray | None:
 
 def watched_signals(manifest: Manifest) -> frozenset[str]:
     """Names of the signals that do not follow the calendar, or whose season is known."""
-    calendar = {entry.name for entry in manifest.inputs if entry.path in CALENDAR}
+    calendar = {entry.name for entry in manifest.inputs if entry.role == "calendar"}
     if manifest.has_season:
         # What the model makes of a flag changes within the hour in which the flag does
         return frozenset(manifest.signal_names) - {f"residual:{name}" for name in calendar}

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from models.manifest import CLIP, CLIP_COMPONENT, HOURS, Relations, SignalReference
+from models.season import cell_of
 from schemas.drift import DriftSummary, SegmentSummary
 
-SATURDAY = 5
 HOUR = timedelta(hours=1)
 DIGITS = 4  # of sums that are about as large as the count: the rest is noise, and bytes
 LARGEST = 1e30  # as the model's: a sum of raw values stays finite
@@ -59,7 +59,7 @@ class PartitionSums:
                 end = len(times) if last < hour + HOUR else bisect_left(times, hour + HOUR, done)
             except OverflowError:  # in the first and the last hours of the calendar: as the producer's clock said
                 hour, end = times[done], done + 1
-            self.hours[hour.hour + 24 * (hour.weekday() >= SATURDAY)] += end - done
+            self.hours[cell_of(hour)] += end - done
             done = end
 
     def include(self, segment: "PartitionSums") -> None:

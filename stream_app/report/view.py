@@ -8,12 +8,12 @@ import numpy as np
 
 from models.distances import Distances, distances
 from models.manifest import Manifest, SignalReference
-from schemas.drift import DriftAlert, SignalShift
+from schemas.drift import DriftAlert, SignalShift, StatisticKind
 from stream_app.drift.blocks import Block
 from stream_app.drift.merge import Sums
 from stream_app.drift.standardise import DEAD_LETTERS
 from stream_app.report.history import total
-from stream_app.report.words import shift_words, signal_name, statistic_of
+from stream_app.report.words import shift_words, signal_name
 
 MOST_TRACES = 5
 MOST_DISTRIBUTIONS = 6
@@ -86,7 +86,7 @@ def of_window(manifest: Manifest, blocks: Sequence[Block]) -> View:
     """A window without an incident: the signals that are furthest away all the same."""
     now = total(blocks)
     shifts = [
-        SignalShift(s.name, "mean", (mean - s.mean) / s.std, s.mean, mean, 0.0)
+        SignalShift(s.name, StatisticKind.MEAN, (mean - s.mean) / s.std, s.mean, mean, 0.0)
         for s, mean in zip(manifest.signals, now.mean.tolist(), strict=True)
     ]
     return _view(sorted(shifts, key=lambda s: -abs(s.shift)), manifest, blocks, blocks)
@@ -103,7 +103,7 @@ def signal_distances(manifest: Manifest, sums: Sums) -> Mapping[str, Distances]:
 def _view(shifts: Sequence[SignalShift], manifest: Manifest, blocks: Sequence[Block], now: Sequence[Block]) -> View:
     references = {reference.name: (i, reference) for i, reference in enumerate(manifest.signals)}
     drawn = [s for s in shifts if s.signal in references or s.signal == DEAD_LETTERS]
-    kept = [s for s in drawn if statistic_of(s) in STATISTICS][:MOST_TRACES]
+    kept = [s for s in drawn if s.detector in STATISTICS][:MOST_TRACES]
     names = list(dict.fromkeys(s.signal for s in drawn if s.signal in references))[:MOST_DISTRIBUTIONS]
     sums = total(now)
     histograms = _histograms(manifest, sums)
@@ -117,7 +117,7 @@ def _view(shifts: Sequence[SignalShift], manifest: Manifest, blocks: Sequence[Bl
 
 
 def _trace(shift: SignalShift, blocks: Sequence[Block], column: int, reference: SignalReference | None) -> Trace:
-    unit, usual, value = STATISTICS[statistic_of(shift)]
+    unit, usual, value = STATISTICS[shift.detector]
     values = [value(block.sums, column, reference) if reference else _refused(block.sums) for block in blocks]
     return Trace(signal_name(shift.signal), unit, shift_words(shift), values, usual)
 
@@ -142,10 +142,10 @@ def _refused(sums: Sums) -> float:
     return sums.dead_lettered / (sums.scored + sums.dead_lettered)
 
 
-STATISTICS: dict[str, tuple[str, float, Callable[[Sums, int, SignalReference], float]]] = {
-    "mean": ("mean, in reference sd", 0.0, _mean),
-    "spread": ("spread, in reference sd, values limited to 4", 1.0, _spread),
-    "share": ("share of records", 0.0, _missing),
+STATISTICS: dict[StatisticKind, tuple[str, float, Callable[[Sums, int, SignalReference], float]]] = {
+    StatisticKind.MEAN: ("mean, in reference sd", 0.0, _mean),
+    StatisticKind.SPREAD: ("spread, in reference sd, values limited to 4", 1.0, _spread),
+    StatisticKind.SHARE: ("share of records", 0.0, _missing),
 }
 """Statistic to its unit, what it is without drift, and how a block gives it."""
 

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from schemas.drift import DriftAlert, SignalShift
+from schemas.drift import DriftAlert, SignalShift, StatisticKind
 from stream_app.drift.standardise import DEAD_LETTERS
 
 BAR_CELLS = 16
@@ -17,17 +17,12 @@ def signal_name(signal: str) -> str:
     return {"input": name, "residual": f"residual of {name}", "latent": f"latent {name}"}.get(kind, signal)
 
 
-def statistic_of(shift: SignalShift) -> str:
-    """What the detector watches: `mean`, `spread`, `share`, ..."""
-    return shift.detector.rpartition("_")[2]
-
-
 def shift_words(shift: SignalShift) -> str:
-    """How far, in the unit of its detector."""
-    match statistic_of(shift):
-        case "share":
+    """How far, in the unit of its statistic."""
+    match shift.detector:
+        case StatisticKind.SHARE:
             return f"{shift.shift:.1%} {'refused' if shift.signal == DEAD_LETTERS else 'missing'}"
-        case "mean":
+        case StatisticKind.MEAN:
             return f"{shift.shift:+.2f} sd"
         case other:
             return f"{other} {shift.shift:+.2f}"
@@ -35,7 +30,7 @@ def shift_words(shift: SignalShift) -> str:
 
 def levels(shift: SignalShift) -> str:
     """Before and now as the model sees the signal; empty where the shift says it already."""
-    if statistic_of(shift) == "share":
+    if shift.detector is StatisticKind.SHARE:
         return ""
     return f"{shift.reference:.3g} → {shift.current:.3g}"
 

@@ -1,9 +1,12 @@
-"""One realistic record of every struct."""
+"""One realistic record of every struct; records that a part of the product computes are computed by it."""
 
 from datetime import UTC, datetime
 
-from schemas.comparison import TAIL, Comparison, Evidence, Finding, GuardReport, Pairs
-from schemas.drift import DriftAlert, DriftSeverity, DriftSummary, SegmentSummary, SignalShift
+import msgspec
+import numpy as np
+
+from schemas.comparison import TAIL, Comparison, GuardReport, Pairs
+from schemas.drift import DriftAlert, DriftSummary
 from schemas.rollout import (
     Abort,
     Activate,
@@ -28,27 +31,64 @@ from schemas.transactions import (
     Latent,
     ModelRef,
     Reason,
-    RefusalCode,
     Score,
     Severity,
     Source,
     Transaction,
 )
+from stream_app.pipeline.contrast import LEVELS
+from stream_app.pipeline.decode import Decoder
+from stream_app.rollout.guard import Guard
+from stream_app.settings import Settings
+from tests.unit.stream_app.drift.streams import doubled, fold, stream, summaries, world
+from tests.unit.stream_app.pipeline.rows import INPUTS, raw
 
 AT = datetime(2018, 7, 25, 0, 0, 31, tzinfo=UTC)
 MODEL = ModelRef("card-fraud", "7", "ab" * 32)
 SOURCE = Source("transactions", 3, 118204)
 COMMAND = {"command_id": "c-1", "issuer": "ada", "issued_at": AT, "expires_at": AT, "reason": "weekly retraining"}
 
-REPORT = GuardReport(
+COMPARISON = Comparison(
     trial_id="c-1",
+    worker="host-6066",
     champion=MODEL.sha256,
     candidate="cd" * 32,
-    rows=2000,
-    finding=Finding.ROLL_BACK,
-    sentence="roll back: alerts",
-    evidence=[Evidence("alerts", "26 alerts, 20 of the champion", 1.1, None)],
+    rows=1000,
+    errors=1,
+    skipped=0,
+    decided=50,
+    alerts=Pairs(10, 1, 3),
+    levels=list(LEVELS),
+    exceedances=[Pairs(90, 5, 7)] * len(LEVELS),
+    tail_shift=[0] * len(TAIL),
+    similarities=[0.91],
+    champion_seconds=0.001,
+    candidate_seconds=0.002,
 )
+
+
+def guard_report() -> GuardReport:
+    """What the guard makes of the comparison."""
+    guard = Guard(Settings())
+    guard.read(COMPARISON)
+    report = guard.report(COMPARISON.trial_id)
+    assert report is not None
+    return report
+
+
+def drift_records() -> tuple[DriftSummary, DriftAlert]:
+    """The last summary of a stream in which amounts change their unit, and the alert that it raises."""
+    log = stream(4096, 1024, doubled)
+    alert = fold(log)[0]
+    segmented = summaries(world(64), segment_of=np.array(["currency=USD", ""] * 32))
+    summary = msgspec.structs.replace(
+        next(segmented), candidate_sha256="cd" * 32, candidate_decided=10, candidate_anomalies=1
+    )
+    return summary, alert
+
+
+DRIFT_SUMMARY, DRIFT_ALERT = drift_records()
+REFUSED = Decoder(INPUTS, record_max_bytes=1024)(raw(b"\xff")).refused[0]
 
 EXAMPLES = [
     Transaction("4782313", AT, "596", 57.16, "3156", "EUR", {"customer_nb_tx_1d": 2.0, "terminal_risk_7d": 0.0}),
@@ -70,8 +110,8 @@ EXAMPLES = [
     Latent("4782313", "596", AT, [0.5, -1.25], MODEL.sha256, SOURCE),
     DeadLetter(
         dead_letter_id=str(SOURCE),
-        code=RefusalCode.NOT_JSON,
-        reason="the value is not JSON: it starts with byte 0xff",
+        code=REFUSED.code,
+        reason=REFUSED.sentence,
         source=SOURCE,
         produced_at=AT,
         refused_at=AT,
@@ -81,58 +121,8 @@ EXAMPLES = [
         headers=[("trace", b"\x01")],
     ),
     Label("4782313", True, AT, 2, "case tool"),
-    DriftSummary(
-        partition=3,
-        from_offset=118_000,
-        to_offset=118_204,
-        scored=203,
-        dead_lettered=1,
-        anomalies=2,
-        model_sha256=MODEL.sha256,
-        worker="host-6066",
-        event_time_min=AT,
-        event_time_max=None,
-        signals=["score"],
-        missing=[0],
-        mean=[1.2],
-        m2=[40.5],
-        tail=[1],
-        histogram=[[100, 103]],
-        candidate_sha256="cd" * 32,
-        candidate_decided=10,
-        candidate_anomalies=1,
-        segments=[
-            SegmentSummary(
-                segment="currency=USD",
-                scored=4,
-                anomalies=0,
-                missing=[0],
-                mean=[1.1],
-                tail=[0],
-                histogram=[[1, 3]],
-                clipped=[0.4],
-                squares=[3.9],
-                products=[],
-                raw=[],
-                hours=[4] + [0] * 47,
-            )
-        ],
-    ),
-    DriftAlert(
-        alert_id="input:amount:118204",
-        raised_at=AT,
-        since=AT,
-        since_offsets={"3": 118_000},
-        severity=DriftSeverity.WARNING,
-        signals=[SignalShift("input:amount", "adwin_mean", 0.8, 0.0, 0.8, 0.25)],
-        cause="amounts are larger, and their residuals with them: a field may be broken upstream",
-        action="ask the producers of `amount` what changed",
-        retraining_helps=False,
-        alert_rate_before=0.001,
-        alert_rate_now=0.004,
-        events_observed=250_000,
-        model=MODEL,
-    ),
+    DRIFT_SUMMARY,
+    DRIFT_ALERT,
     Stage(uri="models/card-fraud-7.pt", model=MODEL, **COMMAND),
     Activate(stage_id="c-1", **COMMAND),
     Abort(stage_id="c-1", **COMMAND),
@@ -144,24 +134,8 @@ EXAMPLES = [
     Rollback(to=MODEL.sha256, automatic=True, **COMMAND),
     Freeze(**COMMAND),
     Unfreeze(**COMMAND),
-    Comparison(
-        trial_id="c-1",
-        worker="host-6066",
-        champion=MODEL.sha256,
-        candidate="cd" * 32,
-        rows=1000,
-        errors=1,
-        skipped=0,
-        decided=50,
-        alerts=Pairs(10, 1, 3),
-        levels=[0.1],
-        exceedances=[Pairs(90, 5, 7)],
-        tail_shift=[0] * len(TAIL),
-        similarities=[0.91],
-        champion_seconds=0.001,
-        candidate_seconds=0.002,
-    ),
-    ModelStatus(worker="host-6066", phase=Phase.GUARD, at=AT, guard=REPORT),
+    COMPARISON,
+    ModelStatus(worker="host-6066", phase=Phase.GUARD, at=AT, guard=guard_report()),
     ModelStatus(
         worker="host-6066",
         phase=Phase.APPLIED,

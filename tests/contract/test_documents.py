@@ -1,6 +1,7 @@
 """The generated documents are current, valid, and say what is on the wire."""
 
 import json
+import re
 
 import msgspec
 import pytest
@@ -8,6 +9,7 @@ from jsonschema import Draft7Validator, Draft202012Validator
 
 from schemas import topics
 from schemas.documents import FOLDER, documents, json_schema, structs, write
+from schemas.drift import DriftAlert, StatisticKind
 from schemas.topics import Topic
 from tests.contract.examples import EXAMPLES
 
@@ -63,6 +65,14 @@ def test_a_refused_records_bytes_are_base64_on_the_wire():
     bad = {**wire, "headers": [["trace"]]}
     schema = {"$ref": "#/components/schemas/DeadLetter", "components": ASYNCAPI["components"]}
     assert not Draft7Validator(schema).is_valid(bad)
+
+
+def test_an_alert_names_a_statistic_that_the_detectors_watch():
+    wire = json.loads(msgspec.json.encode(next(example for example in EXAMPLES if type(example) is DriftAlert)))
+    assert re.fullmatch(r"drift:[0-9a-f]{12}:\d+", wire["alert_id"])
+    assert {shift["detector"] for shift in wire["signals"]} <= set(StatisticKind)
+    wire["signals"][0]["detector"] = "adwin_mean"
+    assert not Draft202012Validator(json_schema(topics.DRIFT_ALERTS)).is_valid(wire)
 
 
 def test_asyncapi_names_every_topic_and_whether_the_system_reads_or_writes_it():

@@ -1,13 +1,15 @@
 """What is usual at each hour, from a week of rows."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
 import polars as pl
 import pytest
 
-from models.manifest import HOURS
-from models.season import hours_of, profile
+from models.data.windows import add_features
+from models.manifest import HOURS, SignalReference
+from models.season import cell_of, hour_cells, hours_of, profile
+from stream_app.pipeline.sums import Bins, PartitionSums
 
 MONDAY = datetime(2026, 1, 5, tzinfo=UTC)
 WEEKEND = np.arange(HOURS) >= 24
@@ -51,3 +53,36 @@ def test_a_week_that_is_too_short_has_no_hours():
     times, flags, _ = week(10_000, 0)
     short = times < MONDAY + timedelta(days=5)
     assert hours_of(times.filter(short), flags[short.to_numpy()]) is None
+
+
+HOURS_OF_A_YEAR = [datetime(2024, 1, 1, tzinfo=UTC) + timedelta(hours=hour, minutes=59) for hour in range(366 * 24)]
+
+
+def zoned(times: list[datetime]) -> list[datetime]:
+    """The same moments as producers in many time zones write them."""
+    zones = [timezone(timedelta(minutes=15 * quarter)) for quarter in range(-48, 57, 5)]
+    return [time.astimezone(zones[i % len(zones)]) for i, time in enumerate(times)]
+
+
+@pytest.mark.parametrize("written", [list, zoned, lambda times: [time.replace(tzinfo=None) for time in times]])
+def test_training_and_serving_give_every_hour_of_the_year_the_same_cell(written):
+    trained = hour_cells(pl.Series(HOURS_OF_A_YEAR))
+    assert trained is not None
+    assert [cell_of(time) for time in written(HOURS_OF_A_YEAR)] == trained.tolist()
+    assert set(trained) == set(range(HOURS))
+
+
+def test_the_pipeline_counts_every_hour_of_the_year_in_its_cell():
+    sums = PartitionSums(0, Bins([SignalReference("score", 0.0, 1.0, 3.0, [0.0], [0.5, 0.5])], None))
+    sums.add_times(zoned(HOURS_OF_A_YEAR))
+    assert sums.hours == np.bincount(hour_cells(pl.Series(HOURS_OF_A_YEAR)), minlength=HOURS).tolist()
+
+
+def test_the_weekend_flag_of_data_files_is_the_weekend_of_the_cells():
+    times = (
+        pl.DataFrame({"event_time": HOURS_OF_A_YEAR})
+        .with_row_index("transaction_id")
+        .cast({"transaction_id": pl.String})
+    )
+    rows = times.with_columns(customer_id=pl.lit("1"), terminal_id=pl.lit("1"), amount=1.0, fraud=pl.lit(value=False))
+    assert [flag == 1 for flag in add_features(rows)["during_weekend"]] == [cell_of(at) >= 24 for at in HOURS_OF_A_YEAR]

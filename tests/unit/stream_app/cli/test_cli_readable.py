@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.drift import DriftAlert, DriftSeverity, SignalShift
+from schemas.drift import DriftAlert, DriftSeverity, SignalShift, StatisticKind
 from schemas.rollout import Rollback
 from schemas.topics import ALL, ANOMALIES, DEAD_LETTERS, DRIFT_ALERTS, LABELS, MODEL_SWAP, TRANSACTIONS
 from schemas.transactions import Anomaly, DeadLetter, Label, ModelRef, Reason, RefusalCode, Severity, Source
@@ -106,7 +106,7 @@ def test_a_command_says_what_who_and_why():
 
 
 def test_a_drift_alert_says_what_moved_how_far_and_what_to_do():
-    shift = SignalShift("input:amount", "adwin_mean", 1.5, 0, 1, 0.3)
+    shift = SignalShift("input:amount", StatisticKind.MEAN, 1.5, 0, 1, 0.3)
     alert = DriftAlert(
         "1",
         AT,

@@ -18,9 +18,9 @@ from stream_app.settings import Settings
 
 INPUTS = [
     Input("amount", "amount", "EUR", "reject"),
-    Input("count", "features.count", "1/d", "impute"),
-    Input("average", "features.average", "EUR", "impute"),
-    Input("during_night", "features.during_night", "flag", "impute"),
+    Input("count", "features.count", "1/d", "impute", "window"),
+    Input("average", "features.average", "EUR", "impute", "window"),
+    Input("during_night", "features.during_night", "flag", "impute", "calendar"),
 ]
 LATENTS = 2
 LAYOUT = signal_layout(INPUTS, LATENTS)

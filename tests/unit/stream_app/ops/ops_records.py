@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from schemas.drift import DriftAlert, DriftSeverity, SignalShift
+from schemas.drift import DriftAlert, DriftSeverity, SignalShift, StatisticKind
 from schemas.rollout import ModelStatus, PartitionProgress, Phase, WorkerVitals
 from schemas.transactions import Anomaly, Label, ModelRef, Reason, Severity, Source
 from stream_app.pipeline.progress import Snapshot
@@ -96,7 +96,7 @@ def alert(name: str = "a1", severity: DriftSeverity = DriftSeverity.WARNING) -> 
         since=NOON,
         since_offsets={"0": 1},
         severity=severity,
-        signals=[SignalShift("input:amount", "adwin_mean", 0.6, 0.0, 0.6, 0.2)],
+        signals=[SignalShift("input:amount", StatisticKind.MEAN, 0.6, 0.0, 0.6, 0.2)],
         cause="Customers spend more.",
         action="Retrain.",
         retraining_helps=True,

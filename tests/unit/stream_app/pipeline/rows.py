@@ -9,8 +9,8 @@ from stream_app.pipeline.batch import Raw
 
 INPUTS = [
     Input("amount", "amount", "EUR", "reject"),
-    Input("customer_nb_tx_1d", "features.customer_nb_tx_1d", "1/day", "impute"),
-    Input("terminal_risk_7d", "features.terminal_risk_7d", "share", "impute"),
+    Input("customer_nb_tx_1d", "features.customer_nb_tx_1d", "1/day", "impute", "window"),
+    Input("terminal_risk_7d", "features.terminal_risk_7d", "share", "impute", "risk"),
 ]
 LATENTS = 2
 

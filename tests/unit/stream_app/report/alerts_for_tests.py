@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from schemas.drift import DriftAlert, DriftSeverity, SignalShift
+from schemas.drift import DriftAlert, DriftSeverity, SignalShift, StatisticKind
 from schemas.transactions import ModelRef
 
 SINCE = datetime(2026, 1, 3, 14, tzinfo=UTC)
@@ -16,9 +16,9 @@ def an_alert(alert_id: str = "drift:aaaaaaaaaaaa:482", **changed: object) -> Dri
         "since_offsets": {"0": 1200, "1": 1207},
         "severity": DriftSeverity.CRITICAL,
         "signals": [
-            SignalShift("input:amount", "adwin_mean", 1.8, 0.0, 1.8, 2.11),
-            SignalShift("residual:amount", "adwin_spread", 0.9, 0.0, 0.1, 0.42),
-            SignalShift("input:terminal_risk_7d", "adwin_share", 0.2, 0.0, 0.1, 0.05),
+            SignalShift("input:amount", StatisticKind.MEAN, 1.8, 0.0, 1.8, 2.11),
+            SignalShift("residual:amount", StatisticKind.SPREAD, 0.9, 0.0, 0.1, 0.42),
+            SignalShift("input:terminal_risk_7d", StatisticKind.SHARE, 0.2, 0.0, 0.1, 0.05),
         ],
         "cause": "Broken, or in another unit: amount; no other input moved.",
         "action": "Check amount at its producer (unit, currency, default value), and repair it there.",

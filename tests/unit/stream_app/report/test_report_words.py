@@ -5,7 +5,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from schemas.drift import SignalShift
+from schemas.drift import SignalShift, StatisticKind
 from stream_app.report.alerts import ReportError, choose, published
 from stream_app.report.words import alert_rate, bar, duration, levels, retraining, shift_words, signal_name
 from tests.unit.stream_app.report.alerts_for_tests import an_alert
@@ -36,11 +36,11 @@ def test_signals_are_called_as_people_call_them(signal, name):
 @pytest.mark.parametrize(
     ("signal", "detector", "shift", "words", "before_and_now"),
     [
-        ("input:amount", "adwin_mean", 1.834, "+1.83 sd", "0.5 → 2.33"),
-        ("input:amount", "adwin_spread", 0.9, "spread +0.90", "0.5 → 2.33"),
-        ("input:amount", "adwin_spread", -0.25, "spread -0.25", "0.5 → 2.33"),
-        ("input:amount", "adwin_share", 0.2, "20.0% missing", ""),
-        ("dead_letters", "adwin_share", 0.31, "31.0% refused", ""),
+        ("input:amount", StatisticKind.MEAN, 1.834, "+1.83 sd", "0.5 → 2.33"),
+        ("input:amount", StatisticKind.SPREAD, 0.9, "spread +0.90", "0.5 → 2.33"),
+        ("input:amount", StatisticKind.SPREAD, -0.25, "spread -0.25", "0.5 → 2.33"),
+        ("input:amount", StatisticKind.SHARE, 0.2, "20.0% missing", ""),
+        ("dead_letters", StatisticKind.SHARE, 0.31, "31.0% refused", ""),
     ],
 )
 def test_how_far_is_told_in_the_unit_of_the_detector(signal, detector, shift, words, before_and_now):
