@@ -13,7 +13,7 @@ from stream_app.cli.terminal import console, out, out_json, progress, waiting
 
 if TYPE_CHECKING:
     from models.runtime import Runtime
-    from stream_app.kafka.ranges import Point, Spans
+    from stream_app.kafka.offsets import Bounds, Point
     from stream_app.replay.receipt import Receipt
     from stream_app.replay.what_if import Alert, WhatIf
     from stream_app.settings import Settings
@@ -59,10 +59,10 @@ def replay(  # noqa: PLR0913 - one parameter for each option is typer's way
         _receipt(settings, anomaly, model, as_json)
         return
     from schemas.topics import TRANSACTIONS
-    from stream_app.kafka import ranges
+    from stream_app.kafka.offsets import committed_range
     from stream_app.replay import rescore
 
-    spans = ranges.resolve(settings, TRANSACTIONS, first, last, partition)
+    spans = committed_range(settings, TRANSACTIONS, first, last, partition)
     if not spans:
         raise Failure("nothing in this range was scored and is still there: look at `stream-app status`")
     runtime = _model(settings, model, None)
@@ -141,7 +141,7 @@ def _tell_receipt(found: "Receipt") -> None:
 
 
 def _what_if(
-    settings: "Settings", spans: "Spans", runtime: "Runtime", threshold: float | None, plot: Path | None, as_json: bool
+    settings: "Settings", spans: "Bounds", runtime: "Runtime", threshold: float | None, plot: Path | None, as_json: bool
 ) -> None:
     from stream_app.replay.what_if import what_if
 
@@ -159,7 +159,7 @@ def _what_if(
         _tell_what_if(found, spans)
 
 
-def _tell_what_if(found: "WhatIf", spans: "Spans") -> None:
+def _tell_what_if(found: "WhatIf", spans: "Bounds") -> None:
     from rich.table import Table
 
     model = found.model

@@ -16,16 +16,14 @@ from typing import Any, Protocol, Self
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from schemas.topics import Topic
-from stream_app.kafka import clients
+from stream_app.kafka import clients, offsets
 from stream_app.kafka.clients import BrokerUnavailable, explain
 from stream_app.kafka.topics import name
 from stream_app.settings import Settings
 
 Place = tuple[str, int]
-ANSWER_S = 10.0
 SILENCE_S = 30.0
 POLL_S = 0.05
-RETRY_S = 0.05
 CHUNK = 1000
 # What a client reports while it looks for a broker that is coming back; it goes on by itself
 _PASSING = {
@@ -33,13 +31,6 @@ _PASSING = {
     KafkaError._TRANSPORT,
     KafkaError._RESOLVE,
     KafkaError._TIMED_OUT,
-}
-# What a broker answers while a partition that it is asked for is being created, or changes its leader
-_MOVING = {
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-    KafkaError.LEADER_NOT_AVAILABLE,
-    KafkaError.OFFSET_NOT_AVAILABLE,
-    KafkaError.UNKNOWN_TOPIC_OR_PART,
 }
 
 
@@ -233,43 +224,19 @@ def _range(
     since: datetime | None,
     bounds: Mapping[int, tuple[int, int]] | None,
 ) -> tuple[list[TopicPartition], dict[Place, int]]:
-    """Where to start in each partition, and the end of those that have something between."""
+    """Where to start in each partition, and the end of the partitions that have records between."""
     starts: list[TopicPartition] = []
     ends: dict[Place, int] = {}
     for topic in names:
-        found = consumer.list_topics(topic, timeout=ANSWER_S).topics[topic]
-        if found.error is not None:
-            raise explain(KafkaException(found.error), settings, topic)
-        for partition in sorted(found.partitions if bounds is None else found.partitions.keys() & bounds.keys()):
-            place = TopicPartition(topic, partition)
-            low, high = _watermarks(consumer, place)
+        for partition in offsets.partitions(consumer, settings, topic):
+            if bounds is not None and partition not in bounds:
+                continue
+            low, high = offsets.watermarks(consumer, topic, partition)
             if bounds is not None:
                 low, high = max(low, bounds[partition][0]), min(high, bounds[partition][1])
             # The end is asked for first: what arrives in between is after it, and so is its place in time
-            place.offset = low if since is None else _offset_at(consumer, place, since, high)
-            starts.append(place)
-            if place.offset < high:
+            first = low if since is None else offsets.offset_at(consumer, topic, partition, since, high)
+            starts.append(TopicPartition(topic, partition, first))
+            if first < high:
                 ends[topic, partition] = high
     return starts, ends
-
-
-def _watermarks(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
-    """First offset and end. A partition that was just created, or whose leader has just moved, is asked again."""
-    deadline = time.monotonic() + ANSWER_S
-    while True:
-        try:
-            low, high = consumer.get_watermark_offsets(place, timeout=ANSWER_S)
-        except KafkaException as exception:
-            if exception.args[0].code() not in _MOVING or time.monotonic() > deadline:
-                raise
-            time.sleep(RETRY_S)
-        else:
-            return low, high
-
-
-def _offset_at(consumer: Consumer, place: TopicPartition, since: datetime, high: int) -> int:
-    asked = TopicPartition(place.topic, place.partition, int(since.timestamp() * 1000))
-    (answer,) = consumer.offsets_for_times([asked], timeout=ANSWER_S)
-    if answer.error is not None:
-        raise KafkaException(answer.error)
-    return high if answer.offset < 0 else int(answer.offset)

@@ -1,4 +1,4 @@
-"""One anomaly in, its receipt out: its record and its model give the same score and reasons again, or what differs."""
+"""The receipt of one anomaly: its score and reasons, derived again from its record and its model, and what differs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,9 +7,8 @@ import msgspec
 import numpy as np
 
 from models.runtime import Runtime
-from schemas.topics import ANOMALIES
+from schemas.topics import ANOMALIES, TRANSACTIONS
 from schemas.transactions import Anomaly, Reason
-from stream_app.kafka import ranges
 from stream_app.kafka.log import read_to_end
 from stream_app.kafka.topics import name
 from stream_app.replay.rescore import Rescorer
@@ -25,14 +24,14 @@ class ReplayError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """An anomaly beside what its record and model give now.
+    """A published anomaly, and the score and reasons that its record and model give now.
 
     Attributes:
         anomaly: As it was published.
-        score: Now; None where the record is refused.
-        threshold: Of the model.
-        reasons: Now.
-        differences: A sentence for each thing that is not the same; empty when all is.
+        score: None where the record is refused.
+        threshold: The model's.
+        reasons: Most important first.
+        differences: One sentence for each difference; empty where the result is the same.
     """
 
     anomaly: Anomaly
@@ -45,19 +44,13 @@ class Receipt:
 def receipt(settings: Settings, anomaly: Anomaly, runtime: Runtime) -> Receipt:
     """Derive an anomaly again.
 
-    Args:
-        settings: Where the input is.
-        anomaly: As it was published.
-        runtime: The model to score with.
-
     Raises:
         ReplayError: the input no longer holds the record.
         BrokerError: it cannot be read.
     """
     place = anomaly.source
-    spans = {place.partition: (place.offset, place.offset + 1)}
-    found = [m for batch in ranges.read(settings, place.topic, spans, limit=1) for m in batch]
-    if [m.offset() for m in found] != [place.offset]:
+    found = list(read_to_end(settings, TRANSACTIONS, bounds={place.partition: (place.offset, place.offset + 1)}))
+    if not found:
         raise ReplayError(f"{place.topic} no longer holds offset {place.offset} of partition {place.partition}")
     rescore = Rescorer(settings, runtime, top=max(len(anomaly.explanation), 1))
     decoded, scored, reasoned = rescore(found)

@@ -1,6 +1,5 @@
-"""Records of the input in; rows, scores and reasons out, by the very stages of the pipeline."""
+"""Decode, score and explain for records that are read again, by the pipeline's own stages."""
 
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -8,6 +7,7 @@ import numpy as np
 from models.manifest import Calibration
 from models.runtime import Runtime, Scored
 from schemas.transactions import ModelRef, Reason
+from stream_app.kafka.log import Record
 from stream_app.pipeline import emit
 from stream_app.pipeline.batch import Decided, Decoded, Raw, Reasoned
 from stream_app.pipeline.decode import Decoder
@@ -23,7 +23,7 @@ class Rescorer:
     Args:
         settings: How the pipeline decodes and explains.
         runtime: The model.
-        threshold: The score from which on it alerts; None: as the model was calibrated.
+        threshold: Replaces the threshold that the model was calibrated to.
         top: Reasons for each anomaly; None: as the settings say.
     """
 
@@ -38,30 +38,28 @@ class Rescorer:
         self._decode = Decoder(manifest.inputs, settings.record_max_bytes)
         self._top = top or settings.explain_top
 
-    def __call__(self, messages: list[Any]) -> tuple[Decoded, Scored, Reasoned]:
-        """One batch of records of one partition through decode, score and explain."""
-        offsets = [message.offset() for message in messages]
-        partition = messages[0].partition()
+    def __call__(self, messages: list[Record]) -> tuple[Decoded, Scored, Reasoned]:
+        """Decode, score and explain one batch of records."""
         raw = Raw(
             values=[message.value() for message in messages],
-            partitions=[partition] * len(messages),
-            offsets=offsets,
+            partitions=[message.partition() for message in messages],
+            offsets=[message.offset() for message in messages],
             records=messages,
-            spans={partition: (offsets[0], offsets[-1] + 1)},
+            spans={},  # nothing is committed
         )
         decoded, scored = score(self._serving.runtime, self._decode(raw))
         return decoded, scored, explain(scored, self.calibration, self._top)
 
     @property
     def model(self) -> ModelRef:
-        """What scores."""
+        """The model that scores."""
         return self._serving.model
 
     def reasons(self, i: int, decoded: Decoded, scored: Scored, reasoned: Reasoned) -> list[Reason]:
-        """Why the i-th anomaly of a batch is one, as it would be published."""
+        """The reasons of the i-th anomaly of a batch, as they would be published."""
         return emit.reasons(i, int(reasoned.rows[i]), Decided(self._serving, decoded, scored), reasoned)
 
 
 def threshold_of(calibration: Calibration, budget: float) -> float:
-    """The score that an alert budget buys, by interpolation of the exceedances as in `models.calibration`."""
+    """The threshold for an alert budget, by interpolation of the exceedances as in `models.calibration`."""
     return float(np.interp(-budget, -np.asarray(calibration.exceedance), calibration.scores))

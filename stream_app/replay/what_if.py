@@ -1,9 +1,8 @@
-"""A range of the input in, what a model and a threshold would have decided of it out, beside what was decided."""
+"""What another model or threshold would have decided about a range of the input, compared with what was decided."""
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
 
 import msgspec
 import numpy as np
@@ -11,17 +10,18 @@ import numpy as np
 from models.runtime import Runtime, one_thread
 from schemas.topics import ANOMALIES, LABELS, TRANSACTIONS
 from schemas.transactions import Label, ModelRef, Source
-from stream_app.kafka import ranges
-from stream_app.kafka.log import read_to_end
-from stream_app.kafka.ranges import Spans
-from stream_app.kafka.topics import name
+from stream_app.kafka.log import Record, read_to_end
+from stream_app.kafka.offsets import Bounds
 from stream_app.replay.rescore import Rescorer
 from stream_app.settings import Settings
+
+Place = tuple[int, int]
+"""Partition and offset."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One transaction that alerts, or did."""
+    """One transaction that alerts now, or did when it was scored."""
 
     transaction_id: str
     partition: int
@@ -32,23 +32,23 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class WhatIf:
-    """What a model and a threshold would have decided of a range, beside what was decided.
+    """What a model and a threshold would have decided about a range, compared with what was decided.
 
     Attributes:
         model: The model.
-        threshold: The score from which on it alerts.
+        threshold: Least score of an alert.
         events: Records read.
         refused: Of these, not scored.
-        alerts_then: Anomalies that were published of the range.
+        alerts_then: Anomalies that were published.
         alerts_now: Alerts of this model and threshold.
-        gained: Alerts that were none.
-        lost: Anomalies that would be no alert.
+        gained: Alerts of this model and threshold that were not published.
+        lost: Published anomalies that are no alert now.
         labelled: Scored transactions whose label is known.
         frauds: Of these, frauds.
-        caught_then: Of the frauds, those that were anomalies.
-        caught_now: Of the frauds, those that alert.
-        false_then: Anomalies that are confirmed legitimate.
-        false_now: Alerts that are confirmed legitimate.
+        caught_then: Frauds among the published anomalies.
+        caught_now: Frauds among the alerts.
+        false_then: Confirmed legitimate transactions among the published anomalies.
+        false_now: Confirmed legitimate transactions among the alerts.
         scores: float32 [scored], in the order of reading.
         fraud: int8 [scored], 1 fraud, 0 legitimate, -1 not known.
     """
@@ -73,31 +73,32 @@ class WhatIf:
 
 def what_if(
     settings: Settings,
-    spans: Spans,
+    bounds: Bounds,
     runtime: Runtime,
     threshold: float | None = None,
     on_progress: Callable[[float], None] = lambda _: None,
 ) -> WhatIf:
-    """Decide of a range again.
+    """Score a range of the input again.
 
     Args:
         settings: Where the topics are.
-        spans: What to read of the input.
-        runtime: The model that decides.
-        threshold: Another one than it was calibrated to.
-        on_progress: Told how many offsets are done.
+        bounds: The range, by partition.
+        runtime: The model.
+        threshold: Replaces the threshold that it was calibrated to.
+        on_progress: Called with the number of records done.
 
     Raises:
         BrokerError: the topics cannot be read.
     """
     rescore = Rescorer(settings, runtime, threshold)
     limit = rescore.calibration.threshold
-    then, labels = _decided(settings, spans), _labels(settings)
+    then, labels = _published(settings, bounds), _labels(settings)
     batches, events = [], 0
+    messages = read_to_end(settings, TRANSACTIONS, bounds=bounds)
     with one_thread():
-        for messages in ranges.read(settings, name(settings, TRANSACTIONS), spans, settings.batch_max_events):
-            batches.append(_decide_again(messages, rescore, then, labels))
-            events += len(messages)
+        while batch := list(islice(messages, settings.batch_max_events)):
+            batches.append(_decide_again(batch, rescore, then, labels))
+            events += len(batch)
             on_progress(events)
     every, labelled = _joined([b.scores for b in batches], np.float32), _joined([b.fraud for b in batches], np.int8)
     before, now = _joined([b.was for b in batches], np.bool_), every >= limit
@@ -108,8 +109,8 @@ def what_if(
         refused=events - every.size,
         alerts_then=int(before.sum()),
         alerts_now=int(now.sum()),
-        gained=[alert for batch in batches for alert in batch.gained],
-        lost=[alert for batch in batches for alert in batch.lost],
+        gained=[alert for done in batches for alert in done.gained],
+        lost=[alert for done in batches for alert in done.lost],
         labelled=int((labelled >= 0).sum()),
         frauds=int((labelled == 1).sum()),
         caught_then=int((before & (labelled == 1)).sum()),
@@ -123,7 +124,7 @@ def what_if(
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """A micro-batch of one partition, decided again; arrays as of `WhatIf`, and whether it was an anomaly."""
+    """A micro-batch scored again: `scores` and `fraud` as in `WhatIf`; `was`, whether an anomaly was published."""
 
     scores: np.ndarray
     fraud: np.ndarray
@@ -132,18 +133,16 @@ class _Batch:
     lost: list[Alert]
 
 
-def _decide_again(
-    messages: list[Any], rescore: Rescorer, then: Mapping[int, list[int]], labels: Mapping[str, int]
-) -> _Batch:
+def _decide_again(messages: list[Record], rescore: Rescorer, then: Set[Place], labels: Mapping[str, int]) -> _Batch:
     decoded, scored, _ = rescore(messages)
-    offsets = np.array([message.offset() for message in messages])[decoded.rows]
-    partition = messages[0].partition() or 0
+    places = [_place(messages[row]) for row in decoded.rows]
     fraud = np.array([labels.get(i, -1) for i in decoded.transaction_ids], dtype=np.int8)
-    was, now = np.isin(offsets, then.get(partition, [])), scored.score >= rescore.calibration.threshold
+    was = np.array([place in then for place in places], dtype=np.bool_)
+    now = scored.score >= rescore.calibration.threshold
 
     def alert(row: int) -> Alert:
-        verdict = None if fraud[row] < 0 else bool(fraud[row])
-        return Alert(decoded.transaction_ids[row], partition, int(offsets[row]), float(scored.score[row]), verdict)
+        label = None if fraud[row] < 0 else bool(fraud[row])
+        return Alert(decoded.transaction_ids[row], *places[row], float(scored.score[row]), label)
 
     gained, lost = (list(map(alert, np.flatnonzero(rows).tolist())) for rows in (now & ~was, was & ~now))
     return _Batch(scored.score, fraud, was, gained, lost)
@@ -154,21 +153,25 @@ def _joined(parts: list[np.ndarray], kind: type[np.generic]) -> np.ndarray:
 
 
 class _Placed(msgspec.Struct):
-    """The one field of an anomaly that is needed here."""
+    """The field of an anomaly that is needed here."""
 
     source: Source
 
 
-def _decided(settings: Settings, spans: Spans) -> dict[int, list[int]]:
-    """Partition to the offsets in these spans of which an anomaly was published."""
+def _published(settings: Settings, bounds: Bounds) -> set[Place]:
+    """Places in the range for which an anomaly was published."""
     decode = msgspec.json.Decoder(_Placed).decode
-    found: dict[int, list[int]] = defaultdict(list)
+    found = set()
     for message in read_to_end(settings, ANOMALIES):
         source = decode(message.value() or b"{}").source
-        first, end = spans.get(source.partition, (0, 0))
+        first, end = bounds.get(source.partition, (0, 0))
         if first <= source.offset < end:
-            found[source.partition].append(source.offset)
+            found.add((source.partition, source.offset))
     return found
+
+
+def _place(message: Record) -> Place:
+    return message.partition() or 0, message.offset() or 0
 
 
 def _labels(settings: Settings) -> dict[str, int]:

@@ -3,6 +3,7 @@
 import json
 import time
 import uuid
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ from models import artefact
 from schemas import topics as declared
 from schemas.topics import ANOMALIES, SCORES, TRANSACTIONS
 from stream_app.cli.data import publish_frame
-from stream_app.kafka import ranges, topics
+from stream_app.kafka import topics
+from stream_app.kafka.log import read_to_end
+from stream_app.kafka.offsets import Bounds, committed_range
 from stream_app.replay.receipt import published, receipt
 from stream_app.replay.rescore import Rescorer, threshold_of
 from stream_app.replay.what_if import WhatIf, what_if
@@ -63,8 +66,8 @@ def environment(settings: Settings) -> dict[str, object]:
     return {"STREAM_APP_APP_ID": settings.app_id, "STREAM_APP_MODEL_CACHE": settings.model_cache}
 
 
-def spans(settings: Settings) -> ranges.Spans:
-    return ranges.resolve(settings, TRANSACTIONS, None, None)
+def spans(settings: Settings) -> Bounds:
+    return committed_range(settings, TRANSACTIONS, None, None)
 
 
 def replayed(settings: Settings, model: Path, threshold: float | None = None) -> WhatIf:
@@ -75,7 +78,8 @@ def test_the_same_log_gives_the_same_scores(scored: Settings, champion: Path) ->
     then = {(s.source.partition, s.source.offset): s.score for s in committed_records(scored, SCORES)}
     assert len(then) == EVENTS
     rescore, now = Rescorer(scored, artefact.load(champion)), {}
-    for messages in ranges.read(scored, topics.name(scored, TRANSACTIONS), spans(scored), 1024):
+    records = read_to_end(scored, TRANSACTIONS, bounds=spans(scored))
+    while messages := list(islice(records, 1024)):
         decoded, found, _ = rescore(messages)
         places = [(messages[row].partition(), messages[row].offset()) for row in decoded.rows]
         now.update(zip(places, found.score.tolist(), strict=True))
