@@ -1,1 +1,1 @@
-"""Scores the input again with the pipeline's own stages: the same log gives the same decisions."""
+"""Replay: the pipeline's own stages run again on records of the past, because the same log gives the same decisions."""

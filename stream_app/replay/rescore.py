@@ -1,5 +1,6 @@
 """Decode, score and explain for records that are read again, by the pipeline's own stages."""
 
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -38,15 +39,9 @@ class Rescorer:
         self._decode = Decoder(manifest.inputs, settings.record_max_bytes)
         self._top = top or settings.explain_top
 
-    def __call__(self, messages: list[Record]) -> tuple[Decoded, Scored, Reasoned]:
+    def __call__(self, messages: Sequence[Record]) -> tuple[Decoded, Scored, Reasoned]:
         """Decode, score and explain one batch of records."""
-        raw = Raw(
-            values=[message.value() for message in messages],
-            partitions=[message.partition() for message in messages],
-            offsets=[message.offset() for message in messages],
-            records=messages,
-            spans={},  # nothing is committed
-        )
+        raw = Raw([message.value() for message in messages], (), (), (), {})  # nothing is sent or committed
         decoded, scored = score(self._serving.runtime, self._decode(raw))
         return decoded, scored, explain(scored, self.calibration, self._top)
 

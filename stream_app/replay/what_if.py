@@ -1,6 +1,6 @@
 """What another model or threshold would have decided about a range of the input, compared with what was decided."""
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import islice
 
@@ -133,7 +133,7 @@ class _Batch:
     lost: list[Alert]
 
 
-def _decide_again(messages: list[Record], rescore: Rescorer, then: Set[Place], labels: Mapping[str, int]) -> _Batch:
+def _decide_again(messages: Sequence[Record], rescore: Rescorer, then: Set[Place], labels: Mapping[str, int]) -> _Batch:
     decoded, scored, _ = rescore(messages)
     places = [_place(messages[row]) for row in decoded.rows]
     fraud = np.array([labels.get(i, -1) for i in decoded.transaction_ids], dtype=np.int8)
