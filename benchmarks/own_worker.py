@@ -29,13 +29,7 @@ ONE_COMMIT_S = 0.01  # the summaries of one commit are produced within this
 
 
 class Process(WorkerProcess):
-    """The worker, whose process id is known from the moment that it exists.
-
-    River's imports keep a new worker busy for its first three seconds, beside the stream. A run of a few seconds is to
-    show what comes after that, so they are done before it begins.
-    """
-
-    program = "import river.drift; " + WorkerProcess.program
+    """The worker, whose process id is known from the moment that it exists."""
 
     @property
     def pid(self) -> int | None:

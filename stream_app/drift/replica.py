@@ -7,7 +7,6 @@ record and publishes nothing more.
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
 
 import msgspec
 
@@ -56,7 +55,6 @@ class Replica:
         Raises:
             BrokerError: the topics cannot be read, or do not take the alerts.
         """
-        import_module("river.drift")  # here it is waited for beside the event loop
         raised = []
         for message in read_to_end(self._settings, DRIFT_SUMMARIES):
             if self._abandoned.is_set():
