@@ -37,7 +37,7 @@ def _round(batches: list[Batch], model: Model) -> float:
         # Who decided is asked for its rows alone
         summaries.add(raw, decoded, scored, [(Decided(cast(Any, None), decoded, scored), nothing)])
         if number % BATCHES_PER_COMMIT == 0:
-            summaries.drain()
+            summaries.drain(raw.spans)
     return (time.process_time() - begun) / (BATCH * len(batches)) * 1e6
 
 

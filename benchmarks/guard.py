@@ -34,7 +34,7 @@ from models.training import TrainingConfig
 from schemas.comparison import TAIL, Comparison, Finding
 from stream_app.cli.demo import incident
 from stream_app.cli.demo.incident import WEEK, Recipe
-from stream_app.pipeline.contrast import Contrast
+from stream_app.pipeline.comparison_counter import ComparisonCounter
 from stream_app.rollout.guard import TAIL_STEP, Guard
 from stream_app.settings import Settings
 
@@ -109,12 +109,12 @@ class Cast:
         """Champion and candidate on all live rows, commit by commit."""
         beside = SimpleNamespace(runtime=SimpleNamespace(manifest=candidate.manifest), is_candidate=True)
         serving = SimpleNamespace(runtime=SimpleNamespace(manifest=self.champion.manifest))
-        contrast = Contrast(serving, beside)  # type: ignore[arg-type]  # of both, manifest alone is read
+        counter = ComparisonCounter(serving, beside)  # type: ignore[arg-type]  # of both, manifest alone is read
         usable, found = np.ones(COMMIT, dtype=bool), []
         for at in range(0, len(self._inputs) - COMMIT, COMMIT):
             here = np.arange(at, at + COMMIT)
-            contrast.add(self.champion.scored.take(here), candidate.scored.take(here), usable)
-            found.append(_comparison(contrast))
+            counter.add(self.champion.scored.take(here), candidate.scored.take(here), usable)
+            found.append(_comparison(counter))
         return found
 
 
@@ -199,8 +199,8 @@ def _spread(models: Mapping[str, Mapping[str, float]], what: str) -> str:
     return f"{values[0]:.2f}" if len(values) == 1 else f"{values[0]:.2f} to {values[-1]:.2f}"
 
 
-def _comparison(contrast: Contrast) -> Comparison:
-    counts = contrast.drain()
+def _comparison(counter: ComparisonCounter) -> Comparison:
+    counts = counter.drain()
     return Comparison(
         trial_id="trial",
         worker="w",

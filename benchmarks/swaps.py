@@ -31,8 +31,8 @@ from stream_app.embedded.broker import EmbeddedBroker
 from stream_app.embedded.node import free_port
 from stream_app.kafka import topics
 from stream_app.pipeline.batch import Decoded, Raw
-from stream_app.pipeline.compare import Trial
-from stream_app.pipeline.serving import Second, Serving
+from stream_app.pipeline.compare import SecondScorer
+from stream_app.pipeline.serving import SecondModel, Serving
 from stream_app.rollout import commands
 from stream_app.rollout.watch import Outcome
 from stream_app.settings import Settings
@@ -80,8 +80,8 @@ def _cost(frame: pl.DataFrame, first: Path, second: Path) -> dict[str, float]:
         scored: Scored = runtimes[0].score(inputs)
         for name, percent in (("shadow", 0.0), ("canary_10_percent", 10.0)):
             refs = [ModelRef("bench", str(n), str(n) * 64) for n in (1, 2)]
-            beside = Second("s", runtimes[1], refs[1], percent, is_candidate=True)
-            trial = Trial(Serving(runtimes[0], refs[0], None, "a", beside), beside, "w", None)
+            beside = SecondModel("s", runtimes[1], refs[1], percent, is_candidate=True)
+            trial = SecondScorer(Serving(runtimes[0], refs[0], None, "a", beside), beside, "w", None)
             found[f"{name}_adds"] = _each(lambda trial=trial: trial.decide(raw, decoded, scored, 1.0))
     return {f"{name}_us_per_event": round(value, 3) for name, value in found.items()}
 

@@ -9,6 +9,7 @@ import numpy as np
 from models.gates.comparison import GateComparison
 from models.gates.limits import Limits
 from models.gates.report import Gate, Measure, judged
+from models.similarity import linear_cka
 
 NAME = "latent stability"
 WHY = (
@@ -25,25 +26,12 @@ def gate(comparison: GateComparison, limits: Limits) -> Gate:
     drawn = rng.choice(legitimate, min(limits.sample.latent_rows, len(legitimate)), replace=False)
     k = limits.stability.neighbours
     overlap = neighbour_overlap(ours[drawn], theirs[drawn], k)
+    cka = float(np.nan_to_num(linear_cka(ours[legitimate], theirs[legitimate])))  # 0 for a constant representation
     measures = [
-        Measure("CKA", linear_cka(ours[legitimate], theirs[legitimate]), least=limits.stability.cka_least),
+        Measure("CKA", cka, least=limits.stability.cka_least),
         Measure(f"overlap of {k} neighbours", overlap, least=limits.stability.neighbour_overlap_least),
     ]
     return judged(NAME, WHY, measures, f"on {len(legitimate):,} legitimate transactions")
-
-
-def linear_cka(x: np.ndarray, y: np.ndarray) -> float:
-    """Linear centred kernel alignment, 0 to 1 (Kornblith et al. 2019, equation 3, by way of its equation 1).
-
-    Unchanged by rotation, mirroring and scaling of either; 0 where one of them is constant.
-
-    Args:
-        x: float64 [n, a].
-        y: float64 [n, b], of the same rows.
-    """
-    x, y = x - x.mean(axis=0), y - y.mean(axis=0)
-    scale = np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y)
-    return float(np.linalg.norm(x.T @ y) ** 2 / scale) if scale > 0 else 0.0
 
 
 def neighbour_overlap(x: np.ndarray, y: np.ndarray, k: int) -> float:

@@ -10,6 +10,7 @@
     commit      outputs and offsets become visible together
 
 A stage never imports another stage: `loop.py` alone knows all of them, and `batch.py` is what passes between them.
+`interval.py` is what has been done since the last commit.
 `session.py` holds the Kafka clients; after a failure `recovery.py` opens a new session (`faults.py` has the rules).
 `serving.py` is the model that the pipeline is handed.
 """

@@ -1,4 +1,4 @@
-"""What passes between the stages: a micro-batch with its own offsets, from consume to commit."""
+"""The forms that a micro-batch takes between the stages, from consume to commit, always with its own offsets."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,11 +9,11 @@ import numpy as np
 
 from models.runtime import Scored
 from schemas.transactions import RefusalCode, Severity
-from stream_app.pipeline.serving import Second, Serving
+from stream_app.pipeline.serving import SecondModel, Serving
 
 
 class Record(Protocol):
-    """What stages may ask of the client's own message: for what is needed rarely."""
+    """The client's own message, for the parts of it that are rarely needed."""
 
     def key(self) -> bytes | None:
         """The record key."""
@@ -27,15 +27,15 @@ class Record(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """One micro-batch as it came from the broker: parallel columns of n records, in the order of each partition.
+    """One micro-batch as it came from the broker: n records in parallel columns, in the order of each partition.
 
     Attributes:
         values: The record values; None is a tombstone.
         partitions: Input partition of each record.
         offsets: Offset of each record.
         records: The client's own messages.
-        spans: For each partition in the batch, the first offset it accounts for and the offset after its last record:
-            spans of successive batches join without a gap, over the offsets that hold no record too.
+        spans: For each partition in the batch, the first offset that it covers and the offset after its last record.
+            Spans of successive batches join without a gap, also over offsets without a record.
     """
 
     values: Sequence[bytes | None]
@@ -52,7 +52,7 @@ class Refusal:
     Attributes:
         row: Its row in the raw batch.
         code: The stable reason.
-        sentence: The same for a person.
+        sentence: The reason for a person.
     """
 
     row: int
@@ -71,7 +71,7 @@ class Decoded:
         customer_ids: m strings.
         event_times: m timezone-aware datetimes.
         refused: One for each record that is not in `rows`.
-        segments: int64 [m], number of the segment that each is in, 0 for none; None where the model has no segments.
+        segments: int64 [m], segment of each, 0 for none; None if the model has no segments.
     """
 
     rows: np.ndarray
@@ -83,7 +83,7 @@ class Decoded:
     segments: np.ndarray | None = None
 
     def keep(self, mask: np.ndarray) -> "Decoded":
-        """The same batch with the rows of `mask` (bool [m]) alone; what was refused stays refused."""
+        """The same batch with only the rows of `mask` (bool [m]); refused records stay refused."""
         kept = np.flatnonzero(mask).tolist()
         return replace(
             self,
@@ -103,28 +103,28 @@ class Decoded:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """The rows of a micro-batch that one model decides, and what it says of them.
+    """The rows of a micro-batch that one model decides.
 
     Attributes:
-        author: The model that serves, or the canary.
+        author: The model in service, or the canary.
         decoded: The rows.
-        scored: What it says, row by row.
+        scored: Its outputs, row by row.
     """
 
-    author: Serving | Second
+    author: Serving | SecondModel
     decoded: Decoded
     scored: Scored
 
 
 @dataclass(frozen=True, slots=True)
 class Reasoned:
-    """The anomalies of a micro-batch, a rows, and why.
+    """The anomalies among the rows that a model decides, and why they are.
 
     Attributes:
-        rows: int64 [a], rows of the batch that the model decides, ascending.
+        rows: int64 [a], which of the decided rows, ascending.
         p_values: float64 [a].
-        severities: a of them.
-        top: int64 [a, reasons], columns of the inputs that contribute most, strongest first.
+        severities: One for each.
+        top: int64 [a, reasons], columns of the inputs that contribute most, largest first.
         shares: float64 [a, reasons], their parts of the score.
     """
 

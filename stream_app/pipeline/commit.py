@@ -41,15 +41,14 @@ class Committer(Protocol):
             PipelineError: they are not permanent.
         """
 
-    def abandon(self, unsaid: bool = False) -> KafkaError | None:
-        """Give the open interval up: nothing of it becomes visible where there are transactions. Never raises.
+    def abort(self, probe_cause: bool = False) -> KafkaError | None:
+        """Give the open interval up. With transactions, none of its outputs becomes visible. Never raises.
 
         Args:
-            unsaid: What led to this said only that the producer cannot go on: find out why.
+            probe_cause: The triggering error was only `_STATE`; ask the broker for the underlying one.
 
         Returns:
-            What the outputs failed of, where they did: everything else that the producer is asked says only that it
-            cannot go on.
+            The error behind failed outputs; later calls on the producer report only `_STATE`.
         """
 
 
@@ -57,14 +56,14 @@ class ExactlyOnce:
     """Transactions of one session.
 
     Args:
-        producer: A transactional client, not yet initialised: this ends the open transaction of a predecessor of the
-            same name.
-        consumer: Whose group and offsets are committed.
+        producer: A transactional client, not yet initialised: initialising it ends the open transaction of a
+            predecessor of the same name.
+        consumer: The client whose group and offsets are committed.
         topic: The input topic.
         failures: The producer's delivery callback.
 
     Raises:
-        PipelineError: the transactional id cannot be had.
+        PipelineError: the transactional id cannot be acquired.
     """
 
     def __init__(self, producer: Producer, consumer: Consumer, topic: str, failures: "DeliveryFailures") -> None:
@@ -73,7 +72,7 @@ class ExactlyOnce:
         self._topic = topic
         self._failures = failures
         with _doing("opening transactions"):
-            # The first try of a client that is not connected yet fails, and the next one is half a second later.
+            # Connect first: initialising fails on an unconnected client, and its next try is half a second later.
             producer.list_topics(topic, INIT_TIMEOUT_S)
             producer.init_transactions(INIT_TIMEOUT_S)
 
@@ -83,7 +82,7 @@ class ExactlyOnce:
             self._producer.begin_transaction()
 
     def commit(self, offsets: Mapping[int, int]) -> None:
-        """Steps 3 and 4."""
+        """Send the offsets and commit: steps 3 and 4."""
         if offsets:
             places = _places(self._topic, offsets)
             group = self._consumer.consumer_group_metadata()
@@ -92,9 +91,9 @@ class ExactlyOnce:
         with _doing("committing"):
             self._producer.commit_transaction(COMMIT_TIMEOUT_S)
 
-    def abandon(self, unsaid: bool = False) -> KafkaError | None:
-        """Abort; where that fails too, the next session's initialisation does it."""
-        cause = self._cause() if unsaid else None
+    def abort(self, probe_cause: bool = False) -> KafkaError | None:
+        """Abort the transaction; if that fails too, the next session's initialisation does it."""
+        cause = self._cause() if probe_cause else None
         try:
             self._producer.abort_transaction(ABORT_TIMEOUT_S)
         except KafkaException as exception:
@@ -105,7 +104,7 @@ class ExactlyOnce:
         return self._failures.first or cause
 
     def _cause(self) -> KafkaError | None:
-        """What the transaction failed of. `produce` does not say it; this step does, and is aborted with the rest."""
+        """Why the transaction failed: `produce` reports only `_STATE`, sending offsets (aborted with the rest) why."""
         group = self._consumer.consumer_group_metadata()
         try:
             self._send(_places(self._topic, {0: 0}), group, ABORT_TIMEOUT_S)
@@ -116,14 +115,14 @@ class ExactlyOnce:
         return None
 
     def _send(self, places: list[TopicPartition], group: object, limit_s: float) -> None:
-        """Add offsets to the transaction, within a limit that the client does not hold by itself.
+        """Add offsets to the transaction, within a limit that the client itself does not keep.
 
-        While the group's coordinator is away it may stand in this call for minutes (librdkafka's issue 5456). Then it
-        is left standing there, and given up with its session.
+        While the group's coordinator is away the call may block for minutes (librdkafka's issue 5456). Its thread is
+        then left behind with its session.
 
         Raises:
-            KafkaException: the client's own answer.
-            SessionLost: it gave none.
+            KafkaException: the call failed.
+            SessionLost: it did not return in time.
         """
         answer: Future[None] = Future()
         send = self._producer.send_offsets_to_transaction
@@ -157,15 +156,15 @@ class AtLeastOnce:
             with _doing("committing the offsets"):
                 self._consumer.commit(offsets=places, asynchronous=False)
 
-    def abandon(self, unsaid: bool = False) -> KafkaError | None:
-        """Outputs that are on their way cannot be called back; the offsets stay where they are."""
+    def abort(self, probe_cause: bool = False) -> KafkaError | None:
+        """Drop the outputs that are not sent yet; the offsets stay where they are."""
         self._producer.purge()
         self._producer.poll(0)
         return self._failures.first
 
 
 class DeliveryFailures:
-    """The delivery callback of a producer: remembers the first failure, but for records that we gave up ourselves."""
+    """The delivery callback of a producer: keeps the first failure, except of records that were purged on purpose."""
 
     def __init__(self) -> None:
         self.first: KafkaError | None = None
@@ -190,7 +189,7 @@ def _answer(answer: Future[None], call: Callable[[], None]) -> None:
 
 @contextmanager
 def _doing(what: str) -> Iterator[None]:
-    """Errors of the client become what follows from them. It has retried within its bound: nothing is retried here."""
+    """Turn the client's errors into pipeline errors. It has retried within its bound: nothing is retried here."""
     try:
         yield
     except KafkaException as exception:

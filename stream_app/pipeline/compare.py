@@ -1,7 +1,7 @@
-"""A second model on the same batch: what it says is compared with the first and, for a canary's share, decides.
+"""Shadow and canary scoring: a second model on the same batch, compared with the first; a canary decides for its share.
 
-The second model can never take the stream down: whatever it raises, or scores as NaN, the first decides; and where it
-is many times slower, it is left out for a while.
+The second model can never take the stream down: if it raises or gives NaN, the first decides; if it is many times
+slower, it is left out for a while.
 """
 
 import logging
@@ -15,10 +15,10 @@ import numpy as np
 from models.runtime import Scored
 from schemas.comparison import Comparison
 from stream_app.pipeline.batch import Decided, Decoded, Raw
-from stream_app.pipeline.contrast import Contrast
-from stream_app.pipeline.serving import Second, Serving
+from stream_app.pipeline.comparison_counter import ComparisonCounter
+from stream_app.pipeline.serving import SecondModel, Serving
 
-SLOW = 10.0  # times the first model's own time: from there on it must rest
+SLOW = 10.0  # times the first model's own time: beyond that it must rest
 NOTICEABLE_S = 0.005
 REST = 4.0  # times what it took: it then has a fifth of the thread at most
 BUCKETS = 10_000  # percentages resolve to a hundredth
@@ -26,21 +26,21 @@ BUCKETS = 10_000  # percentages resolve to a hundredth
 log = logging.getLogger(__name__)
 
 
-class Trial:
-    """The second model of a worker, and what the open commit interval holds of the comparison.
+class SecondScorer:
+    """The second model of a worker, and the comparison of the open commit interval.
 
     Args:
-        serving: What serves.
-        second: What scores beside it.
-        worker: Who compares.
-        decode: Decodes what the second model reads; None where both read the same.
+        serving: The model in service.
+        second: The model beside it.
+        worker: This worker.
+        decode: Decodes the inputs of the second model; None if both read the same.
         monotonic: Clock for durations, seconds.
     """
 
     def __init__(
         self,
         serving: Serving,
-        second: Second,
+        second: SecondModel,
         worker: str,
         decode: Callable[[Raw], Decoded] | None,
         monotonic: Callable[[], float] = time.perf_counter,
@@ -48,7 +48,7 @@ class Trial:
         self._serving, self._second, self._worker = serving, second, worker
         self._decode = decode
         self._monotonic = monotonic
-        self._contrast = Contrast(serving, self._second)
+        self._counter = ComparisonCounter(serving, second)
         self._salt = int(self._second.model.sha256[:8], 16)
         self._rests_until = 0.0
         self._failed = ""
@@ -59,12 +59,12 @@ class Trial:
         self._first_s = self._second_s = 0.0
 
     def decide(self, raw: Raw, decoded: Decoded, scored: Scored, took_s: float) -> list[Decided]:
-        """Score the rows with the second model too, and say who decides which.
+        """Score the rows with the second model too, and divide them between the two models.
 
         Args:
             raw: The batch.
             decoded: The m rows that the first model has scored.
-            scored: What it says of them.
+            scored: Its outputs.
             took_s: How long that took.
         """
         alone = [Decided(self._serving, decoded, scored)]
@@ -76,14 +76,14 @@ class Trial:
             return alone
         try:
             return self._decide(decoded, scored, took_s, *self._inputs(raw, decoded)) or alone
-        except Exception as error:  # whatever it provokes means the same: the first model decides
+        except Exception as error:  # any failure means the same: the first model decides
             self._errors += rows
-            self._say(f"{type(error).__name__}: {error}")
+            self._warn(f"{type(error).__name__}: {error}")
             return alone
 
     def drain(self) -> Comparison | None:
-        """The comparison of the interval, which is empty after that; None where there was nothing to compare."""
-        counts = self._contrast.drain()
+        """The comparison of the interval, which is empty after that; None if there was nothing to compare."""
+        counts = self._counter.drain()
         if not (counts.rows or self._errors or self._skipped):
             return None
         first, second = (self._serving.model.sha256, self._first_s), (self._second.model.sha256, self._second_s)
@@ -108,14 +108,14 @@ class Trial:
         self._reset()
         return comparison
 
-    def _say(self, failure: str) -> None:
-        """Once for each kind of failure in a row: a broken model fails with every batch."""
+    def _warn(self, failure: str) -> None:
+        """Log a failure once while it repeats: a broken model fails with every batch."""
         if failure != self._failed:
             log.warning("model %s cannot score: %s", self._second.model.sha256[:12], failure)
         self._failed = failure
 
     def _inputs(self, raw: Raw, decoded: Decoded) -> tuple[np.ndarray, np.ndarray]:
-        """Inputs of the second model, float32 [m, inputs], raw; and bool [m], the rows that it would not refuse."""
+        """Raw inputs of the second model, float32 [m, inputs], and bool [m], the rows that it would not refuse."""
         if self._decode is None:
             return decoded.inputs, np.ones(len(decoded.rows), dtype=bool)
         own = self._decode(raw)
@@ -127,11 +127,11 @@ class Trial:
     def _decide(
         self, decoded: Decoded, scored: Scored, took_s: float, inputs: np.ndarray, accepted: np.ndarray
     ) -> list[Decided]:
-        said = self._score(inputs, took_s)
-        usable = accepted & _finite(said)
+        outputs = self._score(inputs, took_s)
+        usable = accepted & _finite(outputs)
         self._first_s += took_s
         self._errors += len(usable) - int(usable.sum())
-        self._contrast.add(scored, said, usable)
+        self._counter.add(scored, outputs, usable)
         chosen = usable & self._chosen(decoded.customer_ids) if self._second.percent else np.zeros(len(usable), bool)
         if not chosen.any():
             return []
@@ -139,29 +139,30 @@ class Trial:
         theirs = replace(decoded.keep(chosen), inputs=inputs[chosen], refused=[])
         return [
             Decided(self._serving, decoded.keep(~chosen), scored.take(~chosen)),
-            Decided(self._second, theirs, said.take(chosen)),
+            Decided(self._second, theirs, outputs.take(chosen)),
         ]
 
     def _score(self, inputs: np.ndarray, took_s: float) -> Scored:
         began = self._monotonic()
-        said = self._second.runtime.score(inputs)
+        outputs = self._second.runtime.score(inputs)
         took = self._monotonic() - began
         self._second_s += took
         if took > max(SLOW * took_s, NOTICEABLE_S):
             self._rests_until = began + took + REST * took
         rows = len(inputs)
-        if said.score.shape != (rows,) or not said.contributions.shape == inputs.shape == said.reconstruction.shape:
+        shapes = outputs.score.shape, outputs.contributions.shape, outputs.reconstruction.shape
+        if shapes != ((rows,), inputs.shape, inputs.shape):
             raise ValueError(f"its outputs do not fit {rows} rows of {inputs.shape[1]} inputs")
-        return said
+        return outputs
 
     def _chosen(self, customers: Sequence[str]) -> np.ndarray:
-        """Rows as bool [m]: the customers for whom the candidate decides; with a larger share, these and others."""
+        """Rows as bool [m]: the candidate decides for their customers, and for these and more with a larger share."""
         hashes = (crc32(customer.encode(), self._salt) for customer in customers)
         buckets = np.fromiter(hashes, dtype=np.uint32, count=len(customers)) % BUCKETS
         return np.asarray(buckets < self._second.percent * BUCKETS / 100)
 
 
-def _finite(said: Scored) -> np.ndarray:
-    """Rows as bool [m]: rows that the model has scored and can explain."""
-    explained = np.isfinite(said.contributions).all(axis=1) & np.isfinite(said.reconstruction).all(axis=1)
-    return np.asarray(np.isfinite(said.score) & explained)
+def _finite(outputs: Scored) -> np.ndarray:
+    """Rows as bool [m]: the model has scored them and can explain the score."""
+    explained = np.isfinite(outputs.contributions).all(axis=1) & np.isfinite(outputs.reconstruction).all(axis=1)
+    return np.asarray(np.isfinite(outputs.score) & explained)

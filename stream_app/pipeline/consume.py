@@ -1,9 +1,7 @@
-"""A micro-batch of raw records, with its own offsets.
+"""Reads micro-batches from the input: its records in order, without a gap or a repetition, with their own offsets.
 
-It is what the broker hands out, in order, without a gap or a repetition.
-
-The assignment changes inside `poll`. A partition that goes is committed before the group gives it to somebody else
-(`on_revoke`); a partition that was lost is not: its new owner has already started from the committed offset.
+The assignment changes inside `poll`. A partition that is revoked is committed before the group gives it to another
+worker; a partition that was lost is not: its new owner has already started from the committed offset.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,40 +17,46 @@ METADATA_TIMEOUT_S = 10.0
 LIGHTER = 0.75
 
 
-class Consumption:
+class InputConsumer:
     """The input of one session.
 
     Args:
         consumer: A client of the group, not yet subscribed.
         topic: The input topic.
-        max_bytes: How much one micro-batch may hold, as far as the records before it tell.
-        on_revoke: Called while the partitions are still ours: commit what is open.
+        max_bytes: How much one micro-batch may hold, estimated from the sizes of the records before it.
         on_change: Called with `assigned`, `revoked` or `lost` after the assignment has changed.
+
+    Attributes:
+        positions: Assigned partition to the next offset to read.
     """
 
-    def __init__(
-        self,
-        consumer: Consumer,
-        topic: str,
-        max_bytes: int,
-        on_revoke: Callable[[], None],
-        on_change: Callable[[str], None],
-    ) -> None:
+    def __init__(self, consumer: Consumer, topic: str, max_bytes: int, on_change: Callable[[str], None]) -> None:
         self._consumer = consumer
         self._topic = topic
         self._max_bytes = max_bytes
         self._record_bytes = 0.0
-        self._on_revoke = on_revoke
         self._on_change = on_change
         self._fault: Exception | None = None
         self._at_end: set[int] = set()
         self.positions: dict[int, int] = {}
-        consumer.subscribe([topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
+
+    def subscribe(self, commit: Callable[[], None]) -> None:
+        """Join the group.
+
+        Args:
+            commit: Called while revoked partitions still belong to this worker.
+        """
+        self._consumer.subscribe(
+            [self._topic],
+            on_assign=self._assigned,
+            on_revoke=lambda _, partitions: self._revoked(partitions, commit),
+            on_lost=self._lost,
+        )
 
     def poll(self, limit: int, timeout_s: float) -> Raw | None:
-        """The next micro-batch: at most `limit` records, or what came within `timeout_s`. None when nothing came.
+        """The next micro-batch: at most `limit` records, or those that came within `timeout_s`. None when none came.
 
-        Fewer where records are heavy: a thousand of a megabyte would be a gigabyte that no queue's cap knows of.
+        Fewer if records are heavy: a thousand of a megabyte would be a gigabyte beyond the cap of any queue.
 
         Raises:
             PipelineError: the session is lost or cannot work.
@@ -67,15 +71,15 @@ class Consumption:
         return self._raw(messages) if messages else None
 
     def hold(self) -> None:
-        """Take nothing from the broker, but stay in the group. What was already under way may still come."""
+        """Fetch nothing more, but stay in the group. Records that were already under way may still come."""
         self._consumer.pause(self._consumer.assignment())
 
     def release(self) -> None:
-        """Go on."""
+        """Fetch again."""
         self._consumer.resume(self._consumer.assignment())
 
     def progress(self) -> tuple[PartitionProgress, ...]:
-        """Position and lag of every assigned partition, from what the client has cached: no round trip."""
+        """Position and lag of every assigned partition, from the client's cache: no round trip."""
         return tuple(
             PartitionProgress(partition, position, self._lag(partition, position))
             for partition, position in sorted(self.positions.items())
@@ -86,7 +90,7 @@ class Consumption:
         ends = self._ends(messages) if len(records) < len(messages) else {}
         partitions = [record.partition() for record in records]
         if not self.positions.keys() >= set(partitions):
-            # Read before a revocation that the same call delivered: their new owner scores these.
+            # Fetched before a revocation that the same call delivered: the new owner scores these.
             records = [record for record in records if record.partition() in self.positions]
             partitions = [record.partition() for record in records]
         offsets = [record.offset() for record in records]
@@ -99,13 +103,13 @@ class Consumption:
         return Raw(values, partitions, offsets, records, spans)
 
     def _weigh(self, values: Sequence[bytes | None]) -> None:
-        """Heavier records are believed at once, lighter ones in the course of some micro-batches."""
+        """Estimate the size of the next records: up at once, down over some micro-batches."""
         if values:
             mean = sum(map(len, filter(None, values))) / len(values)
             self._record_bytes = max(mean, LIGHTER * self._record_bytes + (1 - LIGHTER) * mean)
 
     def _ends(self, messages: Sequence[Any]) -> dict[int, int]:
-        """Partition to the end that was reached, past the markers and aborted records behind the last record."""
+        """Partition to the end that was reached, beyond transaction markers and aborted records."""
         ends = {}
         for message in messages:
             error = message.error()
@@ -116,7 +120,7 @@ class Consumption:
         return ends
 
     def _spans(self, last: dict[int, int], ends: dict[int, int]) -> dict[int, tuple[int, int]]:
-        """From each position that moves to where it moves: behind the last record, or to the end."""
+        """Old and new position of each partition that moves: behind its last record, or to its end."""
         spans = {partition: (self.positions[partition], offset + 1) for partition, offset in last.items()}
         self._at_end -= last.keys()
         for partition, end in ends.items():
@@ -129,7 +133,7 @@ class Consumption:
 
     def _lag(self, partition: int, position: int) -> int:
         if partition in self._at_end:
-            return 0  # what is between here and the high watermark is not committed by its producer: nobody may read it
+            return 0  # up to the high watermark there are only records of open transactions, which must not be read yet
         _, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)
         return max(high - position, 0)
 
@@ -153,9 +157,9 @@ class Consumption:
             starts[place.partition] = offset
         return starts
 
-    def _revoked(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _revoked(self, partitions: list[TopicPartition], commit: Callable[[], None]) -> None:
         try:
-            self._on_revoke()
+            commit()
         except Exception as fault:  # an exception must not cross the client's callback: it is raised by poll
             self._fault = fault
         self._drop(partitions)

@@ -1,10 +1,10 @@
-"""Bytes to columns: each record is parsed and validated in one pass, and only what the serving model reads is kept.
+"""Decodes records to columns: each is parsed and validated in one pass, and only the model's inputs are kept.
 
-The typed decoder is built from the manifest, so a swap may change what is read. What does not fit becomes a refusal
-with a stable code and a sentence; it costs its own record and no other.
+The typed decoder is built from the manifest, so a swap may change which fields are read. A record that does not fit
+becomes a refusal with a stable code and a sentence, without effect on any other.
 
-A micro-batch is parsed in one call, a record a line, where that cannot mistake one record for another; any doubt sends
-it through the loop that takes record by record, which alone refuses.
+A micro-batch is parsed in one call, a record a line, if that cannot mistake one record for another; in any doubt its
+records are decoded one by one, and only there refused.
 """
 
 import struct
@@ -31,7 +31,7 @@ REQUIRED: dict[str, Any] = {
     "amount": Annotated[float, Meta(ge=0)],
 }
 
-# Nothing but a top level takes two values side by side: a record that is not whole cannot be completed by the next one.
+# Only a top level takes two values side by side, so an incomplete record cannot be completed by the next one.
 BETWEEN = b"\nnull\nnull\n"
 
 decode_text = msgspec.json.Decoder(str).decode
@@ -46,7 +46,7 @@ class Decoder:
     Args:
         inputs: The model's inputs. A path is `field` or `group.field`.
         record_max_bytes: Larger values are refused unread.
-        segments: By which text field drift is watched too; no record is refused for what stands in it.
+        segments: The text field by which drift is watched too; no record is refused for its value.
     """
 
     def __init__(self, inputs: list[Input], record_max_bytes: int, segments: Segments | None = None) -> None:
@@ -79,7 +79,7 @@ class Decoder:
         return decoded
 
     def _at_once(self, values: Sequence[bytes | None]) -> Outcomes | None:
-        """All records in one call, which saves a fifth of the time; None where it is not plain that all are good."""
+        """All records in one call, which saves a fifth of the time; None unless all are certainly good."""
         try:
             lines = BETWEEN.join(values)  # type: ignore[arg-type]  # a tombstone is a TypeError
             if len(lines) > self._record_max_bytes < max(map(len, values)):  # type: ignore[arg-type]
@@ -119,10 +119,7 @@ class Decoder:
 
 
 class _Placing:
-    """Events to the segments that they are in.
-
-    The field is taken as it stands in the record, as one that nobody reads: what is no text there is in no segment.
-    """
+    """Assigns events to segments by a raw field of the record; a value that is no text is in no segment."""
 
     def __init__(self, segments: Segments) -> None:
         self._values = attrgetter(segments.field)
@@ -136,7 +133,7 @@ class _Placing:
 
 
 def _text(value: msgspec.Raw) -> str:
-    """What a field says; empty where it holds no text, or is not there."""
+    """The text of a field; empty if it holds none or is missing."""
     try:
         return decode_text(value)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -144,7 +141,7 @@ def _text(value: msgspec.Raw) -> str:
 
 
 def _numbers(rows: list[tuple[float | None, ...]], width: int) -> np.ndarray:
-    """float64 [rows, width], NaN for None. Packing takes half the time of numpy's own conversion, and takes no None."""
+    """float64 [rows, width], NaN for None. Packing takes half the time of numpy's conversion, but fails on None."""
     try:
         packed = struct.pack(f"{len(rows) * width}d", *chain.from_iterable(rows))
     except struct.error:
@@ -153,7 +150,7 @@ def _numbers(rows: list[tuple[float | None, ...]], width: int) -> np.ndarray:
 
 
 def _groups(inputs: list[Input]) -> dict[str, list[tuple[Input, int]]]:
-    """Inputs with their columns by the object they stand in; the event itself is ``""``."""
+    """Inputs and their columns by the object that holds them; the event itself is ``""``."""
     placed = sorted(((entry, column) for column, entry in enumerate(inputs)), key=lambda item: _group(item[0]))
     return {name: list(entries) for name, entries in groupby(placed, key=lambda item: _group(item[0]))}
 
@@ -163,7 +160,7 @@ def _group(entry: Input) -> str:
 
 
 def _event_type(groups: dict[str, list[tuple[Input, int]]], segment: str | None) -> type:
-    """The struct that holds exactly the required fields and what the model reads; the garbage collector skips it."""
+    """A struct of exactly the required fields and the model's inputs; the garbage collector skips it."""
     fields: dict[str, tuple[Any, ...]] = {name: (name, kind) for name, kind in REQUIRED.items()}
     for entry, _ in groups.get("", []):
         fields.setdefault(entry.path, _number(entry))
@@ -190,7 +187,7 @@ def _unread(row: int, value: bytes | None, limit: int) -> Refusal:
 
 
 def _refusal(row: int, value: bytes, error: Exception) -> Refusal:
-    """Which code a decoding error has. The sentence is the decoder's own: it names the path."""
+    """The refusal for a decoding error. Its sentence is the decoder's own, which names the path."""
     sentence = str(error)
     if not value.strip():
         return Refusal(row, RefusalCode.EMPTY, "the record is empty")
@@ -200,7 +197,7 @@ def _refusal(row: int, value: bytes, error: Exception) -> Refusal:
         return Refusal(row, RefusalCode.NOT_JSON, sentence)
     if "missing required field" in sentence:
         return Refusal(row, RefusalCode.MISSING_FIELD, sentence)
-    # Numbers, lengths and times that break a bound: the decoder has no code for these, only sentences.
+    # Numbers, lengths and times out of bounds: the decoder tells these apart only in its sentences.
     if any(sign in sentence for sign in ("out of range", ">=", "<=", "Invalid", "timezone")):
         return Refusal(row, RefusalCode.OUT_OF_RANGE, sentence)
     return Refusal(row, RefusalCode.WRONG_TYPE, sentence)

@@ -1,7 +1,6 @@
-"""Records for the output topics: anomalies, dead letters, summaries, status; scores and latents where asked for.
+"""Writes the output records: anomalies, dead letters, summaries, status; scores and latents if switched on.
 
-Everything goes into the transaction that is open. Nothing here waits for the broker, but for room in the client's
-queue.
+All of them go into the open transaction. Nothing here waits for the broker, only for room in the client's queue.
 """
 
 import math
@@ -22,7 +21,7 @@ from stream_app.pipeline.batch import Decided, Decoded, Raw, Reasoned, Record, R
 from stream_app.pipeline.faults import error_of, raise_for
 
 QUEUE_FULL_WAIT_S = 0.05
-LEAST_SHARE = 0.01  # an input with less of the score is no reason for it
+LEAST_SHARE = 0.01  # an input with a smaller part of the score is no reason for it
 DEAD_LETTER_VALUE_MAX = 11 * 1024 * 1024  # in base64 and with its frame still below the topic's max.message.bytes
 DEAD_LETTER_MAX = RECORD_BYTES - 256 * 1024  # record key included; the rest is for the frames of Kafka and lz4
 
@@ -31,7 +30,7 @@ encode = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """Full names of the topics that the pipeline reads and writes; None is switched off."""
+    """Full names of the topics that the pipeline reads and writes; None if switched off."""
 
     transactions: str
     anomalies: str
@@ -44,13 +43,7 @@ class Outputs:
 
 
 class Emitter:
-    """Puts records into the producer's queue.
-
-    Args:
-        producer: The client, in a transaction where there are any.
-        outputs: Where to.
-        now: The wall clock.
-    """
+    """Puts records into the producer's queue."""
 
     def __init__(self, producer: Producer, outputs: Outputs, now: Callable[[], datetime]) -> None:
         self._producer = producer
@@ -58,7 +51,7 @@ class Emitter:
         self._now = now
 
     def outcomes(self, raw: Raw, decided: Decided, reasoned: Reasoned) -> None:
-        """What one model made of its records: anomalies, dead letters, scores and latents where switched on."""
+        """The outcomes of the rows that one model decides, and the dead letters of the batch."""
         decoded, scored, sha256 = decided.decoded, decided.scored, decided.author.model.sha256
         self._anomalies(raw, decided, reasoned)
         if self._outputs.scores is not None:
@@ -75,11 +68,11 @@ class Emitter:
             self._send(self._outputs.drift_summaries, str(summary.partition).encode(), encode(summary))
 
     def comparison(self, comparison: Comparison) -> None:
-        """What two models made of the rows of a commit."""
+        """The comparison of two models over a commit."""
         self._send(self._outputs.comparisons, comparison.worker.encode(), encode(comparison))
 
     def status(self, status: ModelStatus) -> None:
-        """What this worker serves from which offsets on."""
+        """The model that this worker serves, and from which offsets on."""
         self._send(self._outputs.model_status, status.worker.encode(), encode(status))
 
     def _anomalies(self, raw: Raw, decided: Decided, reasoned: Reasoned) -> None:
@@ -142,14 +135,14 @@ class Emitter:
         while True:
             try:
                 return self._producer.produce(topic, value, key)
-            except BufferError:  # the client's queue is full: wait for the broker to take some of it
+            except BufferError:  # the client's queue is full until the broker takes some of it
                 self._producer.poll(QUEUE_FULL_WAIT_S)
             except KafkaException as exception:
                 raise_for(error_of(exception), f"writing to {topic}")
 
 
 def _fitted(letter: DeadLetter) -> tuple[bytes | None, bytes]:
-    """Key and value of a dead letter's record; where key and headers are so large that no topic takes it, without."""
+    """Key and value of a dead letter's record, without key and headers if these are too large for any topic."""
     key, value = letter.key, encode(letter)
     if len(value) + len(key or b"") <= DEAD_LETTER_MAX:
         return key, value
@@ -158,7 +151,7 @@ def _fitted(letter: DeadLetter) -> tuple[bytes | None, bytes]:
 
 
 def _headers(record: Record) -> tuple[list[tuple[str, bytes | None]], str]:
-    """The headers, and what must be said of them. The client cannot hand out names that are not UTF-8, and fails."""
+    """The headers, and a remark. The client fails on header names that are not UTF-8."""
     try:
         return record.headers() or [], ""
     except (SystemError, UnicodeDecodeError):
@@ -166,7 +159,7 @@ def _headers(record: Record) -> tuple[list[tuple[str, bytes | None]], str]:
 
 
 def _produced_at(record: Record) -> datetime | None:
-    """When the record was produced; None where nobody said, or what was said is no date (producers may err)."""
+    """When the record was produced; None if it has no timestamp, or one that is no date (producers may err)."""
     kind, milliseconds = record.timestamp()
     try:
         return datetime.fromtimestamp(milliseconds / 1000, UTC) if kind != TIMESTAMP_NOT_AVAILABLE else None
@@ -175,7 +168,7 @@ def _produced_at(record: Record) -> datetime | None:
 
 
 def reasons(i: int, row: int, decided: Decided, reasoned: Reasoned) -> list[Reason]:
-    """Why the i-th anomaly of a batch, a row of it, is one: as it is published."""
+    """The published reasons of the i-th anomaly among the decided rows, which is in row `row` of these."""
     decoded, scored, inputs = decided.decoded, decided.scored, decided.author.runtime.manifest.inputs
     found: list[Reason] = []
     for column, share in zip(reasoned.top[i].tolist(), reasoned.shares[i].tolist(), strict=True):

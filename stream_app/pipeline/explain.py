@@ -1,4 +1,4 @@
-"""What is anomalous, and why: the rows over the threshold, how rare they are, and the inputs that contribute most."""
+"""Finds the anomalies: rows over the threshold, how rare they are, and the inputs that contribute most."""
 
 import numpy as np
 
@@ -12,8 +12,8 @@ def explain(scored: Scored, calibration: Calibration, top: int) -> Reasoned:
     """Pick and explain the anomalies of a batch.
 
     Args:
-        scored: What the model says of m rows.
-        calibration: Threshold and p-values of that model.
+        scored: The model's outputs for m rows.
+        calibration: Of that model.
         top: How many inputs to name with each anomaly.
     """
     rows = np.flatnonzero(scored.score >= calibration.threshold)
@@ -27,7 +27,7 @@ def explain(scored: Scored, calibration: Calibration, top: int) -> Reasoned:
 
 
 def _severity(p_value: float, budget: float) -> Severity:
-    """How far beyond the alert budget a p-value is: at most a hundredth of it, a tenth, or less far."""
+    """By the p-value as a share of the alert budget: critical up to a hundredth, high up to a tenth."""
     if p_value <= budget / 100:
         return Severity.CRITICAL
     return Severity.HIGH if p_value <= budget / 10 else Severity.MEDIUM

@@ -1,8 +1,7 @@
-"""What can go wrong between the pipeline and Kafka, and what follows from it.
+"""Errors between the pipeline and Kafka, and the consequence of each.
 
     PipelineError
-    ├── SessionLost      the clients are of no more use: abandon what is not committed, open new ones, go on from the
-    │                    committed offsets
+    ├── SessionLost      the clients are of no more use: abort, open new ones, go on from the committed offsets
     └── PipelineFailed   a person must act: the worker stops with a non-zero exit and this line
 
 There is one way to recover, so it is the one that is tested: whatever happened, a new session starts from what the
@@ -13,8 +12,8 @@ from typing import NoReturn
 
 from confluent_kafka import KafkaError, KafkaException
 
-# Nothing that a new session could heal. Each of these needs another setting, another right, or another topic.
-HOPELESS = {
+# A new session heals none of these: each needs another setting, another right, or another topic.
+NOT_RETRIABLE = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED: "grant this principal read on the input and write on the output topics",
     KafkaError.GROUP_AUTHORIZATION_FAILED: "grant this principal read on the consumer group",
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "grant this principal write on its transactional ids",
@@ -46,13 +45,13 @@ class PipelineFailed(PipelineError):  # noqa: N818
 
 
 def raise_for(error: KafkaError, doing: str) -> NoReturn:
-    """Turn a client's error into what follows from it.
+    """Raise the pipeline error that a client's error means.
 
     Raises:
-        PipelineFailed: for what no retry heals.
-        SessionLost: for everything else.
+        PipelineFailed: no retry heals it.
+        SessionLost: any other error.
     """
-    remedy = HOPELESS.get(error.code())
+    remedy = NOT_RETRIABLE.get(error.code())
     if remedy is not None:
         raise PipelineFailed(f"{doing}: {error.str()}; {remedy}")
     raise SessionLost(error.name().strip("_").lower(), f"{doing}: {error.str()}")

@@ -10,7 +10,7 @@ from schemas.rollout import PartitionProgress
 from schemas.transactions import ModelRef
 
 RUNNING = "running"
-"""The state of a pipeline that takes what comes: lag without movement is a stall then, and only then."""
+"""The only state in which lag without movement is a stall."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +20,10 @@ class Snapshot:
     Attributes:
         state: One word and a sentence for people: `waiting for the broker: ...`, `running`.
         ready: A model serves and partitions are assigned, or the group has none left for this worker.
-        model: What serves here.
-        previous: What a rollback would serve.
-        candidate: What is tried out beside it here.
-        percent: Of the customers, for whom the candidate decides.
+        model: The model in service here.
+        previous: The model that a rollback would serve.
+        candidate: The model on trial beside it.
+        percent: Share of the customers for whom the second model decides.
         command_id: The command that put this in service.
         scored: Transactions scored and committed since start.
         anomalies: Of these, over the threshold.
@@ -59,7 +59,7 @@ class Progress:
 
     Attributes:
         latest: Replaced whole.
-        news: Set when another model has decided and that is committed; whoever tells others clears it.
+        news: Set when the first decision of another command's model is committed; the heartbeat clears it.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Columns to scores, by the serving model. A row that the model cannot score is refused, not passed on as NaN."""
+"""Scores a micro-batch with the serving model. A row that it cannot score is refused, not passed on as NaN."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ def score(runtime: Runtime, decoded: Decoded) -> tuple[Decoded, Scored]:
     """Score a micro-batch.
 
     Returns:
-        The batch without the rows that have no finite score, and what the model says of the others, row by row.
+        The batch without the rows that have no finite score, and the model's outputs for the others, row by row.
     """
     scored = runtime.score(decoded.inputs)
     unscorable = ~np.isfinite(scored.score)

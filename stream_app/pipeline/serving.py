@@ -1,4 +1,4 @@
-"""What the pipeline reads at each batch boundary: one object, replaced whole: no batch sees half a swap."""
+"""The models that the pipeline serves: one object, replaced whole between two batches, so no batch sees half a swap."""
 
 from dataclasses import dataclass
 
@@ -7,16 +7,15 @@ from schemas.transactions import ModelRef
 
 
 @dataclass(frozen=True, slots=True)
-class Second:
+class SecondModel:
     """A model that scores beside the one in service, on the same batches.
 
     Attributes:
-        trial_id: What it is compared for: the stage of a candidate, or the activation after which the previous model
-            stays for comparison.
+        trial_id: The stage of a candidate, or the activation after which the previous model stays for comparison.
         runtime: Loaded, checked and warmed up.
         model: Its identity.
-        percent: Of the customers, for whom it decides; 0: for nobody.
-        is_candidate: It is on trial. Otherwise it is the previous model, and what serves is on trial.
+        percent: Share of the customers for whom it decides; 0 for a shadow.
+        is_candidate: It is on trial. Otherwise it is the previous model, and the model in service is on trial.
     """
 
     trial_id: str
@@ -32,21 +31,21 @@ class Serving:
 
     Attributes:
         runtime: Loaded, checked and warmed up.
-        model: Its identity, as the log names it.
-        previous: What a rollback would serve; None where there is none.
-        command_id: The command that put it in service: what `applied` on `model-status` answers.
-        second: What scores beside it; None where nothing does.
+        model: Its identity in the swap log.
+        previous: The model that a rollback would serve; None where there is none.
+        command_id: The command that put it in service; `applied` on `model-status` answers it.
+        second: The model that scores beside it; None where it is alone.
     """
 
     runtime: Runtime
     model: ModelRef
     previous: ModelRef | None
     command_id: str
-    second: Second | None = None
+    second: SecondModel | None = None
 
     @property
     def candidate(self) -> ModelRef | None:
-        """The second model, where that is the one on trial."""
+        """The second model if it is the one on trial."""
         return self.second.model if self.second is not None and self.second.is_candidate else None
 
     @property

@@ -1,8 +1,8 @@
-"""Everything to mergeable sums, by partition and commit: what drift detection needs and `stream-app verify` counts.
+"""Mergeable sums by partition and commit, for drift detection and for the ledger of `stream-app verify`.
 
-Outcomes are counted at once. Signals are held until there are so many that a call of numpy costs little for each, or
-the interval ends: then they become one matrix with a row for each signal, its transactions ordered by partition. Where
-drift is watched by segments too, it is ordered by these as well: a partition's sums are what its segments add up to.
+Outcomes are counted at once. Signals are held until one call of numpy for all of them is cheap, or the interval ends.
+They then become one matrix with a row for each signal, its columns ordered by partition and, if drift is watched by
+segments too, by segment: the sums of a partition are those of its segments, added up.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from schemas.drift import DriftSummary, SegmentSummary
 from stream_app.pipeline.batch import Decided, Decoded, Raw, Reasoned
 from stream_app.pipeline.sums import Bins, PartitionSums
 
-HELD_VALUES = 80_000  # 2,048 rows of 39 signals: with what is made of them, they fit the cache of a core
+HELD_VALUES = 80_000  # 2,048 rows of 39 signals: with the arrays derived from them, they fit the cache of a core
 HELD_TIMES = 4  # with segments: many parts, each with few rows, for which the calls cost more than the cache saves
 
 
@@ -28,9 +28,8 @@ class Held:
     """Rows of a micro-batch that are not in the sums yet.
 
     Attributes:
-        places: int64 [m], the partition of each; where there are segments, times their number and that of "none", plus
-            the number of the segment.
-        signals: float32 [signals, m], as of `signal_matrix`.
+        places: int64 [m], the partition of each; with k segments, the partition times k + 1 plus the segment's number.
+        signals: float32 [signals, m], from `signal_matrix`.
         inputs: float32 [m, inputs], raw.
         event_times: m datetimes.
     """
@@ -42,15 +41,15 @@ class Held:
 
 
 class Summaries:
-    """The summaries of the commit interval that is open, all of the model that serves, whoever decided.
+    """The summaries of the open commit interval: signals of the serving model on all rows, also where a canary decides.
 
     Args:
         references: The model's signals, in the order of the columns.
-        relations: Of its inputs, where its manifest has them.
-        model_sha256: That model.
-        worker: Who counts.
-        candidate_sha256: Of the canary that decides for some; empty where there is none.
-        segments: By which drift is watched too; the rows say in which they are.
+        relations: Relations of its inputs, if its manifest has them.
+        model_sha256: The serving model.
+        worker: This worker.
+        candidate_sha256: The canary that decides for some customers; empty if there is none.
+        segments: The segments by which drift is watched too.
     """
 
     def __init__(
@@ -78,17 +77,18 @@ class Summaries:
         Args:
             raw: The batch.
             decoded: All rows that were scored.
-            scored: What the model that serves says of them.
-            outcomes: Who decided which of them, and what is anomalous: first the model that serves, then a canary.
+            scored: The outputs of the serving model.
+            outcomes: Decisions and anomalies of the serving model, then those of a canary.
         """
         partitions = np.asarray(raw.partitions)
         accepted = partitions[decoded.rows]
         refused = partitions[[refusal.row for refusal in decoded.refused]]
         decided = [partitions[mine.decoded.rows] for mine, _ in outcomes]
         anomalous = [at[reasoned.rows] for at, (_, reasoned) in zip(decided, outcomes, strict=True)]
-        for partition, span in raw.spans.items():
-            sums = self._partitions.setdefault(partition, PartitionSums(span[0], self._bins))
-            sums.to_offset = span[1]
+        for partition in raw.spans:
+            if partition not in self._partitions:
+                self._partitions[partition] = PartitionSums(self._bins)
+            sums = self._partitions[partition]
             sums.dead_lettered += int(np.count_nonzero(refused == partition))
             sums.anomalies += sum(int(np.count_nonzero(at == partition)) for at in anomalous)
             sums.candidate_decided += sum(int(np.count_nonzero(at == partition)) for at in decided[1:])
@@ -109,22 +109,22 @@ class Summaries:
         return places
 
     def _part(self, place: int) -> PartitionSums:
-        """Where its rows are counted: those in no segment with the partition itself."""
+        """The sums for a place; rows in no segment are counted with the partition itself."""
         partition, segment = divmod(place, len(self._labels) + 1)
         if segment == 0:
             return self._partitions[partition]
         if (partition, segment) not in self._segments:
-            self._segments[partition, segment] = PartitionSums(0, self._bins)
+            self._segments[partition, segment] = PartitionSums(self._bins)
         return self._segments[partition, segment]
 
     def _add_anomalies(self, partitions: np.ndarray, decoded: Decoded, reasoned: Reasoned) -> None:
-        """Count them with their segments; their partitions have them."""
+        """Count anomalies in their segments; `add` has counted them in their partitions."""
         for place in self._places(partitions, decoded)[reasoned.rows].tolist():
             if place % (len(self._labels) + 1):
                 self._part(place).anomalies += 1
 
     def _add_held(self) -> None:
-        """Add to the sums what is held."""
+        """Add the held rows to the sums."""
         places = np.concatenate([held.places for held in self._held])
         signals = np.concatenate([held.signals for held in self._held], axis=1)
         inputs = np.concatenate([held.inputs for held in self._held])
@@ -139,8 +139,12 @@ class Summaries:
         for sums, start, end in zip(parts, starts.tolist(), [*starts[1:].tolist(), len(times)], strict=True):
             sums.add_times(times[start:end])
 
-    def drain(self) -> list[DriftSummary]:
-        """The summaries of the interval, which is empty after that."""
+    def drain(self, spans: Mapping[int, tuple[int, int]]) -> list[DriftSummary]:
+        """The summaries of the interval, which is empty after that.
+
+        Args:
+            spans: For each partition that was added, its first offset and the offset after its last one.
+        """
         if self._held:
             self._add_held()
         segments: dict[int, list[SegmentSummary]] = {}
@@ -148,14 +152,15 @@ class Summaries:
             segments.setdefault(partition, []).append(self._bins.segment(self._labels[segment - 1], sums))
             self._partitions[partition].include(sums)
         drained = [
-            self._summary(partition, sums, segments.get(partition, []))
-            for partition, sums in sorted(self._partitions.items())
+            self._summary(partition, spans[partition], segments.get(partition, []))
+            for partition in sorted(self._partitions)
         ]
         self._partitions, self._segments = {}, {}
         return drained
 
-    def _summary(self, partition: int, sums: PartitionSums, segments: list[SegmentSummary]) -> DriftSummary:
-        summary = self._bins.summary(partition, sums, self._model_sha256, self._worker)
+    def _summary(self, partition: int, span: tuple[int, int], segments: list[SegmentSummary]) -> DriftSummary:
+        sums = self._partitions[partition]
+        summary = self._bins.summary(partition, span, sums, self._model_sha256, self._worker)
         if segments:
             summary = replace(summary, segments=segments)
         if not sums.candidate_decided:
@@ -167,22 +172,16 @@ class Summaries:
             candidate_anomalies=sums.candidate_anomalies,
         )
 
-    @property
-    def offsets(self) -> Mapping[int, int]:
-        """Input partition to the offset that must be committed with these summaries."""
-        return {partition: sums.to_offset for partition, sums in self._partitions.items()}
-
 
 def signal_matrix(inputs: np.ndarray, scored: Scored) -> np.ndarray:
     """Every signal of m transactions, a row each, in the order of `models.manifest.signal_layout`.
 
     Args:
         inputs: float32 [m, inputs], raw, NaN where missing.
-        scored: What the model says of them.
+        scored: The model's outputs.
 
     Returns:
-        float32 [signals, m]; an input that was missing is NaN, and so is its residual: what was imputed is no
-        observation.
+        float32 [signals, m]; a missing input is NaN, and so is its residual: an imputed value is no observation.
     """
     missing = np.isnan(inputs).T
     parts = [scored.score[None], scored.standardised.T, scored.latent.T, scored.residual.T]

@@ -1,6 +1,6 @@
-"""Signals of transactions in, running sums of their partitions out, and from those the record of a partition.
+"""Sufficient statistics of signals by partition, and the record of a partition that is made of them.
 
-Sums alone, and counts: any split of the same transactions adds up to the same record, up to the rounding of floats.
+Sums and counts only: any split of the same transactions adds up to the same record, up to the rounding of floats.
 """
 
 from bisect import bisect_left
@@ -20,16 +20,9 @@ LARGEST = 1e30  # as the model's: a sum of raw values stays finite
 
 
 class PartitionSums:
-    """Running sums of one partition, or of one segment in it; columns are signals.
+    """Running sums of one partition, or of one segment in it; columns are signals."""
 
-    Args:
-        from_offset: First input offset that is accounted for.
-        bins: Says how many of what there are.
-    """
-
-    def __init__(self, from_offset: int, bins: "Bins") -> None:
-        self.from_offset = from_offset
-        self.to_offset = from_offset
+    def __init__(self, bins: "Bins") -> None:
         self.scored = 0
         self.dead_lettered = 0
         self.anomalies = 0
@@ -46,7 +39,7 @@ class PartitionSums:
     def add_times(self, event_times: Sequence[datetime]) -> None:
         """Widen the span of event times, and count the hours.
 
-        Times of a partition are nearly in order, which makes sorting cheaper than looking for the least.
+        Times of a partition are nearly in order, so sorting costs less than `min` and `max`.
         """
         times = sorted(event_times)
         first, last = times[0], times[-1]
@@ -63,7 +56,7 @@ class PartitionSums:
             done = end
 
     def include(self, segment: "PartitionSums") -> None:
-        """Count in what a segment of the partition has: its rows, not its anomalies, which are counted here too."""
+        """Add the rows of a segment of this partition; its anomalies are counted here already."""
         for name in ("scored", "moments", "at_most", "products", "raw"):
             setattr(self, name, getattr(self, name) + getattr(segment, name))
         self.hours = [mine + more for mine, more in zip(self.hours, segment.hours, strict=True)]
@@ -77,7 +70,7 @@ class Bins:
 
     Args:
         references: The model's signals.
-        relations: Of its inputs, where its manifest has them.
+        relations: Relations of its inputs, if its manifest has them.
     """
 
     def __init__(self, references: Sequence[SignalReference], relations: Relations | None) -> None:
@@ -104,8 +97,8 @@ class Bins:
         """Add transactions to the sums of their partitions.
 
         Args:
-            parts: Of the partitions that have any.
-            starts: int64 [parts], where the columns of each begin.
+            parts: Sums of the partitions that have any.
+            starts: int64 [parts], first column of each.
             signals: float32 [signals, n], ordered by partition, NaN where missing.
             raw: float32 [inputs, n], the inputs in their own units, NaN where missing.
         """
@@ -129,20 +122,21 @@ class Bins:
     def _at_most(self, signals: np.ndarray) -> np.ndarray:
         """Int64 [signals, width + 1], how many values are at most each edge, infinity, and the tail's beginning.
 
-        A sorted row answers that for all of them, and sorting it costs a fraction of searching a place for each value,
-        or of comparing each with every edge. What is missing is sorted behind infinity.
+        Sorting a row costs a fraction of searching a bin for each value. NaN is sorted behind infinity.
         """
         rows = zip(np.sort(signals, axis=1), self._limits, strict=True)
         return np.array([row.searchsorted(limits, side="right") for row, limits in rows])
 
-    def summary(self, partition: int, sums: PartitionSums, model_sha256: str, worker: str) -> DriftSummary:
-        """The record of one partition."""
+    def summary(
+        self, partition: int, span: tuple[int, int], sums: PartitionSums, model_sha256: str, worker: str
+    ) -> DriftSummary:
+        """The record of one partition and its span of offsets."""
         counted = np.maximum(sums.at_most[:, -2], 1)
         centred, squared, *_ = sums.moments
         return DriftSummary(
             partition=partition,
-            from_offset=sums.from_offset,
-            to_offset=sums.to_offset,
+            from_offset=span[0],
+            to_offset=span[1],
             dead_lettered=sums.dead_lettered,
             model_sha256=model_sha256,
             worker=worker,
@@ -155,12 +149,12 @@ class Bins:
         )
 
     def segment(self, label: str, sums: PartitionSums) -> SegmentSummary:
-        """What the record of a partition says of one segment."""
+        """The part of a partition's record that is about one segment."""
         mean = self._mean[:, 0] + sums.moments[0] / np.maximum(sums.at_most[:, -2], 1)
         return SegmentSummary(segment=label, mean=mean.round(DIGITS).tolist(), **self._shared(sums))
 
     def _shared(self, sums: PartitionSums) -> dict[str, Any]:
-        """What is said of a partition and of a segment in the same way."""
+        """The fields that partitions and segments have in common."""
         present = sums.at_most[:, -2]
         _, _, clipped, squares = sums.moments
         histogram = np.diff(sums.at_most[:, :-1], prepend=0)
@@ -183,6 +177,6 @@ def _column(values: Sequence[float]) -> np.ndarray:
 
 
 def _moments(centred: np.ndarray, clipped: np.ndarray) -> list[np.ndarray]:
-    """Sums over the columns: of both, and of their squares."""
+    """Sums over the columns of both matrices and of their squares."""
     ones = np.ones(centred.shape[1], dtype=np.float32)
     return [centred @ ones, np.vecdot(centred, centred), clipped @ ones, np.vecdot(clipped, clipped)]

@@ -20,7 +20,7 @@ from schemas.transactions import ModelRef
 from stream_app.audit.record import audit_record
 from stream_app.kafka.log import Log, Tail
 from stream_app.metrics import Metrics
-from stream_app.pipeline.serving import Second, Serving
+from stream_app.pipeline.serving import SecondModel, Serving
 from stream_app.rollout.admission import Admission
 from stream_app.rollout.cache import ModelCache
 from stream_app.rollout.entries import Entry, read
@@ -175,17 +175,17 @@ class Follower:
             beside = f" beside {describe(second.model)}" if second else ""
             logger.info("serving %s%s by command %s", describe(release.model), beside, rollout.command_id)
 
-    def _second(self, rollout: Rollout) -> Second | None:
+    def _second(self, rollout: Rollout) -> SecondModel | None:
         """What scores beside the model that serves, if warm: the candidate or, for a while, the previous model."""
         candidate, previous = rollout.candidate, rollout.previous
         if candidate is not None:
             runtime = self.warm.get(candidate.release)
             if runtime is not None:
-                return Second(candidate.stage_id, runtime, candidate.release.model, candidate.percent, True)
+                return SecondModel(candidate.stage_id, runtime, candidate.release.model, candidate.percent, True)
         elif rollout.watch is not None and previous is not None and datetime.now(UTC) < self._watch_end(rollout.watch):
             runtime = self.warm.get(previous)
             if runtime is not None:
-                return Second(rollout.watch.command_id, runtime, previous.model, 0.0, False)
+                return SecondModel(rollout.watch.command_id, runtime, previous.model, 0.0, False)
         return None
 
     def _watch_end(self, watch: Watch) -> datetime:

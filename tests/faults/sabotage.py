@@ -8,7 +8,7 @@ from confluent_kafka import Producer
 
 from stream_app.cli.app import main
 from stream_app.kafka import clients
-from stream_app.pipeline.consume import Consumption
+from stream_app.pipeline.consume import InputConsumer
 
 
 def program(name: str, *arguments: object) -> str:
@@ -56,9 +56,9 @@ def stop_before_offsets(number: int) -> None:
 
 def stall_after(batches: int) -> None:
     """From its so many-th batch on, its pipeline stands still and says nothing."""
-    real, calls = Consumption.poll, 0
+    real, calls = InputConsumer.poll, 0
 
-    def poll(self: Consumption, *arguments: Any) -> Any:
+    def poll(self: InputConsumer, *arguments: Any) -> Any:
         nonlocal calls
         raw = real(self, *arguments)
         calls += raw is not None
@@ -66,5 +66,5 @@ def stall_after(batches: int) -> None:
             threading.Event().wait()
         return raw
 
-    Consumption.poll = poll  # type: ignore[method-assign]
+    InputConsumer.poll = poll  # type: ignore[method-assign]
     main()

@@ -25,6 +25,7 @@ BYTES_ENTER_OR_LEAVE = [
     "stream_app/ops/feed.py",
     "stream_app/cli/*",
     "stream_app/verify/cluster.py",
+    "stream_app/testing/memory_kafka.py",
 ]
 
 ALLOWED_ONLY_IN = {
@@ -34,6 +35,7 @@ ALLOWED_ONLY_IN = {
     "torch": ["models/*"],
     "river": ["stream_app/drift/*"],
     "sklearn": ["models/evaluation.py", "models/registry/plots.py"],
+    "stream_app.testing": ["stream_app/testing/*", "stream_app/cli/demo/*"],
     "faust": FAUST,
     "mode": FAUST,
     "confluent_kafka": BYTES_ENTER_OR_LEAVE,
@@ -70,6 +72,7 @@ FLOORS = (
     "report",
     "host",
     "worker",
+    "testing",
     "cli",
 )
 STAGES = ("consume", "decode", "score", "compare", "explain", "summarise", "emit", "commit")

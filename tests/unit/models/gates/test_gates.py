@@ -75,6 +75,11 @@ def test_stability_refuses_latents_without_the_champion_s_geometry():
     assert [measure.holds for measure in found.measures] == [False, False]
 
 
+def test_a_constant_latent_has_no_geometry_to_keep():
+    found = stability.gate(against(side(CHAMPION.score, np.ones((FRAME.height, 3)))), limits())
+    assert (found.passes, found.measures[0].value) == (False, 0.0)
+
+
 def test_stability_looks_at_legitimate_transactions_alone():
     latent = CHAMPION.latent.copy()
     latent[FRAME["fraud"].to_numpy()] = 1e3 * np.random.default_rng(3).normal(size=(FRAME["fraud"].sum(), 5))

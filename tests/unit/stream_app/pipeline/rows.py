@@ -5,7 +5,8 @@ import numpy as np
 
 from models.manifest import Input, SignalReference, signal_layout
 from models.runtime import Scored
-from stream_app.pipeline.batch import Raw
+from schemas.transactions import Severity
+from stream_app.pipeline.batch import Raw, Reasoned
 
 INPUTS = [
     Input("amount", "amount", "EUR", "reject"),
@@ -78,3 +79,10 @@ def references() -> list[SignalReference]:
     return [
         SignalReference(name, 0.0, 1.0, 3.0, edges, [0.16, 0.34, 0.34, 0.16]) for name in signal_layout(INPUTS, LATENTS)
     ]
+
+
+def reasoned(*p_values: float) -> Reasoned:
+    """An anomaly in each of the first rows, with these p-values and no reasons."""
+    a = len(p_values)
+    nothing = np.zeros((a, 0))
+    return Reasoned(np.arange(a), np.array(p_values), [Severity.HIGH] * a, nothing.astype(np.int64), nothing)

@@ -14,10 +14,10 @@ from models import artefact
 from models.manifest import Calibration
 from models.runtime import Runtime, Scored
 from schemas.comparison import TAIL, Pairs
-from stream_app.pipeline.compare import Trial
-from stream_app.pipeline.contrast import BLOCK, Contrast, similarity
+from stream_app.pipeline.compare import SecondScorer
+from stream_app.pipeline.comparison_counter import BLOCK, ComparisonCounter
 from stream_app.pipeline.decode import Decoder
-from stream_app.pipeline.serving import Second, Serving
+from stream_app.pipeline.serving import SecondModel, Serving
 from tests.tiny_model import INPUTS, tiny_model
 from tests.unit.stream_app.pipeline.rows import encoded, raw
 
@@ -33,11 +33,13 @@ class Pair:
     first: Runtime
     second: Runtime
 
-    def trial(self, percent: float = 0.0, second: object = None, is_candidate: bool = True, clock=None) -> Trial:
+    def scorer(
+        self, percent: float = 0.0, second: object = None, is_candidate: bool = True, clock=None
+    ) -> SecondScorer:
         model = second or self.second
-        beside = Second("s2", model, ref("2"), percent, is_candidate)
+        beside = SecondModel("s2", model, ref("2"), percent, is_candidate)
         serving = Serving(self.first, ref("1"), None, "a", beside)
-        return Trial(serving, beside, "w1", None, *([clock] if clock else []))
+        return SecondScorer(serving, beside, "w1", None, *([clock] if clock else []))
 
 
 def ref(version: str):
@@ -62,46 +64,46 @@ class Broken:
         return self._does(self._inner.score(inputs))
 
 
-def run(pair: Pair, trial: Trial):
-    return trial.decide(RAW, DECODED, pair.first.score(DECODED.inputs), took_s=1.0)
+def run(pair: Pair, scorer: SecondScorer):
+    return scorer.decide(RAW, DECODED, pair.first.score(DECODED.inputs), took_s=1.0)
 
 
 def test_a_shadow_scores_everything_and_decides_nothing(pair: Pair) -> None:
-    trial = pair.trial()
-    (alone,) = run(pair, trial)
+    scorer = pair.scorer()
+    (alone,) = run(pair, scorer)
     assert (alone.author.model.version, alone.decoded) == ("1", DECODED)
-    found = trial.drain()
+    found = scorer.drain()
     assert (found.rows, found.decided, found.errors, found.trial_id) == (500, 0, 0, "s2")
     # Amounts 0 to 4, risk 0: squared distance from 0, and from (4, 4), at a threshold of 10 each.
     assert found.alerts == Pairs(both=100, only_champion=0, only_candidate=400)
     assert found.similarities == []  # the candidate's latent is the same, far out, for all of these rows
-    assert trial.drain() is None
+    assert scorer.drain() is None
 
 
 def test_after_an_activation_the_previous_model_is_the_champion(pair: Pair) -> None:
-    trial = pair.trial(is_candidate=False)
-    run(pair, trial)
-    found = trial.drain()
+    scorer = pair.scorer(is_candidate=False)
+    run(pair, scorer)
+    found = scorer.drain()
     assert (found.champion, found.candidate) == ("2" * 64, "1" * 64)
     assert found.alerts == Pairs(both=100, only_champion=400, only_candidate=0)
 
 
 def test_a_canary_decides_for_its_customers_by_its_own_scores(pair: Pair) -> None:
-    trial = pair.trial(percent=30.0)
-    ours, theirs = run(pair, trial)
+    scorer = pair.scorer(percent=30.0)
+    ours, theirs = run(pair, scorer)
     assert [part.author.model.version for part in (ours, theirs)] == ["1", "2"]
     assert sorted([*ours.decoded.rows, *theirs.decoded.rows]) == DECODED.rows.tolist()
     assert not set(ours.decoded.customer_ids) & set(theirs.decoded.customer_ids)
     assert 100 < len(theirs.decoded.rows) < 200
     assert theirs.scored.score.tolist() == pair.second.score(DECODED.inputs[theirs.decoded.rows]).score.tolist()
-    assert (trial.drain().decided, theirs.decoded.refused) == (len(theirs.decoded.rows), [])
+    assert (scorer.drain().decided, theirs.decoded.refused) == (len(theirs.decoded.rows), [])
 
 
 @given(st.lists(st.floats(0.01, 100.0), min_size=2, max_size=2).map(sorted))
 def test_a_larger_share_holds_the_smaller_one(pair: Pair, shares: list[float]) -> None:
-    small, large = (pair.trial(percent=share)._chosen(CUSTOMERS) for share in shares)
+    small, large = (pair.scorer(percent=share)._chosen(CUSTOMERS) for share in shares)
     assert not (small & ~large).any()
-    assert pair.trial(percent=100.0)._chosen(CUSTOMERS).all()
+    assert pair.scorer(percent=100.0)._chosen(CUSTOMERS).all()
 
 
 def nan_for_some(said: Scored) -> Scored:
@@ -109,11 +111,11 @@ def nan_for_some(said: Scored) -> Scored:
 
 
 def test_where_the_canary_scores_nan_the_champion_decides(pair: Pair) -> None:
-    trial = pair.trial(percent=100.0, second=Broken(pair, nan_for_some))
-    ours, theirs = run(pair, trial)
+    scorer = pair.scorer(percent=100.0, second=Broken(pair, nan_for_some))
+    ours, theirs = run(pair, scorer)
     assert (ours.decoded.rows % 2 == 1).all()
     assert (theirs.decoded.rows % 2 == 0).all()
-    found = trial.drain()
+    found = scorer.drain()
     assert (found.errors, found.rows, found.decided) == (250, 250, 250)
 
 
@@ -127,17 +129,17 @@ def no_columns(said: Scored) -> Scored:
 
 @pytest.mark.parametrize("does", [explode, no_columns, lambda said: None, lambda said: said.take(np.arange(3))])
 def test_a_canary_that_fails_leaves_every_decision_to_the_champion(pair: Pair, does) -> None:
-    trial = pair.trial(percent=100.0, second=Broken(pair, does))
-    (alone,) = run(pair, trial)
+    scorer = pair.scorer(percent=100.0, second=Broken(pair, does))
+    (alone,) = run(pair, scorer)
     assert (alone.author.model.version, len(alone.decoded.rows)) == ("1", 500)
-    assert (trial.drain().errors, trial.drain()) == (500, None)
+    assert (scorer.drain().errors, scorer.drain()) == (500, None)
 
 
 def test_a_canary_that_is_many_times_slower_is_left_out_until_it_has_rested(pair: Pair) -> None:
     times = iter([0.0, 0.0, 20.0, 99.0, 101.0, 101.0, 102.0])  # started, from 0 to 20 s; then at 99 s, and at 101 s
-    trial = pair.trial(percent=100.0, clock=lambda: next(times))
-    assert [len(run(pair, trial)) for _ in range(3)] == [2, 1, 2]
-    assert trial.drain().skipped == 500
+    scorer = pair.scorer(percent=100.0, clock=lambda: next(times))
+    assert [len(run(pair, scorer)) for _ in range(3)] == [2, 1, 2]
+    assert scorer.drain().skipped == 500
 
 
 def test_near_the_threshold_another_calibration_shows_in_every_row(pair: Pair) -> None:
@@ -150,17 +152,21 @@ def test_near_the_threshold_another_calibration_shows_in_every_row(pair: Pair) -
         for side, with_its in ((pair.first, calibration), (pair.second, rarer))
     )
     second.is_candidate = True
-    contrast = Contrast(first, second)
+    counter = ComparisonCounter(first, second)
     said = pair.first.score(DECODED.inputs[: len(scores)])
-    contrast.add(*[replace(said, score=scores)] * 2, np.ones(len(scores), dtype=bool))
-    shift = dict(zip(TAIL, contrast.drain().tail_shift, strict=True))
+    counter.add(*[replace(said, score=scores)] * 2, np.ones(len(scores), dtype=bool))
+    shift = dict(zip(TAIL, counter.drain().tail_shift, strict=True))
     assert {centre: count for centre, count in shift.items() if count} == {0.3: 3}
 
 
-def test_latents_are_as_similar_as_rotation_and_scale_leave_them() -> None:
-    random = np.random.default_rng(0)
-    x = random.normal(size=(2 * BLOCK, 3))
-    rotation = np.linalg.qr(random.normal(size=(3, 3)))[0]
-    assert similarity(x, 5 * x @ rotation + 1) == pytest.approx([1.0, 1.0])
-    assert max(similarity(x, random.normal(size=(2 * BLOCK, 3)))) < 0.2
-    assert similarity(np.ones((BLOCK, 3)), x[:BLOCK]) == []
+def test_latents_are_compared_in_blocks_over_the_batches_and_a_constant_block_is_no_evidence(pair: Pair) -> None:
+    counter = ComparisonCounter(
+        Serving(pair.first, ref("1"), None, "a"), SecondModel("s2", pair.second, ref("2"), 0.0, is_candidate=True)
+    )
+    latent = np.random.default_rng(0).normal(size=(2 * BLOCK, 1)).astype(np.float32)
+    outputs = pair.first.score(DECODED.inputs[: 2 * BLOCK])
+    for latents in (latent, np.ones_like(latent)):
+        first, second = replace(outputs, latent=latents), replace(outputs, latent=-latents)
+        for part in (np.arange(100), np.arange(100, 2 * BLOCK)):
+            counter.add(first.take(part), second.take(part), np.ones(len(part), dtype=bool))
+    assert counter.drain().similarities == [1.0, 1.0]

@@ -17,6 +17,7 @@ from tests.unit.stream_app.pipeline.rows import INPUTS, LATENTS, encoded, raw, r
 
 decode = Decoder(INPUTS, 10_000)
 SHA = "0" * 64
+SPANS = dict.fromkeys(range(4), (0, 99))  # nothing but the record's own offsets comes of them
 
 
 def none_anomalous(rows: list[int]) -> Reasoned:
@@ -42,20 +43,19 @@ def test_outcomes_are_counted_for_each_partition():
     summaries = fresh()
     taken, decoded, said = batch([encoded(), b"bad", encoded(), encoded(), None], [0, 0, 1, 1, 1], 0)
     summaries.add(taken, decoded, said, [outcome(decoded, said, [1, 2])])
-    assert summaries.offsets == {0: 2, 1: 3}
-    first, second = summaries.drain()
+    first, second = summaries.drain({0: (0, 2), 1: (0, 3)})
     assert (first.partition, first.scored, first.dead_lettered, first.anomalies) == (0, 1, 1, 0)
     assert (second.partition, second.scored, second.dead_lettered, second.anomalies) == (1, 2, 1, 2)
     assert (second.from_offset, second.to_offset) == (0, 3)
-    assert summaries.drain() == []
+    assert summaries.drain({}) == []
 
 
 def test_a_partition_with_refused_records_alone_is_accounted_for_too():
     summaries = fresh()
     taken, decoded, said = batch([b"bad", b"worse"], [0, 0], 0)
     summaries.add(taken, decoded, said, [outcome(decoded, said, [])])
-    (summary,) = summaries.drain()
-    assert (summary.scored, summary.dead_lettered, summary.to_offset) == (0, 2, 2)
+    (summary,) = summaries.drain({0: (5, 7)})
+    assert (summary.scored, summary.dead_lettered, summary.from_offset, summary.to_offset) == (0, 2, 5, 7)
     assert summary.event_time_min is None
 
 
@@ -68,7 +68,7 @@ def test_what_a_canary_decided_is_counted_apart_and_the_sums_are_of_all_rows():
     ]
     summaries = Summaries(references(), None, SHA, "worker-1", "1" * 64)
     summaries.add(taken, decoded, said, outcomes)
-    first, second = summaries.drain()
+    first, second = summaries.drain(SPANS)
     assert [(s.scored, s.anomalies, s.candidate_decided, s.candidate_anomalies) for s in (first, second)] == [
         (2, 1, 1, 0),
         (3, 2, 2, 2),
@@ -90,7 +90,7 @@ def test_sums_are_those_of_all_rows_however_they_were_cut_into_batches(rows, cut
         taken = raw(*values[start:end])
         part = type(said)(*(getattr(said, name)[start:end] for name in said.__slots__))
         summaries.add(taken, decode(taken), part, [outcome(decode(taken), part, [])])
-    (summary,) = summaries.drain()
+    (summary,) = summaries.drain(SPANS)
     present = [column[~np.isnan(column)] for column in matrix.T.astype(np.float64)]
     assert summary.scored == rows
     assert summary.missing == [int(np.isnan(column).sum()) for column in matrix.T]
@@ -114,7 +114,7 @@ def test_each_partition_has_the_sums_of_its_own_rows_beyond_what_is_held_before_
         taken = raw(*(at[hour] for hour in hours[mine]), partitions=partitions[mine].tolist())
         part = said.take(np.arange(rows)[mine])
         summaries.add(taken, decode(taken), part, [outcome(decode(taken), part, [])])
-    for summary in summaries.drain():
+    for summary in summaries.drain(SPANS):
         mine = partitions == summary.partition
         inputs = np.tile(decode(raw(at[0])).inputs, (mine.sum(), 1))
         matrix = signal_matrix(inputs, said.take(mine)).astype(np.float64)
@@ -139,14 +139,14 @@ TIMES = st.builds(lambda time, zone: time.replace(tzinfo=zone), st.datetimes() |
 
 @given(st.lists(TIMES, min_size=1, max_size=20))
 def test_every_event_is_counted_in_one_hour_from_the_first_of_the_calendar_to_the_last(times):
-    sums = PartitionSums(0, Bins(references(), None))
+    sums = PartitionSums(Bins(references(), None))
     sums.add_times(times)
     assert sum(sums.hours) == len(times)
     assert (sums.first_event, sums.last_event) == (min(times), max(times))
 
 
 def test_hours_are_those_of_utc_weekends_apart():
-    sums = PartitionSums(0, Bins(references(), None))
+    sums = PartitionSums(Bins(references(), None))
     friday = datetime(2018, 7, 27, 22, 59, tzinfo=UTC)
     sums.add_times([friday, friday + timedelta(minutes=1), friday.astimezone(timezone(timedelta(hours=9)))])
     sums.add_times([friday + timedelta(days=1)])
@@ -198,7 +198,7 @@ def test_segments_add_up_to_their_rows_and_to_the_partition_whatever_the_batches
         added(split, records, said, rows[start:end], in_segments)
     added(whole, records, said, list(range(n)), decode)
 
-    for mine, plain in zip(split.drain(), whole.drain(), strict=True):
+    for mine, plain in zip(split.drain(SPANS), whole.drain(SPANS), strict=True):
         assert counted(mine) == counted(plain)
         assert (mine.event_time_min, mine.event_time_max) == (plain.event_time_min, plain.event_time_max)
         np.testing.assert_allclose(mine.mean, plain.mean, atol=1e-5)
@@ -212,7 +212,7 @@ def test_segments_add_up_to_their_rows_and_to_the_partition_whatever_the_batches
                 r for r in range(n) if places[r] == mine.partition and f"currency={currencies[r]}" == segment.segment
             ]
             added(alone, records, said, own, decode)
-            (expected,) = alone.drain()
+            (expected,) = alone.drain(SPANS)
             assert counted(segment) == counted(expected)
             for name in ("mean", "clipped", "squares", "raw"):
                 np.testing.assert_allclose(getattr(segment, name), getattr(expected, name), atol=1e-3)
@@ -224,6 +224,6 @@ def test_an_interval_leaves_nothing_of_a_segment_to_the_next():
         taken, decoded, said = batch([encoded(currency=currency)], [0], 0)
         decoded = in_segments(taken)
         summaries.add(taken, decoded, said, [outcome(decoded, said, [0])])
-        (summary,) = summaries.drain()
+        (summary,) = summaries.drain(SPANS)
         assert [(s.segment, s.scored, s.anomalies) for s in summary.segments] == [(f"currency={currency}", 1, 1)]
         assert (summary.scored, summary.anomalies) == (1, 1)

@@ -1,50 +1,105 @@
-"""The clock of a commit interval: from commit to commit, and out of the way after a pause."""
+"""Metrics and progress say what is committed, and rates fall while nothing is."""
 
 from datetime import UTC, datetime
 
 import pytest
 from prometheus_client import CollectorRegistry
 
+from schemas.rollout import PartitionProgress
+from schemas.transactions import ModelRef, RefusalCode, Severity
 from stream_app.metrics import Metrics
-from stream_app.pipeline.progress import Progress
-from stream_app.pipeline.tally import Tally
+from stream_app.pipeline.clock import Clock
+from stream_app.pipeline.interval import Interval
+from stream_app.pipeline.progress import Progress, Snapshot
+from stream_app.pipeline.serving import Serving
+from stream_app.pipeline.tally import WINDOW_S, Tally
+
+SERVING = Serving(None, ModelRef("tiny", "1", "1" * 64), None, "deploy-1")  # type: ignore[arg-type]
+PLACES = (PartitionProgress(0, 30, 7),)
 
 
-class Clock:
+class Watch:
+    """Time that passes when the test says so; both clocks are at the same second."""
+
     def __init__(self) -> None:
         self.at = 1000.0
 
-    def __call__(self) -> float:
-        return self.at
+    @property
+    def clock(self) -> Clock:
+        return Clock(lambda: self.at, lambda: datetime.fromtimestamp(self.at, UTC))
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def watch() -> Watch:
+    return Watch()
 
 
 @pytest.fixture
-def tally(clock: Clock) -> Tally:
-    return Tally(Metrics(CollectorRegistry()), Progress(), clock, lambda: datetime.now(UTC))
+def progress() -> Progress:
+    return Progress()
 
 
-def test_an_empty_interval_does_not_age(tally: Tally, clock: Clock):
-    tally.close()
-    clock.at += 10
-    assert not tally.is_open
-    assert tally.age_s == 0.0
+@pytest.fixture
+def tally(watch: Watch, progress: Progress) -> Tally:
+    return Tally(Metrics(CollectorRegistry()), progress, watch.clock)
 
 
-def test_an_interval_is_as_old_as_the_commit_before_it(tally: Tally, clock: Clock):
-    tally.close()
-    clock.at += 0.008  # the commit itself
-    tally.reset()
-    clock.at += 0.05
-    tally.open()
-    clock.at += 0.04
-    assert tally.age_s == pytest.approx(0.098)
+def interval(scored: int = 10) -> Interval:
+    found = Interval(is_dirty=True, scored=scored, timestamps=[999_000, 999_500])
+    found.refused[RefusalCode.NOT_JSON] = 2
+    found.anomalies[Severity.HIGH] = 1
+    return found
 
 
-def test_what_comes_first_waits_for_nothing(tally: Tally):
-    tally.open()
-    assert tally.age_s == float("inf")
+def sample(tally: Tally, name: str, **labels: str) -> float | None:
+    return tally._metrics.registry.get_sample_value(f"stream_app_{name}", labels)
+
+
+def test_what_is_committed_is_counted_and_published(tally: Tally, progress: Progress) -> None:
+    for _ in range(2):
+        tally.committed(interval(), PLACES, SERVING)
+    assert sample(tally, "transactions_scored_total") == 20
+    assert sample(tally, "records_dead_lettered_total", reason="not_json") == 4
+    assert sample(tally, "anomalies_total", severity="high") == 2
+    assert sample(tally, "commits_total", outcome="committed") == tally.commits == 2
+    latest = progress.latest
+    assert (latest.scored, latest.dead_lettered, latest.anomalies, latest.partitions) == (20, 4, 2, PLACES)
+    assert (latest.ready, latest.model, latest.command_id) == (True, SERVING.model, "deploy-1")
+
+
+def test_latency_is_from_the_record_to_its_commit(tally: Tally, progress: Progress) -> None:
+    tally.committed(interval(), PLACES, SERVING)
+    assert (progress.latest.latency_p50_ms, sample(tally, "latency_seconds_sum")) == (750.0, 1.5)
+
+
+def test_rates_fall_while_nothing_is_committed(tally: Tally, progress: Progress, watch: Watch) -> None:
+    tally.committed(interval(8), PLACES, SERVING)
+    assert progress.latest.events_per_second == 10 / WINDOW_S
+    watch.at += WINDOW_S + 1
+    tally.loop_turned("running", lambda: (PartitionProgress(0, 30, 9),))
+    latest = progress.latest
+    assert (latest.events_per_second, latest.latency_p50_ms, latest.partitions[0].lag) == (0.0, None, 9)
+    assert (latest.looped_at, latest.moved_at) == (watch.at, watch.at - WINDOW_S - 1)
+
+
+def test_a_commit_of_barriers_alone_is_no_movement(tally: Tally, progress: Progress, watch: Watch) -> None:
+    tally.committed(interval(), PLACES, SERVING)
+    watch.at += 1
+    tally.committed(Interval(is_dirty=True), PLACES, SERVING)
+    assert (progress.latest.moved_at, progress.latest.looped_at) == (1000.0, 1001.0)
+
+
+def test_another_command_s_model_is_news_once(tally: Tally, progress: Progress) -> None:
+    tally.committed(interval(), PLACES, SERVING)
+    assert progress.news.is_set()
+    progress.news.clear()
+    tally.committed(interval(), PLACES, SERVING)
+    assert not progress.news.is_set()
+
+
+def test_where_nothing_is_scored_no_partition_is_held_and_the_totals_stay(tally: Tally, progress: Progress) -> None:
+    assert progress.latest == Snapshot()
+    tally.committed(interval(), PLACES, SERVING)
+    tally.not_ready("reconnecting")
+    assert (progress.latest.ready, progress.latest.state, progress.latest.partitions) == (False, "reconnecting", ())
+    assert progress.latest.scored == 10

@@ -1,6 +1,6 @@
-"""Two models' outputs on the same rows in, counts out: all that the guard judges by, and nothing of a single row.
+"""Counts how two models differ on the same rows: the evidence of the guard, without anything of a single row.
 
-Everything but the similarity of the latents is counts of rows, so that commits, workers and partitions add up.
+Counts of rows add up over commits, workers and partitions. Similarities of latents are one number for a block of rows.
 """
 
 from dataclasses import dataclass
@@ -10,12 +10,13 @@ import numpy as np
 
 from models.manifest import Manifest
 from models.runtime import Scored
+from models.similarity import linear_cka
 from schemas.comparison import TAIL, Pairs
-from stream_app.pipeline.serving import Second, Serving
+from stream_app.pipeline.serving import SecondModel, Serving
 
 LEVELS = (0.05, 0.1, 0.2, 0.5)
-# Rows near the threshold, by their p-value in alert budgets: there two calibrations part. Rows far beyond it are
-# strange to any model, and those below it differ from one training to the next.
+# Rows near the threshold, by their p-value in alert budgets: these show whether two calibrations differ. Rows far
+# beyond it are strange to any model, and rows below it differ from one training to the next.
 NEAR = (0.3, 1.25)
 BLOCK = 64  # rows of one similarity: small, because each is one bet of the guard
 CLIP_SD = 4.0  # one extreme transaction must not be the whole similarity
@@ -26,7 +27,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What `Contrast` has counted; see `schemas.comparison.Comparison`."""
+    """See `schemas.comparison.Comparison`."""
 
     rows: int
     alerts: Pairs
@@ -36,15 +37,15 @@ class Counts:
     similarities: list[float]
 
 
-class Contrast:
+class ComparisonCounter:
     """Champion against candidate, on the rows that both have scored.
 
     Args:
-        serving: What serves.
-        second: What scores beside it: the candidate, or the previous model (which then is the champion).
+        serving: The model in service.
+        second: The candidate, or the previous model, which then is the champion.
     """
 
-    def __init__(self, serving: Serving, second: Second) -> None:
+    def __init__(self, serving: Serving, second: SecondModel) -> None:
         self._second_is_candidate = second.is_candidate
         self._champion, self._candidate = self._ordered(serving.runtime.manifest, second.runtime.manifest)
         budget = max(self._champion.calibration.budget, self._candidate.calibration.budget)
@@ -62,9 +63,9 @@ class Contrast:
         """Count rows in.
 
         Args:
-            first: What the serving model says of m rows.
-            second: What the other one says of them.
-            usable: bool [m], the rows that the other could score.
+            first: Outputs of the serving model on m rows.
+            second: Outputs of the other one.
+            usable: bool [m], the rows that the other one could score.
         """
         champion, candidate = self._ordered(first.take(usable), second.take(usable))
         self._rows += len(champion.score)
@@ -79,7 +80,7 @@ class Contrast:
         self._compare_latents(champion.latent, candidate.latent)
 
     def drain(self) -> Counts:
-        """What was counted since the last time."""
+        """The counts since the last call."""
         alerts, *exceedances = (Pairs(*row) for row in self._pairs.tolist())
         counts = Counts(
             self._rows,
@@ -93,7 +94,7 @@ class Contrast:
         return counts
 
     def _tail_shift(self, champion: np.ndarray, candidate: np.ndarray) -> np.ndarray:
-        """Log of champion's by candidate's p-value, where their mean is near the threshold, by bins: int64 [bins]."""
+        """Int64 [bins], log of champion's by candidate's p-value, of rows whose mean p-value is near the threshold."""
         logs = np.log(np.maximum(champion, SMALLEST_P)), np.log(np.maximum(candidate, SMALLEST_P))
         mean = (logs[0] + logs[1]) / 2
         near = (mean > self._near[0]) & (mean <= self._near[1])
@@ -107,34 +108,12 @@ class Contrast:
         y = np.vstack((self._left[1], _standard(candidate, self._candidate)))
         whole = len(x) // BLOCK * BLOCK
         self._left = x[whole:], y[whole:]
-        self._similarities += similarity(x[:whole], y[:whole])
+        similarities = linear_cka(*(rows[:whole].reshape(-1, BLOCK, rows.shape[1]) for rows in (x, y)))
+        self._similarities += similarities[~np.isnan(similarities)].tolist()
 
     def _ordered(self, first: T, second: T) -> tuple[T, T]:
         """Champion, candidate."""
         return (first, second) if self._second_is_candidate else (second, first)
-
-
-def similarity(x: np.ndarray, y: np.ndarray) -> list[float]:
-    """Linear CKA of two representations, block by block: 1 for the same up to rotation and scale, 0 for unrelated ones.
-
-    Kornblith et al. 2019, Similarity of neural network representations revisited, section 3.
-
-    Args:
-        x: float [k * BLOCK, a].
-        y: float [k * BLOCK, b], the same rows.
-    """
-    x, y = (block.reshape(-1, BLOCK, block.shape[1]) for block in (x, y))
-    x, y = x - x.mean(axis=1, keepdims=True), y - y.mean(axis=1, keepdims=True)
-    cross, own_x, own_y = (_norm(a, b) for a, b in ((x, y), (x, x), (y, y)))
-    spread = np.sqrt(own_x * own_y)
-    told = spread > 0
-    return [float(value) for value in (cross[told] / spread[told]).clip(0.0, 1.0)]
-
-
-def _norm(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Squared Frobenius norm of each block's x' y, float [k]."""
-    product = np.matmul(x.transpose(0, 2, 1), y)
-    return np.asarray(np.einsum("kab,kab->k", product, product))
 
 
 def _standard(latent: np.ndarray, manifest: Manifest) -> np.ndarray:

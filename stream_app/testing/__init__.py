@@ -1,0 +1,1 @@
+"""For tests, benchmarks and the demo: nothing that a worker runs imports this room."""
