@@ -36,7 +36,7 @@ from schemas.transactions import (
     Source,
     Transaction,
 )
-from stream_app.pipeline.contrast import LEVELS
+from stream_app.pipeline.comparison_counter import LEVELS
 from stream_app.pipeline.decode import Decoder
 from stream_app.rollout.guard import Guard
 from stream_app.settings import Settings

@@ -73,7 +73,7 @@ def test_training_and_serving_give_every_hour_of_the_year_the_same_cell(written)
 
 
 def test_the_pipeline_counts_every_hour_of_the_year_in_its_cell():
-    sums = PartitionSums(0, Bins([SignalReference("score", 0.0, 1.0, 3.0, [0.0], [0.5, 0.5])], None))
+    sums = PartitionSums(Bins([SignalReference("score", 0.0, 1.0, 3.0, [0.0], [0.5, 0.5])], None))
     sums.add_times(zoned(HOURS_OF_A_YEAR))
     assert sums.hours == np.bincount(hour_cells(pl.Series(HOURS_OF_A_YEAR)), minlength=HOURS).tolist()
 
