@@ -139,7 +139,7 @@ def summaries(rows: Rows, model: Model, partition: np.ndarray | None = None) -> 
         key = (commit * (max(places) + 1) + where[begin:end]) * len(labels) + rows.segments[begin:end]
         order = np.argsort(key, kind="stable")
         keys, starts = np.unique(key[order], return_index=True)
-        parts = [PartitionSums(0, bins) for _ in keys]
+        parts = [PartitionSums(bins) for _ in keys]
         order += begin
         bins.add(parts, starts, rows.signals[:, order], rows.raw[:, order])
         for sums, own in zip(parts, np.split(order, starts[1:]), strict=True):
@@ -155,13 +155,12 @@ def summaries(rows: Rows, model: Model, partition: np.ndarray | None = None) -> 
 
 def _summary(bins: Bins, owner: int, start: int, parts: list[tuple[str, PartitionSums]]) -> DriftSummary:
     """Of one partition in one commit; what is in no segment comes first."""
-    sums = parts[0][1] if not parts[0][0] else PartitionSums(0, bins)
+    sums = parts[0][1] if not parts[0][0] else PartitionSums(bins)
     segments = [(label, part) for label, part in parts if label]
     for _, part in segments:
         sums.include(part)
         sums.anomalies += part.anomalies
-    sums.from_offset, sums.to_offset = start, start + sums.scored
-    summary = bins.summary(owner, sums, SHA, "benchmark")
+    summary = bins.summary(owner, (start, start + sums.scored), sums, SHA, "benchmark")
     return replace(summary, segments=[bins.segment(label, part) for label, part in segments]) if segments else summary
 
 

@@ -127,12 +127,12 @@ def summaries(
     for i in range(0, len(rows), SUMMARY_ROWS):
         chunk, at = rows[i : i + SUMMARY_ROWS], start + i
         turn, partition = divmod(at // SUMMARY_ROWS, partitions)
-        sums = PartitionSums(turn * SUMMARY_ROWS, bins)
+        sums = PartitionSums(bins)
         add(bins, sums, chunk)
-        sums.to_offset = sums.from_offset + len(chunk)
         sums.anomalies = round((at + len(chunk)) * anomalies) - round(at * anomalies)
         sums.add_times([event_time(at), event_time(at + len(chunk) - 1)])
-        summary = bins.summary(partition, sums, sha256, "worker-1")
+        span = (turn * SUMMARY_ROWS, turn * SUMMARY_ROWS + len(chunk))
+        summary = bins.summary(partition, span, sums, sha256, "worker-1")
         if segment_of is not None:
             summary = msgspec.structs.replace(
                 summary, segments=parts(bins, chunk, segment_of[i : i + SUMMARY_ROWS], at)
@@ -144,7 +144,7 @@ def parts(bins: Bins, rows: np.ndarray, segment_of: np.ndarray, at: int) -> list
     """What a summary says of the segments of these rows, the first of which is transaction `at`."""
     found = []
     for label in np.unique(segment_of[segment_of != ""]).tolist():
-        own, sums = np.flatnonzero(segment_of == label), PartitionSums(0, bins)
+        own, sums = np.flatnonzero(segment_of == label), PartitionSums(bins)
         add(bins, sums, rows[own])
         sums.add_times([event_time(at + int(row)) for row in own])
         found.append(bins.segment(label, sums))

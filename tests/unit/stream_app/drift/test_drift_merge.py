@@ -14,11 +14,11 @@ BINS = Bins(MANIFEST.signals, MANIFEST.relations)
 
 
 def sums_of(rows: np.ndarray, first: int = 0) -> Sums:
-    partition = PartitionSums(0, BINS)
+    partition = PartitionSums(BINS)
     if len(rows):
         add(BINS, partition, rows)
         partition.add_times([event_time(first + i) for i in range(len(rows))])
-    return Sums.of(BINS.summary(0, partition, SHA, "worker-1"))
+    return Sums.of(BINS.summary(0, (first, first + len(rows)), partition, SHA, "worker-1"))
 
 
 @given(
