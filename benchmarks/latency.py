@@ -31,6 +31,7 @@ from stream_app.embedded.broker import EmbeddedBroker
 from stream_app.kafka import clients, topics
 from stream_app.kafka.log import Tail
 from stream_app.rollout import commands
+from stream_app.rollout.client import Order
 from stream_app.settings import Guarantee, Settings
 
 RATES = (1_000, 5_000, 20_000)
@@ -148,7 +149,7 @@ def _cell(broker: EmbeddedBroker, artefact: Path, frame: pl.DataFrame, way: Way,
     topics.ensure(settings, ALL)
     with own_worker.running(settings, name) as worker:
         worker.start()
-        outcome = commands.deploy(settings, artefact, "benchmark", "to be measured")
+        outcome = commands.deploy(settings, Order("benchmark", "to be measured"), artefact)
         if not outcome.ok:
             raise RuntimeError(outcome.sentence)
         worker.wait_for_partitions(PATIENCE_S)

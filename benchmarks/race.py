@@ -22,6 +22,7 @@ from schemas.transactions import Anomaly
 from stream_app.kafka import clients, topics
 from stream_app.kafka.log import read_to_end
 from stream_app.rollout import commands
+from stream_app.rollout.client import Order
 from stream_app.settings import Settings
 
 PATIENCE_S = 90
@@ -57,7 +58,7 @@ class Race:
         since = datetime.now(UTC)
         with own_worker.running(self._settings, "bench-warm-up") as worker:
             worker.start()
-            outcome = commands.deploy(self._settings, self._model, "benchmark", "to be measured")
+            outcome = commands.deploy(self._settings, Order("benchmark", "to be measured"), self._model)
             if not outcome.ok:
                 raise WrongWork(outcome.sentence)
             own_worker.await_commits(self._settings, since, {"bench-warm-up"}, self._total)

@@ -16,6 +16,7 @@ from schemas.topics import ALL
 from stream_app.embedded.broker import EmbeddedBroker
 from stream_app.kafka import topics
 from stream_app.rollout import commands
+from stream_app.rollout.client import Order
 from stream_app.settings import Settings
 
 TRAINING_ROWS = 20_000
@@ -40,7 +41,7 @@ def full(
     kept = list(events)
     for _ in range(passes):
         publish(settings, kept)
-    commands.deploy(settings, artefact_path, "benchmark", "to be measured", timeout_s=0)
+    commands.deploy(settings, Order("benchmark", "to be measured", timeout_s=0), artefact_path)
     return settings, passes * len(kept)
 
 

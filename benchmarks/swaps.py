@@ -34,7 +34,7 @@ from stream_app.pipeline.batch import Decoded, Raw
 from stream_app.pipeline.compare import SecondScorer
 from stream_app.pipeline.serving import SecondModel, Serving
 from stream_app.rollout import commands
-from stream_app.rollout.watch import Outcome
+from stream_app.rollout.client import Order, Outcome
 from stream_app.settings import Settings
 
 WORKERS = ("one", "two")
@@ -108,21 +108,21 @@ def _commands(frame: pl.DataFrame, first: Path, second: Path) -> dict[str, Any]:
             worker = Process(own, folder / f"{name}.log")
             stack.callback(worker.stop)
             worker.start()
-        _must(commands.deploy(settings, first, "bench"))
+        _must(commands.deploy(settings, Order("bench"), first))
         stop, since = Event(), datetime.now(UTC)
         load = Thread(target=_load, args=(settings, frame, stop), daemon=True)
         load.start()
         stack.callback(stop.set)
         await_commits(settings, since, WORKERS, 5 * CHUNK)
-        _must(commands.deploy(settings, second, "bench"))
+        _must(commands.deploy(settings, Order("bench"), second))
         say("rolling back and forth")
-        rollbacks = [_timed(lambda: commands.rollback(settings, "bench")) for _ in range(TIMES)]
+        rollbacks = [_timed(lambda: commands.rollback(settings, Order("bench"))) for _ in range(TIMES)]
         say("deploying in two phases, from the cache")
         third = [first, second]
         deploys = []
         for number in range(DEPLOYS):
-            _must(commands.deploy(settings, third[number % 2], "bench"))
-            deploys.append(_timed(lambda n=number: commands.deploy(settings, third[(n + 1) % 2], "bench")))
+            _must(commands.deploy(settings, Order("bench"), third[number % 2]))
+            deploys.append(_timed(lambda n=number: commands.deploy(settings, Order("bench"), third[(n + 1) % 2])))
         return {"workers": len(WORKERS), "rollback_ms": _quantiles(rollbacks), "deploy_ms": _quantiles(deploys)}
 
 

@@ -1,6 +1,4 @@
-"""The artefact: one TorchScript archive with its manifest inside, identified by the sha256 of the file.
-
-Nothing loads before its digest holds.
+"""Artefacts as models that run: a graph saved with its manifest, and loaded once its digest holds.
 
 `torch.jit.load` runs code from the file, so the digest is checked on the very bytes that are loaded (a file can change
 between two reads), and the golden rows must reproduce before the model may serve.
@@ -8,26 +6,18 @@ between two reads), and the golden rows must reproduce before the model may serv
 
 import hashlib
 import io
-import zipfile
-import zlib
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import torch
 
+from models.archive import MANIFEST, Archive, ArtefactError, read
 from models.manifest import Manifest, signal_layout
+from models.replacing import replacing
 from models.runtime import Runtime, torchscript
 
-MANIFEST = "manifest.json"
 GOLDEN_TOLERANCE = 1e-4
 WARM_UP_SIZES = (1, 64, 1024)
-LARGEST_BYTES = 512 * 1024 * 1024  # of the file, and of all that is in it once unpacked; a usual model has 100 kB
-MOST_ENTRIES = 10_000
-
-
-class ArtefactError(Exception):
-    """The file is not a model that may serve; the message says why, and what to do."""
 
 
 def save(path: Path, graph: torch.jit.ScriptModule, manifest: Manifest) -> str:
@@ -39,29 +29,9 @@ def save(path: Path, graph: torch.jit.ScriptModule, manifest: Manifest) -> str:
     buffer = io.BytesIO()
     with torchscript():
         torch.jit.save(graph, buffer, _extra_files={MANIFEST: manifest.encode()})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(buffer.getbuffer())
-    partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_bytes(buffer.getbuffer())
     return hashlib.sha256(buffer.getbuffer()).hexdigest()
-
-
-def digest(path: Path) -> str:
-    """The sha256 of a file, lower-case hexadecimal.
-
-    Raises:
-        ArtefactError: it cannot be read.
-    """
-    return hashlib.sha256(_read(path)).hexdigest()
-
-
-def read_manifest(path: Path) -> Manifest:
-    """The manifest alone. Runs nothing from the file.
-
-    Raises:
-        ArtefactError: not a readable artefact.
-    """
-    return _manifest(_read(path), str(path))
 
 
 def load(path: Path, expected_sha256: str | None = None) -> Runtime:
@@ -75,25 +45,33 @@ def load(path: Path, expected_sha256: str | None = None) -> Runtime:
     Raises:
         ArtefactError: unreadable, another digest than announced, not TorchScript, or golden rows that do not reproduce.
     """
-    data = _read(path)
-    sha256 = hashlib.sha256(data).hexdigest()
-    if expected_sha256 is not None and sha256 != expected_sha256:
+    archive = read(path)
+    if expected_sha256 is not None and archive.sha256 != expected_sha256:
         raise ArtefactError(
-            f"{path} has sha256 {sha256[:12]}…, announced was {expected_sha256[:12]}…: "
+            f"{path} has sha256 {archive.sha256[:12]}…, announced was {expected_sha256[:12]}…: "
             "the file is damaged or not the one meant"
         )
-    manifest = _manifest(data, str(path))
+    return run(archive)
+
+
+def run(archive: Archive) -> Runtime:
+    """Load the graph of an artefact that is in memory already, check it and warm it up.
+
+    Raises:
+        ArtefactError: not TorchScript, or golden rows that do not reproduce.
+    """
+    manifest = archive.manifest  # before torch unpacks anything: it checks what is in the archive
     try:
         with torchscript():
-            graph = torch.jit.load(io.BytesIO(data), map_location="cpu").eval()  # type: ignore[no-untyped-call]
-            runtime = Runtime(manifest, sha256, torch.jit.freeze(graph))
+            graph = torch.jit.load(io.BytesIO(archive.content), map_location="cpu").eval()  # type: ignore[no-untyped-call]
+            runtime = Runtime(manifest, archive.sha256, torch.jit.freeze(graph))
         _check_shapes(runtime)
         check_golden(runtime)
         _warm_up(runtime)
     except ArtefactError:
         raise
     except Exception as error:  # whatever a foreign graph raises means the same: it may not serve
-        raise ArtefactError(f"{path} does not run: {_last_line(error)}") from error
+        raise ArtefactError(f"{archive.where} does not run: {_last_line(error)}") from error
     return runtime
 
 
@@ -133,39 +111,6 @@ def _check_shapes(runtime: Runtime) -> None:
         )
     if manifest.signal_names != signal_layout(manifest.inputs, latents):
         raise ArtefactError(f"model {manifest.name} {manifest.version} does not describe the signals of its inputs")
-
-
-def _read(path: Path) -> bytes:
-    try:
-        if (size := path.stat().st_size) > LARGEST_BYTES:
-            raise ArtefactError(f"{path} has {size:,} bytes, a model has at most {LARGEST_BYTES:,}")
-        return path.read_bytes()
-    except OSError as error:
-        raise ArtefactError(f"cannot read model {path}: {error.strerror}") from error
-
-
-def _manifest(data: bytes, where: str) -> Manifest:
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            _check_archive(archive, where)
-            entry = next(name for name in archive.namelist() if name.endswith(f"/extra/{MANIFEST}"))
-            return Manifest.decode(archive.read(entry))
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError, StopIteration) as error:
-        raise ArtefactError(f"{where} is not a model artefact: train one with `stream-app train`") from error
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise ArtefactError(f"the manifest in {where} cannot be read: {error}") from error
-
-
-def _check_archive(archive: zipfile.ZipFile, where: str) -> None:
-    """Before anything is unpacked: what it would take, by its own directory, which no reader goes beyond.
-
-    Two entries of one name could be read as one manifest here and as another by torch.
-    """
-    entries = archive.infolist()
-    if len(entries) > MOST_ENTRIES or sum(entry.file_size for entry in entries) > LARGEST_BYTES:
-        raise ArtefactError(f"{where} would unpack to more than {LARGEST_BYTES:,} bytes or {MOST_ENTRIES:,} files")
-    if len({entry.filename for entry in entries}) < len(entries):
-        raise ArtefactError(f"{where} holds two files of one name: train the model again")
 
 
 def _warm_up(runtime: Runtime) -> None:

@@ -11,6 +11,7 @@ import polars as pl
 from msgspec import Meta, Struct
 
 from models.manifest import Input, InputRole, Missing
+from schemas.errors import UserError
 
 DEFAULT_SPEC = Path(__file__).with_name("features.toml")
 
@@ -18,7 +19,7 @@ Transform = Literal["none", "sqrt", "ratio"]
 NonEmpty = Annotated[str, Meta(min_length=1)]
 
 
-class SpecError(Exception):
+class SpecError(UserError):
     """A specification or configuration file is wrong; the message names the file, the entry and the field."""
 
 

@@ -8,13 +8,15 @@ from datetime import date, timedelta
 
 import polars as pl
 
+from schemas.errors import UserError
+
 LABEL_DELAY_DAYS = 7
 TOP_CARDS = 100
 BATCH = 1024
 DAY = pl.col("event_time").dt.date()
 
 
-class EvaluationError(Exception):
+class EvaluationError(UserError):
     """There is nothing to measure on these rows; the message says why."""
 
 

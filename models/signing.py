@@ -27,6 +27,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from msgspec import Struct
 
+from models.replacing import replacing
+from schemas.errors import UserError
+
 KEY_ID_LENGTH = 16
 SIGNATURE_MAX_BYTES = 4096
 SUFFIX = ".sig"
@@ -39,7 +42,7 @@ class Purpose(StrEnum):
     COMMAND = "stream-app command"
 
 
-class SignatureError(Exception):
+class SignatureError(UserError):
     """No valid signature of a trusted key, or a key that cannot be used; the message says which, and what to do."""
 
 
@@ -154,9 +157,8 @@ def sign_artefact(model: Path, sha256: str, key: SigningKey) -> Path:
     """
     detached = Detached(key.key_id, sha256, key.sign(Purpose.ARTEFACT, sha256.encode()))
     path = model.with_name(model.name + SUFFIX)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(msgspec.json.encode(detached) + b"\n")
-    partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_bytes(msgspec.json.encode(detached) + b"\n")
     return path
 
 

@@ -30,6 +30,7 @@ from models.network import Autoencoder, Preprocessing, ScoringGraph
 from models.protocol import EvaluationError
 from models.reference import golden_rows, input_relations, signals
 from models.runtime import Scored, one_thread, run, torchscript
+from schemas.errors import UserError
 
 FEWEST_ROWS = 2000
 LIBRARIES = ("torch", "numpy", "polars", "scikit-learn")
@@ -40,7 +41,7 @@ Share = Annotated[float, Meta(gt=0, lt=1)]
 Progress = Callable[[int, float], None]
 
 
-class TrainingError(Exception):
+class TrainingError(UserError):
     """No model can be made of this; the message says why."""
 
 

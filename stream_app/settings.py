@@ -5,6 +5,7 @@ No other module reads the environment or a settings file. `KAFKA_BOOTSTRAP_SERVE
 does.
 """
 
+import json
 import os
 import socket
 import tomllib
@@ -17,12 +18,16 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 from pydantic_settings import SettingsError as UnreadableSetting
 
+from schemas.errors import UserError
+
 SETTINGS_FILE = "stream_app.toml"
 ENVIRONMENT_PREFIX = "STREAM_APP_"
 
 
-class SettingsError(Exception):
+class SettingsError(UserError):
     """A setting is wrong; the message says which one and what to change."""
+
+    exit_code = 2
 
 
 class Guarantee(StrEnum):
@@ -227,6 +232,13 @@ def load(**overrides: Any) -> Settings:
         raise SettingsError(f"wrong setting: {error}: its value must be JSON") from error
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{SETTINGS_FILE} is not valid TOML: {error}") from error
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The environment of a process that shall have the same settings: this one's, and every setting that was given."""
+    given = settings.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    written = {name: json.dumps(value) if isinstance(value, dict) else str(value) for name, value in given.items()}
+    return {**os.environ, **{f"{ENVIRONMENT_PREFIX}{name.upper()}": value for name, value in written.items()}}
 
 
 def _line(error: ErrorDetails) -> str:

@@ -10,6 +10,7 @@ from schemas import topics as declared
 from schemas.topics import ANOMALIES
 from stream_app.kafka import topics
 from stream_app.rollout import commands
+from stream_app.rollout.client import Order
 from stream_app.settings import Settings
 from stream_app.verify.cluster import LedgerVerdict, verify
 from tests.tiny_model import tiny_model
@@ -44,7 +45,7 @@ def prepared(settings: Settings, folder: Path) -> Settings:
     """The same, with topics and a model that waits for its first worker."""
     topics.ensure(settings, declared.ALL)
     tiny_model(folder / "1.pt", "1")
-    commands.deploy(settings, folder / "1.pt", "test", timeout_s=0)
+    commands.deploy(settings, Order("test", timeout_s=0), folder / "1.pt")
     return settings
 
 

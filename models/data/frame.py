@@ -11,6 +11,9 @@ from pathlib import Path
 
 import polars as pl
 
+from models.replacing import replacing
+from schemas.errors import UserError
+
 WINDOW_DAYS = (1, 7, 30)
 FEATURES: tuple[str, ...] = (
     "during_weekend",
@@ -48,7 +51,7 @@ HANDBOOK: dict[str, str] = {
 }
 
 
-class DataError(Exception):
+class DataError(UserError):
     """The data cannot be used; the message is one line that says why, and what to do."""
 
 
@@ -100,11 +103,9 @@ def write(frame: pl.DataFrame, path: Path) -> None:
     Raises:
         DataError: the file cannot be written.
     """
-    partial = path.with_name(path.name + ".partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        frame.write_parquet(partial)
-        partial.replace(path)
+        with replacing(path) as partial:
+            frame.write_parquet(partial)
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror or error}") from error
 

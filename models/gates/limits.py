@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from models.features import SpecError, read_toml, where_and_what
+from schemas.errors import UserError
 
 DEFAULTS = Path(__file__).with_name("limits.toml")
 
@@ -15,8 +16,10 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 Positive = Annotated[float, Meta(gt=0)]
 
 
-class LimitsError(Exception):
+class LimitsError(UserError):
     """The file of limits is wrong; the message names the file and the field."""
+
+    exit_code = 2
 
 
 class _Table(Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,13 +11,15 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from schemas.errors import UserError
+
 SCHEME = "models:/"
 _FORM = re.compile(r"models:/+(?P<name>[^/@]+)(?:/(?P<version>[1-9]\d*)|@(?P<alias>[\w.-]+))")
 _CREDENTIALS = re.compile(r"//[^/@\s]+@")
 _PROXY = "api/2.0/mlflow-artifacts/artifacts"  # where MLflow's server hands out what it keeps
 
 
-class RegistryError(Exception):
+class RegistryError(UserError):
     """The registry cannot be used, or does not hold what was asked for; the message says why, and what to do."""
 
 

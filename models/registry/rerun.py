@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from models import artefact
+from models import archive, artefact
 from models.data import frame as frames
 from models.features import matrix
 from models.registry.address import SCHEME, RegistryError
@@ -55,7 +55,7 @@ def recorded(registry: Registry, run: str, folder: Path) -> Recorded:
         how = msgspec.json.decode(files[HOW].read_bytes(), type=How)
         frame = frames.read(files[DATA], also=[how.config.segment_by])
         runtime = artefact.load(files[MODEL], how.sha256)
-    except (msgspec.DecodeError, frames.DataError, artefact.ArtefactError) as error:
+    except (msgspec.DecodeError, frames.DataError, archive.ArtefactError) as error:
         raise RegistryError(f"the record of run {run_id} is damaged: {error}") from error
     if frames.digest(frame) != how.data_sha256:
         raise RegistryError(f"the record of run {run_id} is damaged: its rows are not those that it was trained on")

@@ -1,40 +1,75 @@
-"""The program: global options before or after the command; every exception leaves as one line and an exit code."""
+"""The program: its commands, each imported when it is called; global options before or after; one line per failure."""
 
 import logging
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_group
 
-from stream_app.cli import (
-    audit,
-    consume,
-    data,
-    doctor,
-    drift,
-    gates,
-    keys,
-    operate,
-    registry,
-    replay,
-    rights,
-    rollout,
-    status,
-    training,
-    trial,
-)
 from stream_app.cli.errors import report
 from stream_app.cli.invocation import Invocation, current
 
 GLOBAL_OPTIONS = ("--bootstrap-servers", "--topic-prefix")
 GLOBAL_FLAGS = ("--debug",)
 
+COMMANDS = {  # name: module in stream_app.cli, first sentence of its help
+    "demo": ("demo.command", "Tell the whole story on an embedded broker, in about three minutes."),
+    "broker": ("broker", "Run a real single-node Apache Kafka in the foreground, until Ctrl-C."),
+    "worker": ("worker", "Run a worker: score the input topic until Ctrl-C or SIGTERM."),
+    "verify": ("verify", "Prove that every committed input offset was scored or dead-lettered; exit code 1 if not."),
+    "simulate": ("data", "Write card transactions with features and labels, the same for the same seed."),
+    "produce": ("data", "Publish the transactions of DATA to the input topic, in order of event time, keyed."),
+    "consume": ("consume", "Print the records of a topic: an anomaly as a line with its reasons, a dead letter."),
+    "train": ("training", "Train an autoencoder on DATA without its labels, calibrate it, and write it as one file."),
+    "evaluate": ("training", "Measure a model on labelled transactions, beside what trivial rules reach."),
+    "gate": ("gates", "Say whether CANDIDATE may take the place of CHAMPION: exit code 0 if it may, 1 if not."),
+    "deploy": ("rollout", "Have every worker fetch, check and warm up MODEL; serve it when all could."),
+    "rollback": ("rollout", "Drop the candidate or, where there is none, serve the previous model again."),
+    "models": ("models", "Show every model that was ever staged: which serves, which a rollback returns to."),
+    "shadow": ("trial", "Let MODEL score every transaction beside the one that serves, and decide nothing."),
+    "canary": ("trial", "Let MODEL decide for a share of the customers, by hash of their ids."),
+    "promote": ("trial", "Serve the candidate, from warm memory."),
+    "abort": ("trial", "Drop what is staged or, where nothing is, the candidate."),
+    "freeze": ("trial", "Forbid the guard to act: it goes on reporting."),
+    "unfreeze": ("trial", "Allow the guard to act again, as its setting says."),
+    "status": ("status", "Show workers, lag, rate, latency, the model that serves, and drift."),
+    "drift-report": ("drift_report", "Make one page of a window: its drift incidents as pictures, and more."),
+    "audit": ("audit", "Show who did what, when, why, with what effect; or, with `verify`, prove it."),
+    "replay": ("replay", "Score what was scored again, through the pipeline's own stages."),
+    "doctor": ("doctor", "Check settings, broker, permissions, topics, the model in service, port and disk."),
+    "sign": ("keys", "Release MODEL: write its signature beside it, over its digest."),
+    "drift": ("drift", "Drift alerts: which there are, and what one of them means."),
+    "registry": ("registry", "Models in MLflow, where `train` registers them."),
+    "keys": ("keys", "Keys that sign models and commands."),
+    "rights": ("rights", "Who may do what on the cluster."),
+}
+
+
+class Deferred(TyperCommand):
+    """A command by its name and help alone: its module is imported when it is called."""
+
+    def __init__(self, name: str, module: str, help_text: str) -> None:
+        super().__init__(name, help=help_text)
+        self._module, self._name = module, name
+
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        """The context of the command itself, which is then the one that is invoked."""
+        app = import_module(f"stream_app.cli.{self._module}").app
+        return get_group(app).commands[self._name].make_context(*args, **extra)
+
 
 class Program(TyperGroup):
     """Takes the global options anywhere, and ends every command by the same rules."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        for name, (module, help_text) in COMMANDS.items():
+            self.add_command(Deferred(name, module, help_text))
 
     def main(self, args: Sequence[str] | None = None, **extra: Any) -> Any:  # type: ignore[override]
         """Run one command and exit: 0 it did, 1 it failed, 2 it was called wrongly."""
@@ -105,14 +140,6 @@ def options(
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
         raise typer.Exit(2)
-
-
-ROOMS = (
-    operate, data, consume, training, gates, rollout, trial, status, drift, audit, replay, registry, doctor, keys,
-    rights,
-)  # fmt: skip
-for room in ROOMS:
-    room.register(app)
 
 
 def main() -> None:

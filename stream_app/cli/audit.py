@@ -3,17 +3,22 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.markup import escape
 
-from stream_app.cli.invocation import connected_settings
-from stream_app.cli.terminal import console, out, out_json, waiting
+from schemas.rollout import AuditRecord
+from schemas.topics import AUDIT
+from stream_app.audit.proof import AuditVerdict, prove
+from stream_app.cli.configured import connected_settings
+from stream_app.cli.overview import decoded
+from stream_app.cli.readable import clean, moment
+from stream_app.cli.terminal import console, out, out_json, table, waiting
+from stream_app.kafka.log import read_to_end
+from stream_app.settings import Settings
 
-if TYPE_CHECKING:
-    from schemas.rollout import AuditRecord
-    from stream_app.audit.proof import AuditVerdict
-    from stream_app.settings import Settings
+app = typer.Typer(rich_markup_mode=None)
 
 MOMENTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"]
 SEAL = "seal"
@@ -26,6 +31,7 @@ class Aspect(StrEnum):
     VERIFY = "verify"
 
 
+@app.command(epilog="Example: stream-app audit --action rollback --since 2026-07-01; then stream-app audit verify")
 def audit(
     *,
     aspect: Annotated[
@@ -68,36 +74,20 @@ def audit(
         out("nothing is on record" + (" that fits" if actor or action or since else ""))
 
 
-def _records(settings: "Settings") -> Iterator["AuditRecord"]:
-    from schemas.rollout import AuditRecord
-    from schemas.topics import AUDIT
-    from stream_app.cli.overview import decoded
-    from stream_app.kafka.log import read_to_end
-
+def _records(settings: Settings) -> Iterator["AuditRecord"]:
     with waiting("reading the audit trail"):
         yield from decoded(read_to_end(settings, AUDIT), AuditRecord)
 
 
-def _print_timeline(records: "list[AuditRecord]") -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
-    from stream_app.cli.readable import clean, moment
-
-    table = Table(box=None, pad_edge=False)
-    for heading in ("when (UTC)", "who", "what", "to what", "why", "effect"):
-        table.add_column(heading, overflow="fold")
+def _print_timeline(records: list[AuditRecord]) -> None:
+    timeline = table("when (UTC)", "who", "what", "to what", "why", "effect")
     for r in records:
         cells = (r.actor, r.action, r.subject, r.reason, r.effect)
-        table.add_row(moment(r.at.astimezone(UTC)), *(escape(clean(cell)) for cell in cells))
-    console().print(table)
+        timeline.add_row(moment(r.at.astimezone(UTC)), *(escape(clean(cell)) for cell in cells))
+    console().print(timeline)
 
 
-def _verify(settings: "Settings", head: str | None, as_json: bool) -> None:
-    from schemas.topics import AUDIT
-    from stream_app.audit.proof import prove
-    from stream_app.kafka.log import read_to_end
-
+def _verify(settings: Settings, head: str | None, as_json: bool) -> None:
     with waiting("reading the audit trail"):
         values = [(message.offset() or 0, message.value() or b"") for message in read_to_end(settings, AUDIT)]
         verdict = prove(values, head)
@@ -109,7 +99,7 @@ def _verify(settings: "Settings", head: str | None, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _tell(verdict: "AuditVerdict") -> None:
+def _tell(verdict: AuditVerdict) -> None:
     """The sum, then every place where it does not come out."""
     out(
         f"the audit trail {'holds' if verdict.ok else 'is BROKEN'}: {verdict.records:,} records, "
@@ -121,10 +111,3 @@ def _tell(verdict: "AuditVerdict") -> None:
         out(f"  offset {b.offset}, {b.how}: {b.what}")
     if verdict.ok and verdict.head:
         out(f"head {verdict.head}: keep it elsewhere, `audit verify --head` proves everything before it")
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command of this module."""
-    app.command(epilog="Example: stream-app audit --action rollback --since 2026-07-01; then stream-app audit verify")(
-        audit
-    )

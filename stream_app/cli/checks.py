@@ -1,6 +1,5 @@
 """What can be wrong with an installation, one function each: settings in, findings out that say what to change."""
 
-import hashlib
 import shutil
 import socket
 import tempfile
@@ -22,9 +21,9 @@ from stream_app.kafka.clients import BrokerError, explain
 from stream_app.kafka.log import read_to_end
 from stream_app.kafka.permissions import authorized_operations, missing_rights, words
 from stream_app.kafka.roles import ROLES, WORKER
-from stream_app.rollout.cache import FetchError, local_path, remote
+from stream_app.rollout import artefacts
+from stream_app.rollout.artefacts import FetchError
 from stream_app.rollout.entries import fold
-from stream_app.rollout.object_store import SCHEMES
 from stream_app.rollout.state import Release, Rollout
 from stream_app.rollout.trust import trust
 from stream_app.settings import ENVIRONMENT_PREFIX, SETTINGS_FILE, Settings
@@ -34,7 +33,7 @@ LEAST_FREE_BYTES = 500 * 1024 * 1024
 PATIENCE_S = 5.0
 
 
-class Finding(Struct, frozen=True):
+class Diagnosis(Struct, frozen=True):
     """One thing that was looked at.
 
     Attributes:
@@ -50,7 +49,7 @@ class Finding(Struct, frozen=True):
     advice: str = ""
 
 
-def examine(settings: Settings) -> Iterator[Finding]:
+def examine(settings: Settings) -> Iterator[Diagnosis]:
     """Every check in turn. Those that need a broker are left out where none answers."""
     for check in (versions, origins, disk, web_port, model_registry):
         yield from check(settings)
@@ -62,21 +61,21 @@ def examine(settings: Settings) -> Iterator[Finding]:
         try:
             yield from look(settings)
         except BrokerError as error:
-            yield Finding(name, False, str(error), "put that right, then look again")
+            yield Diagnosis(name, False, str(error), "put that right, then look again")
 
 
-def versions(_: Settings) -> Iterator[Finding]:
+def versions(_: Settings) -> Iterator[Diagnosis]:
     """What is installed."""
     found = []
     for name in PACKAGES:
         try:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:
-            yield Finding("versions", False, f"{name} is not installed", "run `make install`")
-    yield Finding("versions", True, f"{', '.join(found)}, librdkafka {libversion()[0]}")
+            yield Diagnosis("versions", False, f"{name} is not installed", "run `make install`")
+    yield Diagnosis("versions", True, f"{', '.join(found)}, librdkafka {libversion()[0]}")
 
 
-def origins(settings: Settings) -> Iterator[Finding]:
+def origins(settings: Settings) -> Iterator[Diagnosis]:
     """Each setting that is not the default, and where it was set. Of `[kafka]` the names alone: it may hold secrets."""
     given = current.get()
     sources = {
@@ -88,12 +87,12 @@ def origins(settings: Settings) -> Iterator[Finding]:
         value = getattr(settings, name)
         text = ", ".join(value) if isinstance(value, dict) else shown(str(value))
         origin = next((source for source, names in sources.items() if name in names), "program")
-        yield Finding("settings", True, f"{name} = {text} ({origin})")
+        yield Diagnosis("settings", True, f"{name} = {text} ({origin})")
     if not settings.model_fields_set:
-        yield Finding("settings", True, f"all defaults: no {SETTINGS_FILE} here, no {ENVIRONMENT_PREFIX}* set")
+        yield Diagnosis("settings", True, f"all defaults: no {SETTINGS_FILE} here, no {ENVIRONMENT_PREFIX}* set")
 
 
-def disk(settings: Settings) -> Iterator[Finding]:
+def disk(settings: Settings) -> Iterator[Diagnosis]:
     """The model cache can be written, and there is room."""
     folder = settings.model_cache
     try:
@@ -102,25 +101,25 @@ def disk(settings: Settings) -> Iterator[Finding]:
             free = shutil.disk_usage(folder).free
     except OSError as error:
         advice = "set model_cache to a folder that this user may write"
-        yield Finding("disk", False, f"cannot write to {folder}: {error.strerror}", advice)
+        yield Diagnosis("disk", False, f"cannot write to {folder}: {error.strerror}", advice)
         return
     enough = free >= LEAST_FREE_BYTES
     says = f"{folder} is writable, {free // 2**20:,} MB free"
-    yield Finding("disk", enough, says, "" if enough else "make room there, or set model_cache to another disk")
+    yield Diagnosis("disk", enough, says, "" if enough else "make room there, or set model_cache to another disk")
 
 
-def web_port(settings: Settings) -> Iterator[Finding]:
+def web_port(settings: Settings) -> Iterator[Diagnosis]:
     """The page's port is free for a worker to come, or a worker holds it already."""
     where = f"{settings.web_host}:{settings.web_port}"
     try:
         with socket.create_server((settings.web_host, settings.web_port)):
-            yield Finding("web port", True, f"{where} is free")
+            yield Diagnosis("web port", True, f"{where} is free")
     except OSError as error:
         if _is_a_worker(settings):
-            yield Finding("web port", True, f"{where} is held by a running worker")
+            yield Diagnosis("web port", True, f"{where} is held by a running worker")
         else:
             advice = "end who holds it, or set web_port (STREAM_APP_WEB_PORT)"
-            yield Finding("web port", False, f"{where} cannot be used: {error.strerror}", advice)
+            yield Diagnosis("web port", False, f"{where} cannot be used: {error.strerror}", advice)
 
 
 def _is_a_worker(settings: Settings) -> bool:
@@ -135,86 +134,81 @@ def _is_a_worker(settings: Settings) -> bool:
         connection.close()
 
 
-def model_registry(settings: Settings) -> Iterator[Finding]:
+def model_registry(settings: Settings) -> Iterator[Diagnosis]:
     """Where trainings are logged: whether somebody answers there. MLflow itself is not loaded."""
     uri = settings.tracking_uri
     if not uri:
-        yield Finding("registry", True, "none: trainings are not logged")
+        yield Diagnosis("registry", True, "none: trainings are not logged")
     elif find_spec("mlflow") is None:
-        yield Finding("registry", True, "MLflow is not installed: trainings are not logged")
+        yield Diagnosis("registry", True, "MLflow is not installed: trainings are not logged")
     elif not uri.startswith(WEB):
-        yield Finding("registry", True, f"{shown(uri)}{'' if in_use(uri) else ', made by the first training'}")
+        yield Diagnosis("registry", True, f"{shown(uri)}{'' if in_use(uri) else ', made by the first training'}")
     else:
         try:
             knock(uri)
         except RegistryError as error:
-            yield Finding("registry", False, str(error), "workers do not need it: what runs goes on")
+            yield Diagnosis("registry", False, str(error), "workers do not need it: what runs goes on")
         else:
-            yield Finding("registry", True, f"{shown(uri)} answers")
+            yield Diagnosis("registry", True, f"{shown(uri)} answers")
 
 
-def broker(settings: Settings) -> Finding:
+def broker(settings: Settings) -> Diagnosis:
     """Somebody answers."""
     try:
         clients.wait_for_broker(settings, timeout_s=PATIENCE_S, say=lambda line: None)
         found = clients.admin(settings).list_topics(timeout=PATIENCE_S)
     except BrokerError as error:
-        return Finding("broker", False, str(error), "then look again: topics, permissions and model were not checked")
+        return Diagnosis("broker", False, str(error), "then look again: topics, permissions and model were not checked")
     except KafkaException as error:
-        return Finding("broker", False, str(explain(error, settings)), "then look again")
-    return Finding(
+        return Diagnosis("broker", False, str(explain(error, settings)), "then look again")
+    return Diagnosis(
         "broker", True, f"cluster {found.cluster_id} at {settings.bootstrap_servers}, {len(found.brokers)} broker(s)"
     )
 
 
-def declared_topics(settings: Settings) -> Iterator[Finding]:
+def declared_topics(settings: Settings) -> Iterator[Diagnosis]:
     """Every topic is there as declared; what is missing is created."""
     there = clients.admin(settings).list_topics(timeout=PATIENCE_S).topics
     missing = [name for topic in ALL if (name := topics.name(settings, topic)) not in there]
     topics.ensure(settings)
     created = f", of which just created: {', '.join(missing)}" if missing else ""
-    yield Finding("topics", True, f"{len(ALL)} as declared{created}")
+    yield Diagnosis("topics", True, f"{len(ALL)} as declared{created}")
 
 
-def permissions(settings: Settings) -> Iterator[Finding]:
+def permissions(settings: Settings) -> Iterator[Diagnosis]:
     """What some role does with topics and groups is allowed, as far as the cluster tells."""
     allowed = authorized_operations(settings)
     able = [role.name for role in ROLES if not missing_rights(settings, role, allowed)]
     if able:
-        yield Finding("permissions", True, f"enough for: {', '.join(able)}" if allowed else "the cluster does not tell")
+        yield Diagnosis(
+            "permissions", True, f"enough for: {', '.join(able)}" if allowed else "the cluster does not tell"
+        )
         return
     missing = ", ".join(map(words, missing_rights(settings, WORKER, allowed)))
     advice = "`stream-app rights grant worker` by an administrator gives it; `rights list` shows the other roles"
-    yield Finding("permissions", False, f"not enough for any role, not for a worker: {missing}", advice)
+    yield Diagnosis("permissions", False, f"not enough for any role, not for a worker: {missing}", advice)
 
 
-def models_in_service(settings: Settings) -> Iterator[Finding]:
+def models_in_service(settings: Settings) -> Iterator[Diagnosis]:
     """The models that the swap log prescribes can be fetched from here, and are what was announced."""
     log = fold(read_to_end(settings, MODEL_SWAP), trust=trust(settings))
     rollout = log[-1].after if log else Rollout()
     if rollout.serving is None:
-        yield Finding("model", True, "none in service yet: stream-app deploy MODEL")
+        yield Diagnosis("model", True, "none in service yet: stream-app deploy MODEL")
     else:
         yield _release("serving", rollout.serving)
     if rollout.previous is not None:
         yield _release("previous", rollout.previous)
 
 
-def _digest(uri: str) -> str:
-    if uri.startswith(SCHEMES):
-        return hashlib.sha256(remote(uri)).hexdigest()
-    with local_path(uri).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _release(role: str, release: Release) -> Finding:
+def _release(role: str, release: Release) -> Diagnosis:
     name = f"{role} {release.model.name} {release.model.version}"
     advice = "bring the file back: a worker that starts with an empty cache cannot serve without it"
     try:
-        sha256 = _digest(release.uri)
-    except (OSError, FetchError) as error:
-        return Finding("model", False, f"{name} cannot be read from {release.uri}: {error}", advice)
+        sha256 = artefacts.read(release.uri).sha256
+    except FetchError as error:
+        return Diagnosis("model", False, f"{name} cannot be read from {release.uri}: {error}", advice)
     if sha256 != release.model.sha256:
         says = f"{name}: {release.uri} has sha256 {sha256[:12]}, announced was {release.model.sha256[:12]}"
-        return Finding("model", False, says, advice)
-    return Finding("model", True, f"{name} is readable, sha256 {sha256[:12]} as announced")
+        return Diagnosis("model", False, says, advice)
+    return Diagnosis("model", True, f"{name} is readable, sha256 {sha256[:12]} as announced")

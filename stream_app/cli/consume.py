@@ -1,31 +1,30 @@
-"""`stream-app consume TOPIC`: committed records to the terminal, a line each: readable, or JSON as published."""
+"""`stream-app consume`: prints the committed records of a topic, one a line, readable or as JSON."""
 
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from confluent_kafka import Message
 
-from schemas.topics import ALL
-from stream_app.cli.invocation import connected_settings
+from schemas.topics import ALL, Topic
+from stream_app.cli.configured import connected_settings
+from stream_app.cli.readable import Reader, as_json_line
+from stream_app.kafka.log import Tail, read_to_end
+from stream_app.settings import Settings
 
-if TYPE_CHECKING:
-    from confluent_kafka import Message
-
-    from schemas.topics import Topic
-    from stream_app.settings import Settings
+app = typer.Typer(rich_markup_mode=None)
 
 POLL_S = 0.2
 CHUNK = 500
 NAMES = ", ".join(topic.name for topic in ALL)
-AFTER_EVERYTHING = datetime(
-    9999, 1, 1, tzinfo=UTC
-)  # no record is that late, so a log from here on is what is yet to come
+AFTER_EVERYTHING = datetime(9999, 1, 1, tzinfo=UTC)  # later than any record: a log from here on is yet to come
 
 
+@app.command(epilog="Example: stream-app consume anomalies --from-beginning --max 20")
 def consume(
     topic: Annotated[str, typer.Argument(metavar="TOPIC", help=f"Without prefix, one of: {NAMES}.")],
     from_beginning: Annotated[bool, typer.Option("--from-beginning", help="Not only what is yet to come.")] = False,
@@ -36,8 +35,6 @@ def consume(
     as_json: Annotated[bool, typer.Option("--json", help="The values as they are, one JSON document a line.")] = False,
 ) -> None:
     """Print the records of a topic: an anomaly as a line with its reasons, a dead letter with what was wrong."""
-    from stream_app.cli.readable import Reader, as_json_line
-
     declared = declaration(topic)
     line = as_json_line if as_json else Reader(declared).line
     left = maximum if maximum is not None else sys.maxsize
@@ -51,7 +48,7 @@ def consume(
                 return
 
 
-def declaration(topic: str) -> "Topic":
+def declaration(topic: str) -> Topic:
     """The declared topic of this name.
 
     Raises:
@@ -63,10 +60,8 @@ def declaration(topic: str) -> "Topic":
     raise typer.BadParameter(f"there is no topic {topic!r}: choose one of {NAMES}")
 
 
-def batches(settings: "Settings", topic: "Topic", from_beginning: bool, until_end: bool) -> "Iterator[list[Message]]":
+def batches(settings: Settings, topic: Topic, from_beginning: bool, until_end: bool) -> Iterator[list[Message]]:
     """The records, a handful at a time: to the end that the topic has now, or for ever."""
-    from stream_app.kafka.log import Tail, read_to_end
-
     if until_end:
         records = read_to_end(settings, topic)
         while chunk := list(islice(records, CHUNK)):
@@ -75,8 +70,3 @@ def batches(settings: "Settings", topic: "Topic", from_beginning: bool, until_en
     with Tail(settings, [topic], None if from_beginning else AFTER_EVERYTHING) as tail:
         while True:
             yield tail.poll(POLL_S)
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command of this module."""
-    app.command(epilog="Example: stream-app consume anomalies --from-beginning --max 20")(consume)

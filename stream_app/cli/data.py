@@ -1,39 +1,31 @@
-"""`stream-app simulate` and `produce`: labelled history into a file, and a file onto the input topic as events."""
+"""`stream-app simulate` and `produce`: labelled history into a file, and from a file onto the input topic."""
 
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
+import msgspec
+import polars as pl
 import typer
 
-from stream_app.cli.invocation import connected_settings
+from models.data import events, simulator
+from models.data.drift import Drift
+from models.data.frame import LABELS as LABEL_COLUMNS
+from models.data.frame import read, write
+from schemas.topics import LABELS, TRANSACTIONS
+from stream_app.cli.configured import connected_settings
+from stream_app.cli.options import DAY_FORMAT, DataFile, FirstDay, LastDay, day
+from stream_app.cli.publish import PROPERTIES, Event, PacedProducer, Published
+from stream_app.cli.signals import stop_on_signal
 from stream_app.cli.terminal import out, out_json, progress, say, waiting
+from stream_app.kafka import clients, topics
+from stream_app.settings import Settings
 
-if TYPE_CHECKING:
-    import polars as pl
-
-    from stream_app.cli.publish import Event, Published
-    from stream_app.settings import Settings
-
-DAY_FORMAT = "%Y-%m-%d"
-
-DataFile = Annotated[
-    Path, typer.Argument(metavar="DATA", help="Parquet file: from `simulate`, or with the Handbook's columns.")
-]
-FirstDay = Annotated[
-    datetime | None, typer.Option("--from", formats=[DAY_FORMAT], metavar="DAY", help="First day (UTC), 2018-07-11.")
-]
-LastDay = Annotated[
-    datetime | None, typer.Option("--until", formats=[DAY_FORMAT], metavar="DAY", help="Last day, itself included.")
-]
+app = typer.Typer(rich_markup_mode=None)
 
 
-def day(at: datetime | None) -> date | None:
-    """The day that an option names."""
-    return None if at is None else at.date()
-
-
+@app.command(epilog="Example: stream-app simulate out.parquet --drift amount_unit@2018-04-25")
 def simulate(  # noqa: PLR0913 - one parameter for each option is typer's way
     *,
     destination: Annotated[Path, typer.Argument(metavar="OUT", help="Parquet file to write.")],
@@ -54,9 +46,6 @@ def simulate(  # noqa: PLR0913 - one parameter for each option is typer's way
     """Write card transactions with features and labels, the same for the same seed."""
     if drift_in and not drift:
         raise typer.BadParameter("says where the drift is: name one with --drift", param_hint="--drift-in")
-    from models.data import simulator
-    from models.data.drift import Drift
-    from models.data.frame import write
 
     spec = simulator.Simulation(
         days=days,
@@ -73,6 +62,7 @@ def simulate(  # noqa: PLR0913 - one parameter for each option is typer's way
     say(f"{len(frame):,} transactions of {days} days, {frauds:,} of them frauds, in {destination}")
 
 
+@app.command(epilog="Example: stream-app produce history.parquet --rate 2000 --labels")
 def produce(  # noqa: PLR0913 - as simulate
     *,
     data: DataFile,
@@ -96,12 +86,10 @@ def produce(  # noqa: PLR0913 - as simulate
     Record timestamps are the moment of sending, so that latency is measured from it. Ctrl-C ends it cleanly:
     what was sent is delivered and counted.
     """
-    from models.data.frame import LABELS, read
-
     settings = connected_settings()
     with waiting(f"reading {data}"):
         frame = read(data, day(since), day(until), also=fields or ())
-    if refused := set(fields or ()) - (set(frame.columns) - LABELS):
+    if refused := set(fields or ()) - (set(frame.columns) - LABEL_COLUMNS):
         raise typer.BadParameter(f"{data} has no {', '.join(sorted(refused))} for events", param_hint="--field")
     if limit is not None:
         frame = frame.head(limit)
@@ -113,50 +101,32 @@ def produce(  # noqa: PLR0913 - as simulate
         out(f"{result.events:,} records on {topic} in {result.seconds:.1f} s: {result.events_per_second:,.0f} a second")
 
 
-def publish_frame(
-    settings: "Settings", frame: "pl.DataFrame", rate: float | None, labels: bool
-) -> dict[str, "Published"]:
+def publish_frame(settings: Settings, frame: pl.DataFrame, rate: float | None, labels: bool) -> dict[str, "Published"]:
     """Publish the events of a frame, and their labels after them if asked to.
 
     Returns:
         What became of it, for each topic by its full name.
 
     Raises:
-        Failure: the broker did not take some of them.
+        UserError: the broker did not take some of them.
     """
-    from models.data.events import encode
-    from schemas.topics import LABELS, TRANSACTIONS
-    from stream_app.cli.publish import PROPERTIES, Publisher
-    from stream_app.cli.signals import stop_on_signal
-    from stream_app.kafka import clients, topics
-
     wanted = (TRANSACTIONS, LABELS) if labels else (TRANSACTIONS,)
     topics.ensure(settings, wanted)
     published: dict[str, Published] = {}
     with stop_on_signal() as stop:
-        publisher = Publisher(clients.producer(settings, **PROPERTIES), stop)
+        producer = PacedProducer(clients.producer(settings, **PROPERTIES), stop)
         for topic in wanted:
             name = topics.name(settings, topic)
-            events = _labels(frame) if topic is LABELS else ((key, value) for key, value, _ in encode(frame))
+            records = _labels(frame) if topic is LABELS else ((key, value) for key, value, _ in events.encode(frame))
             with progress(f"to {name}", len(frame)) as advance:
-                published[name] = publisher.publish(name, events, rate if topic is TRANSACTIONS else None, advance)
+                published[name] = producer.publish(name, records, rate if topic is TRANSACTIONS else None, advance)
             if stop.is_set():
                 say(f"stopped after {published[name].events:,} of {len(frame):,} records on {name}")
                 break
     return published
 
 
-def _labels(frame: "pl.DataFrame") -> "Iterator[Event]":
-    import msgspec
-
-    from models.data.events import labels
-
+def _labels(frame: pl.DataFrame) -> Iterator[Event]:
     encoder = msgspec.json.Encoder()
-    for label in labels(frame):
+    for label in events.labels(frame):
         yield label.transaction_id.encode(), encoder.encode(label)
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this module."""
-    app.command(epilog="Example: stream-app simulate out.parquet --drift amount_unit@2018-04-25")(simulate)
-    app.command(epilog="Example: stream-app produce history.parquet --rate 2000 --labels")(produce)

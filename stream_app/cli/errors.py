@@ -1,50 +1,19 @@
-"""What a failure says on stderr, and the exit code: every exception ends here, as one line: what, and what to do.
+"""What a failure prints on stderr, and the exit code: every exception ends here, as one line: what, and what to do.
 
-Error types are known by their full name, not by import: a command that never touched torch or Kafka does not load
-them in order to fail.
+Anything but a `UserError`, a wrong call, a refusal of Kafka or of the operating system is a fault of this program.
 """
 
 import sys
 import traceback
 
+from schemas.errors import UserError
+
 FAILED = 1
 CALLED_WRONGLY = 2
-INTERRUPTED = 130
-
-# Their messages are written for users and say what to do; anything else is a fault of this program.
-FOR_USERS = {
-    "stream_app.cli.errors.Failure": FAILED,
-    "stream_app.settings.SettingsError": CALLED_WRONGLY,
-    "stream_app.kafka.clients.BrokerError": FAILED,
-    "stream_app.rollout.publish.NotPublished": FAILED,
-    "stream_app.rollout.cache.FetchError": FAILED,
-    "stream_app.replay.receipt.ReplayError": FAILED,
-    "models.artefact.ArtefactError": FAILED,
-    "models.signing.SignatureError": FAILED,
-    "models.data.frame.DataError": FAILED,
-    "models.features.SpecError": FAILED,
-    "models.training.TrainingError": FAILED,
-    "models.protocol.EvaluationError": FAILED,
-    "models.registry.address.RegistryError": FAILED,
-    "models.gates.limits.LimitsError": CALLED_WRONGLY,
-    "stream_app.report.alerts.ReportError": FAILED,
-}
-
-
-class Failure(Exception):  # noqa: N818 - named after the state of the world
-    """A command cannot do what it was asked to; the message says why, and what to do."""
 
 
 def report(error: Exception, debug: bool) -> int:
-    """Say on stderr what went wrong.
-
-    Args:
-        error: What ended the command.
-        debug: Print the traceback too.
-
-    Returns:
-        The exit code.
-    """
+    """Print on stderr what went wrong, after the traceback if that is asked for; return the exit code."""
     if debug:
         traceback.print_exception(error)
     line, code = _line_and_code(error)
@@ -53,11 +22,12 @@ def report(error: Exception, debug: bool) -> int:
 
 
 def _line_and_code(error: Exception) -> tuple[str, int]:
-    for name in (f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__):
-        if name in FOR_USERS:
-            return str(error), FOR_USERS[name]
-        if name == "cimpl.KafkaException":
-            return f"Kafka refused: {_kafka_words(error)}; `stream-app doctor` says more", FAILED
+    if isinstance(error, UserError):
+        return str(error), error.exit_code
+    if any(
+        kind.__module__ == "cimpl" for kind in type(error).__mro__
+    ):  # its client need not be loaded in order to fail
+        return f"Kafka refused: {_kafka_words(error)}; `stream-app doctor` says more", FAILED
     if hasattr(error, "format_message"):  # typer's usage errors
         return f"{error.format_message()} {_where_to_look(error)}", CALLED_WRONGLY
     if isinstance(error, ModuleNotFoundError):

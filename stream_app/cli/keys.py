@@ -1,36 +1,43 @@
 """`stream-app keys new`, `keys list` and `sign`: private keys for their owners, signatures beside artefacts."""
 
+from base64 import b64decode
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from stream_app.cli.errors import Failure
-from stream_app.cli.invocation import settings
+from models import archive, signing
+from schemas.errors import UserError
+from schemas.transactions import ModelRef
+from stream_app.cli.configured import settings
 from stream_app.cli.terminal import out, out_json, say
+from stream_app.rollout.state import describe
+from stream_app.rollout.trust import signing_key, trust
 
-keys = typer.Typer(
+app = typer.Typer(rich_markup_mode=None)
+
+group = typer.Typer(
     name="keys",
     help="Keys that sign models and commands.",
     epilog="Example: stream-app keys new ~/.stream-app/ann.key",
     rich_markup_mode=None,
     no_args_is_help=True,
 )
+app.add_typer(group)
 
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
+@group.command("new", epilog="Example: stream-app keys new ~/.stream-app/ann.key")
 def new(
     path: Annotated[Path, typer.Argument(metavar="NAME.key", help="Where the private key goes; never overwritten.")],
     as_json: Json = False,
 ) -> None:
     """Make an ed25519 key: the private one into a file that only you can read, the public one as a line of settings."""
-    from models import signing
-
     try:
         key = signing.new_key(path)
     except FileExistsError:
-        raise Failure(f"{path} is there already: choose another name, a key is never overwritten") from None
+        raise UserError(f"{path} is there already: choose another name, a key is never overwritten") from None
     if as_json:
         out_json({"name": path.stem, "key_id": key.key_id, "public": key.public, "path": str(path)})
         return
@@ -38,13 +45,9 @@ def new(
     out(f'"{path.stem}" = "{key.public}"')
 
 
+@group.command("list", epilog="Example: stream-app keys list --json")
 def listing(as_json: Json = False) -> None:
     """Show whose signatures count here, and the key that commands given here are signed with."""
-    from base64 import b64decode
-
-    from models import signing
-    from stream_app.rollout.trust import signing_key, trust
-
     chosen = settings()
     trust(chosen)
     own = signing_key(chosen) if chosen.signing_key is not None else None
@@ -59,22 +62,12 @@ def listing(as_json: Json = False) -> None:
         out(f"{own.key_id}  signs here, and is not trusted here")
 
 
+@app.command(epilog="Example: stream-app sign models/7.pt --key ~/.stream-app/ann.key")
 def sign(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model artefact.")],
     key: Annotated[Path, typer.Option("--key", metavar="NAME.key", help="The private key.")],
 ) -> None:
     """Release MODEL: write its signature beside it, over its digest."""
-    from models import artefact, signing
-
-    manifest = artefact.read_manifest(model)
-    sha256 = artefact.digest(model)
-    path = signing.sign_artefact(model, sha256, signing.read_key(key))
-    out(f"{manifest.name} {manifest.version} ({sha256[:12]}) signed in {path}")
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this module."""
-    keys.command("new", epilog="Example: stream-app keys new ~/.stream-app/ann.key")(new)
-    keys.command("list", epilog="Example: stream-app keys list --json")(listing)
-    app.add_typer(keys)
-    app.command(epilog="Example: stream-app sign models/7.pt --key ~/.stream-app/ann.key")(sign)
+    artefact = archive.read(model)
+    name = describe(ModelRef(artefact.manifest.name, artefact.manifest.version, artefact.sha256))
+    out(f"{name} signed in {signing.sign_artefact(model, artefact.sha256, signing.read_key(key))}")

@@ -1,4 +1,4 @@
-"""Events in, records on a topic out: at a rate or as fast as it goes, each one acknowledged."""
+"""Publishes events to a topic, at a rate or as fast as it goes, until each is acknowledged."""
 
 import threading
 import time
@@ -8,7 +8,7 @@ from itertools import islice
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from stream_app.cli.errors import Failure
+from schemas.errors import UserError
 
 Event = tuple[bytes, bytes]
 """Key and value of one record."""
@@ -19,7 +19,7 @@ FLUSH_SLICE_S = 0.2
 DELIVERY_PATIENCE_S = 60.0
 PROPERTIES: dict[str, str | int | float | bool] = {
     "delivery.timeout.ms": int(DELIVERY_PATIENCE_S * 1000),
-    # A callback for each record would cost more than producing it: only the ones that failed are told.
+    # A callback for each record would cost more than producing it: only failures are reported.
     "delivery.report.only.error": True,
 }
 
@@ -51,12 +51,12 @@ def due(elapsed_s: float, rate: float) -> int:
     return int(elapsed_s * rate) + 1
 
 
-class Publisher:
+class PacedProducer:
     """Sends events to topics through one idempotent producer, until they end or `stop` is set.
 
     Args:
         producer: Made with `PROPERTIES`.
-        stop: Set by whoever wants it to end early: what was sent is still flushed and counted.
+        stop: Set to end early: what was sent is still flushed and counted.
         clock: Monotonic seconds.
     """
 
@@ -79,7 +79,7 @@ class Publisher:
             advance: Told how many are sent so far.
 
         Raises:
-            Failure: the broker did not take some of them.
+            UserError: the broker did not take some of them.
         """
         started = self._clock()
         source = iter(events)
@@ -123,7 +123,7 @@ class Publisher:
         if self._why is not None:
             refused = self._why.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
             advice = "`stream-app rights list` has who may" if refused else "see what the broker says"
-            raise Failure(
+            raise UserError(
                 f"{self._failures} of {sent} records did not reach {topic}: {KafkaException(self._why).args[0].str()}; "
                 f"{advice}, then publish them again"
             )

@@ -1,22 +1,27 @@
-"""`stream-app registry sync`: the registry's aliases follow what the swap log says."""
+"""`stream-app registry sync`: the registry's aliases follow the swap log."""
 
 import typer
 
-from stream_app.cli.errors import Failure
-from stream_app.cli.invocation import connected_settings
-from stream_app.cli.terminal import out
-from stream_app.cli.tracking import follow_in_registry
+from models.registry.address import RegistryError
+from schemas.errors import UserError
+from stream_app.cli.configured import connected_settings
+from stream_app.cli.terminal import out, say, waiting
+from stream_app.rollout.registry_sync import sync
+from stream_app.settings import Settings
 
-registry = typer.Typer(
+app = typer.Typer(rich_markup_mode=None)
+group = typer.Typer(
     name="registry",
     help="Models in MLflow, where `train` registers them.",
     epilog="Example: stream-app registry sync",
     rich_markup_mode=None,
     no_args_is_help=True,
 )
+app.add_typer(group)
 
 
-def sync() -> None:
+@group.command("sync", epilog="Example: stream-app registry sync")
+def sync_now() -> None:
     """Let `champion`, `previous` and `candidate` name what the swap log prescribes, and print what has moved.
 
     Commands do this by themselves, and so does the worker that runs the controller: this is for a registry that neither
@@ -24,13 +29,20 @@ def sync() -> None:
     """
     chosen = connected_settings()
     if not chosen.tracking_uri:
-        raise Failure("there is no registry: set tracking_uri")
-    moved = follow_in_registry(chosen)
-    for line in moved or ["every alias names what the swap log says"]:
+        raise UserError("there is no registry: set tracking_uri")
+    for line in _synced(chosen) or ["every alias names what the swap log says"]:
         out(line)
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this module."""
-    registry.command("sync", epilog="Example: stream-app registry sync")(sync)
-    app.add_typer(registry)
+def update_aliases(settings: Settings) -> None:
+    """Let the aliases follow what a command has done; where that is not possible, a worker does it later."""
+    try:
+        for line in _synced(settings):
+            say(line)
+    except RegistryError as error:
+        say(f"the registry's aliases are not up to date: {error}; later: stream-app registry sync")
+
+
+def _synced(settings: Settings) -> list[str]:
+    with waiting("telling the registry"):
+        return sync(settings)

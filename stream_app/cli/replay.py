@@ -2,26 +2,39 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from stream_app.cli.errors import Failure
-from stream_app.cli.invocation import connected_settings
-from stream_app.cli.source import loaded
-from stream_app.cli.terminal import console, out, out_json, progress, waiting
+from models import artefact
+from models.runtime import Runtime
+from schemas.errors import UserError
+from schemas.topics import TRANSACTIONS
+from stream_app.cli import readable
+from stream_app.cli.configured import connected_settings
+from stream_app.cli.model_loading import load_model
+from stream_app.cli.readable import clean
+from stream_app.cli.terminal import console, out, out_json, progress, table, waiting
+from stream_app.kafka.offsets import Bounds, Point, committed_range
+from stream_app.replay import receipt, rescore
+from stream_app.replay.plot import draw
+from stream_app.replay.receipt import Receipt
+from stream_app.replay.what_if import Alert, WhatIf, what_if
+from stream_app.rollout.artefacts import ModelCache
+from stream_app.rollout.commands import models
+from stream_app.rollout.trust import trust
+from stream_app.settings import Settings
 
-if TYPE_CHECKING:
-    from models.runtime import Runtime
-    from stream_app.kafka.offsets import Bounds, Point
-    from stream_app.replay.receipt import Receipt
-    from stream_app.replay.what_if import Alert, WhatIf
-    from stream_app.settings import Settings
+app = typer.Typer(rich_markup_mode=None)
 
 SHOWN = 10
 PICTURES = (".png", ".svg", ".pdf")
 
 
+@app.command(
+    epilog="Example: stream-app replay --anomaly transactions:3:118204; "
+    "stream-app replay --from 2026-07-01 --model models/8.pt --plot build/what-if.png"
+)
 def replay(  # noqa: PLR0913 - one parameter for each option is typer's way
     *,
     anomaly: Annotated[
@@ -58,13 +71,10 @@ def replay(  # noqa: PLR0913 - one parameter for each option is typer's way
     if anomaly is not None:
         _receipt(settings, anomaly, model, as_json)
         return
-    from schemas.topics import TRANSACTIONS
-    from stream_app.kafka.offsets import committed_range
-    from stream_app.replay import rescore
 
     spans = committed_range(settings, TRANSACTIONS, first, last, partition)
     if not spans:
-        raise Failure("nothing in this range was scored and is still there: look at `stream-app status`")
+        raise UserError("nothing in this range was scored and is still there: look at `stream-app status`")
     runtime = _model(settings, model, None)
     if budget is not None:
         threshold = rescore.threshold_of(runtime.manifest.calibration, budget)
@@ -80,7 +90,7 @@ def _refuse_contradictions(
         raise typer.BadParameter("--threshold and --budget say the same in two ways: give one")
 
 
-def _point(text: str | None, option: str) -> "Point | None":
+def _point(text: str | None, option: str) -> Point | None:
     if text is None or text.isdecimal():
         return None if text is None else int(text)
     try:
@@ -90,29 +100,22 @@ def _point(text: str | None, option: str) -> "Point | None":
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def _model(settings: "Settings", given: str | None, sha256: str | None) -> "Runtime":
+def _model(settings: Settings, given: str | None, sha256: str | None) -> Runtime:
     """The one given; else the model with this digest, from the cache or where it was staged from; else what serves."""
-    from models import artefact
-    from stream_app.rollout.cache import ModelCache
-    from stream_app.rollout.commands import models
-    from stream_app.rollout.trust import trust
-
     if given is not None:
-        return loaded(given)
+        return load_model(given)
     known = models(settings)
     if sha256 is None:
         if known.rollout.serving is None:
-            raise Failure("no model serves: give one with --model MODEL")
+            raise UserError("no model serves: give one with --model MODEL")
         sha256 = known.rollout.serving.model.sha256
     uris = [r.uri for entry in known.history for r in entry.after.kept if r.model.sha256 == sha256]
     if not uris:
-        raise Failure(f"the swap log knows no model {sha256[:12]}: give it with --model MODEL")
+        raise UserError(f"the swap log knows no model {sha256[:12]}: give it with --model MODEL")
     return artefact.load(ModelCache(settings.model_cache, trust(settings)).fetch(uris[-1], sha256), sha256)
 
 
-def _receipt(settings: "Settings", anomaly_id: str, given: str | None, as_json: bool) -> None:
-    from stream_app.replay import receipt
-
+def _receipt(settings: Settings, anomaly_id: str, given: str | None, as_json: bool) -> None:
     with waiting("looking for the anomaly") as tell:
         anomaly = receipt.published(settings, anomaly_id)
         tell("loading its model")
@@ -127,9 +130,7 @@ def _receipt(settings: "Settings", anomaly_id: str, given: str | None, as_json: 
         raise typer.Exit(1)
 
 
-def _tell_receipt(found: "Receipt") -> None:
-    from stream_app.cli import readable
-
+def _tell_receipt(found: Receipt) -> None:
     out(readable.clean(readable.anomaly(found.anomaly)))
     if found.score is not None:
         why = "; ".join(map(readable.reason, found.reasons))
@@ -141,15 +142,11 @@ def _tell_receipt(found: "Receipt") -> None:
 
 
 def _what_if(
-    settings: "Settings", spans: "Bounds", runtime: "Runtime", threshold: float | None, plot: Path | None, as_json: bool
+    settings: Settings, spans: Bounds, runtime: Runtime, threshold: float | None, plot: Path | None, as_json: bool
 ) -> None:
-    from stream_app.replay.what_if import what_if
-
     with progress("replaying", sum(end - first for first, end in spans.values())) as advance:
         found = what_if(settings, spans, runtime, threshold, advance)
     if plot is not None and found.scores.size:
-        from stream_app.replay.plot import draw
-
         draw(found, plot)
     if as_json:
         hidden = ("scores", "fraud")
@@ -159,40 +156,27 @@ def _what_if(
         _tell_what_if(found, spans)
 
 
-def _tell_what_if(found: "WhatIf", spans: "Bounds") -> None:
-    from rich.table import Table
-
+def _tell_what_if(found: WhatIf, spans: Bounds) -> None:
     model = found.model
     where = ", ".join(f"{partition}: {first} to {end - 1}" for partition, (first, end) in spans.items())
     out(f"{model.name} {model.version} ({model.sha256[:12]}), threshold {found.threshold:.4g}, offsets {where}")
     out(f"{found.events:,} records, {found.refused:,} of them refused; labels for {found.labelled:,}")
-    table = Table(box=None, pad_edge=False)
-    for heading, side in (("", "left"), ("as decided", "right"), ("replayed", "right"), ("change", "right")):
-        table.add_column(heading, justify=side)  # type: ignore[arg-type]
+    figures = ("as decided", "replayed", "change")
+    compared = table("", *figures, right=figures)
     for label, then, now in (
         ("alerts", found.alerts_then, found.alerts_now),
         (f"frauds caught, of {found.frauds:,} known", found.caught_then, found.caught_now),
         ("false alarms known", found.false_then, found.false_now),
     ):
-        table.add_row(label, f"{then:,}", f"{now:,}", f"{now - then:+,}")
-    console().print(table)
+        compared.add_row(label, f"{then:,}", f"{now:,}", f"{now - then:+,}")
+    console().print(compared)
     _tell_alerts("gained", found.gained)
     _tell_alerts("lost", found.lost)
 
 
-def _tell_alerts(what: str, alerts: "list[Alert]") -> None:
-    from stream_app.cli.readable import clean
-
+def _tell_alerts(what: str, alerts: list[Alert]) -> None:
     verdicts = {True: "fraud", False: "legitimate", None: "no label"}
     out(f"{len(alerts):,} {what}" + (f", the {SHOWN} of the highest score:" if len(alerts) > SHOWN else ""))
     for a in sorted(alerts, key=lambda alert: -alert.score)[:SHOWN]:
         place = f"partition {a.partition}, offset {a.offset}"
         out(clean(f"  score {a.score:<10.4g} transaction {a.transaction_id}  {verdicts[a.fraud]}  [{place}]"))
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command of this module."""
-    app.command(
-        epilog="Example: stream-app replay --anomaly transactions:3:118204; "
-        "stream-app replay --from 2026-07-01 --model models/8.pt --plot build/what-if.png"
-    )(replay)

@@ -3,33 +3,37 @@
 from contextlib import closing
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.table import Table
 
-from stream_app.cli.invocation import connected_settings, settings
-from stream_app.cli.rollout import issuer
+from stream_app.audit.record import audit_record
+from stream_app.cli.configured import connected_settings, settings
+from stream_app.cli.invocation import issuer
 from stream_app.cli.terminal import console, out, out_json, waiting
+from stream_app.kafka import roles, topics
+from stream_app.kafka.access import Access, AccessEntry, AccessOutcome
+from stream_app.kafka.roles import ROLES, Role
+from stream_app.rollout.publish import Publisher
 
-if TYPE_CHECKING:
-    from stream_app.kafka.access import AccessEntry
-    from stream_app.kafka.roles import Role
+app = typer.Typer(rich_markup_mode=None)
 
-rights = typer.Typer(
+group = typer.Typer(
     name="rights",
     help="Who may do what on the cluster.",
     epilog="Example: stream-app rights grant --secrets /run/secrets",
     rich_markup_mode=None,
     no_args_is_help=True,
 )
+app.add_typer(group)
 
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
+@group.command("list", epilog="Example: stream-app rights list --json")
 def listing(as_json: Json = False) -> None:
     """Show each role, and every right that it has here. Asks no cluster."""
-    from stream_app.kafka import roles
-
     chosen = settings()
     declared = [(role, roles.rights(chosen, role)) for role in roles.ROLES]
     if as_json:
@@ -41,6 +45,7 @@ def listing(as_json: Json = False) -> None:
             out(f"  {resource:<16}  {name:<30}  {', '.join(right.operation for right in entries)}")
 
 
+@group.command("grant", epilog="Example: stream-app rights grant operator --user ann --secrets secrets")
 def grant(
     *,
     names: Annotated[
@@ -67,10 +72,6 @@ def grant(
     if user is not None and len(chosen_roles) != 1:
         raise typer.BadParameter("name one ROLE to go with it", param_hint="--user")
     chosen = connected_settings()
-    from stream_app.audit.record import audit_record
-    from stream_app.kafka import roles, topics
-    from stream_app.kafka.access import Access, AccessOutcome
-    from stream_app.rollout.publish import Publisher
 
     if not dry_run:
         topics.ensure(chosen)
@@ -89,9 +90,7 @@ def grant(
         raise typer.Exit(1)
 
 
-def _roles(names: list[str] | None) -> "list[Role]":
-    from stream_app.kafka.roles import ROLES
-
+def _roles(names: list[str] | None) -> list[Role]:
     known = {role.name: role for role in ROLES}
     unknown = [name for name in names or () if name not in known]
     if unknown:
@@ -99,20 +98,12 @@ def _roles(names: list[str] | None) -> "list[Role]":
     return [known[name] for name in names or known]
 
 
-def _show(entries: "list[AccessEntry]", as_json: bool) -> None:
+def _show(entries: list[AccessEntry], as_json: bool) -> None:
     if as_json:
         out_json(entries)
         return
-    from rich.table import Table
 
     table = Table("user", "on", "name", "may", "outcome")
     for (who, what, name, outcome), those in groupby(entries, lambda e: (e.user, e.what, e.name, e.outcome)):
         table.add_row(who, what, name, ", ".join(entry.operation for entry in those), outcome)
     console().print(table)
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this module."""
-    rights.command("list", epilog="Example: stream-app rights list --json")(listing)
-    rights.command("grant", epilog="Example: stream-app rights grant operator --user ann --secrets secrets")(grant)
-    app.add_typer(rights)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stream_app.cli.invocation import connected_settings
+from stream_app.cli.configured import connected_settings
 from stream_app.cli.terminal import console, figure, out_json
 
 if TYPE_CHECKING:
@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from stream_app.cli.overview import Overview
     from stream_app.settings import Settings
 
+app = typer.Typer(rich_markup_mode=None)
+
 REFRESH_S = 1.0
 
 
+@app.command(epilog="Example: stream-app status --watch")
 def status(
     watch: Annotated[bool, typer.Option("--watch", help="Refresh every second, until Ctrl-C.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON; with --watch, one document a second.")] = False,
@@ -143,8 +146,3 @@ def _drift_lines(seen: "Overview") -> list[str]:
         return ["no drift alert"]
     head = f"{seen.drift.total} drift alerts, the latest:"
     return [head, *(f"  {moment(a.raised_at)}  {a.severity}  {a.cause}" for a in seen.drift.alerts)]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command of this module."""
-    app.command(epilog="Example: stream-app status --watch")(status)

@@ -1,14 +1,14 @@
-"""Stdout carries data, stderr is for people: JSON, tables, progress bars that appear only where somebody is looking."""
+"""Stdout carries data, stderr is for people: JSON, tables, and progress bars only where a terminal shows them."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import orjson
-
-if TYPE_CHECKING:
-    from rich.console import Console
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 PIPED_WIDTH = 240
 
@@ -28,14 +28,11 @@ def out(line: str) -> None:
 
 def out_json(value: Any) -> None:
     """One JSON document, indented, on stdout. Datetimes become RFC 3339; structs and dataclasses become objects."""
-    import msgspec
-
-    options = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
-    out(orjson.dumps(value, default=msgspec.to_builtins, option=options).decode())
+    out(msgspec.json.format(msgspec.json.encode(value, enc_hook=_from_numpy), indent=2).decode())
 
 
-def somebody_is_looking() -> bool:
-    """Both streams are a terminal: nothing is piped."""
+def is_interactive() -> bool:
+    """Whether both streams are a terminal: nothing is piped."""
     return sys.stdout.isatty() and sys.stderr.isatty()
 
 
@@ -47,28 +44,13 @@ def progress(what: str, total: float) -> Iterator[Advance]:
         what: What is being done, in a word or two.
         total: How much there is.
     """
-    if not somebody_is_looking():
+    if not is_interactive():
         yield lambda done: None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
     with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
         task = shown.add_task(what, total=total)
         yield lambda done: shown.update(task, completed=int(done))
-
-
-def console() -> "Console":
-    """Where tables go: as wide as the terminal; piped, so wide that nothing is cut."""
-    from rich.console import Console
-
-    return Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
-
-
-def figure(value: float | None, digits: int = 3) -> str:
-    """A number for a table; a dash where there is none."""
-    return "-" if value is None else f"{value:,.{digits}f}"
 
 
 @contextmanager
@@ -78,10 +60,30 @@ def waiting(what: str) -> Iterator[Callable[[str], None]]:
     Args:
         what: What is waited for, until there is news.
     """
-    if not somebody_is_looking():
+    if not is_interactive():
         yield lambda news: None
         return
-    from rich.console import Console
-
     with Console(stderr=True).status(what) as shown:
         yield shown.update
+
+
+def console() -> Console:
+    """Where tables go: as wide as the terminal; piped, so wide that nothing is cut."""
+    return Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
+
+
+def table(*headings: str, right: Collection[str] = ()) -> Table:
+    """An empty table without a frame; the columns named in `right` hold figures."""
+    made = Table(box=None, pad_edge=False)
+    for heading in headings:
+        made.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
+    return made
+
+
+def figure(value: float | None, digits: int = 3) -> str:
+    """A number for a table; a dash where there is none."""
+    return "-" if value is None else f"{value:,.{digits}f}"
+
+
+def _from_numpy(value: Any) -> Any:
+    return value.tolist()

@@ -1,24 +1,23 @@
-"""What `train` and the commands tell the registry, and say where they cannot: nothing fails because it is down."""
+"""A training and its record in the registry, which is logged where the registry answers: nothing fails where not."""
 
 import tempfile
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import polars as pl
 import typer
 
+from models import artefact, training
+from models.features import FeatureSpec
+from models.manifest import Manifest
+from models.registry import rerun
+from models.registry.address import Registered, RegistryError
+from models.registry.record import Training, record
+from models.registry.registry import Registry, connect
+from models.training import TrainingConfig
 from stream_app.cli.terminal import out, out_json, progress, say, waiting
-
-if TYPE_CHECKING:
-    import polars as pl
-
-    from models.features import FeatureSpec
-    from models.manifest import Manifest
-    from models.registry.address import Registered
-    from models.registry.record import Training
-    from models.registry.registry import Registry
-    from models.training import TrainingConfig
-    from stream_app.settings import Settings
+from stream_app.settings import Settings
 
 FIRST_VERSION = "1"
 
@@ -36,9 +35,6 @@ class Tracker:
     """
 
     def __init__(self, uri: str, name: str) -> None:
-        from models.registry.address import RegistryError
-        from models.registry.registry import connect
-
         self.name = name
         self.next_version = FIRST_VERSION
         self._registry: Registry | None = None
@@ -53,11 +49,8 @@ class Tracker:
         else:
             self._registry = registry
 
-    def record(self, training: "Training") -> "Registered | None":
+    def record(self, training: Training) -> Registered | None:
         """Log it and register its model; None where that was not possible."""
-        from models.registry.address import RegistryError
-        from models.registry.record import record
-
         if self._registry is None:
             return None
         try:
@@ -68,53 +61,53 @@ class Tracker:
             return None
 
 
-def fit(
-    destination: Path,
-    called: tuple[str, str],
-    frame: "pl.DataFrame",
-    spec: "FeatureSpec",
-    how: "TrainingConfig",
-    source: str,
-    now: datetime | None = None,
-) -> "tuple[Manifest, Training]":
-    """Train under a progress bar, and write the artefact.
+@dataclass(frozen=True)
+class Job:
+    """What is to be trained.
 
-    Args:
-        destination: Where it goes.
-        called: Name and version.
+    Attributes:
+        name: Of the model.
+        version: Of the model.
         frame: The rows.
         spec: The inputs.
-        how: How to train.
+        config: How to train.
         source: Where the rows are from, for people.
-        now: Moment of creation. None: the clock's.
+        created_at: None: now.
     """
-    from models import artefact, training
-    from models.registry.record import Training
 
+    name: str
+    version: str
+    frame: pl.DataFrame
+    spec: FeatureSpec
+    config: TrainingConfig
+    source: str
+    created_at: datetime | None = None
+
+
+def fit(job: Job, destination: Path) -> tuple[Manifest, Training]:
+    """Train under a progress bar, and write the artefact."""
     losses: list[float] = []
-    with progress("training", how.epochs) as advance:
+    with progress("training", job.config.epochs) as advance:
 
-        def told(epoch: int, loss: float) -> None:
+        def on_epoch(epoch: int, loss: float) -> None:
             losses.append(loss)
             advance(epoch)
 
-        graph, manifest = training.train(frame, spec, how, *called, told, now)
+        graph, manifest = training.train(
+            job.frame, job.spec, job.config, job.name, job.version, on_epoch, job.created_at
+        )
     sha256 = artefact.save(destination, graph, manifest)
-    return manifest, Training(destination, sha256, frame, spec, how, losses, source)
+    return manifest, Training(destination, sha256, job.frame, job.spec, job.config, losses, job.source)
 
 
-def repeat(settings: "Settings", run: str, destination: Path, as_json: bool) -> None:
+def repeat(settings: Settings, run: str, destination: Path, as_json: bool) -> None:
     """Train again what a run has on record, and compare; exit code 1 where the scores are others."""
-    from models import artefact
-    from models.registry import rerun
-    from models.registry.registry import connect
-
     with tempfile.TemporaryDirectory() as folder:
         with waiting("fetching the record"):
             known = rerun.recorded(connect(settings.tracking_uri), run, Path(folder))
         how = known.how
-        called = (how.name, how.version)
-        manifest, done = fit(destination, called, known.frame, how.spec, how.config, known.run_id, how.created_at)
+        job = Job(how.name, how.version, known.frame, how.spec, how.config, known.run_id, how.created_at)
+        manifest, done = fit(job, destination)
         ours = artefact.load(destination, done.sha256)
         apart = rerun.disagreement(ours, known.runtime, known.frame)
     agrees = apart <= rerun.TOLERANCE
@@ -131,31 +124,3 @@ def repeat(settings: "Settings", run: str, destination: Path, as_json: bool) -> 
             f"this is {manifest.code_version} with {manifest.libraries}"
         )
         raise typer.Exit(1)
-
-
-def tell_registry(settings: "Settings") -> None:
-    """Let the aliases follow what a command has done; where that is not possible, a worker does it later."""
-    from models.registry.address import RegistryError
-
-    try:
-        for line in follow_in_registry(settings):
-            say(line)
-    except RegistryError as error:
-        say(f"the registry's aliases are not up to date: {error}; later: stream-app registry sync")
-
-
-def follow_in_registry(settings: "Settings") -> list[str]:
-    """Let the aliases follow the swap log: what has moved. A registry that is down fails before anything is loaded.
-
-    Raises:
-        RegistryError: it cannot be told.
-    """
-    from models.registry.registry import connect, in_use
-
-    if not in_use(settings.tracking_uri):
-        return []
-    with waiting("telling the registry"):
-        registry = connect(settings.tracking_uri)
-        from stream_app.rollout import aliases
-
-        return aliases.follow(settings, registry)

@@ -1,53 +1,63 @@
-"""`stream-app train` and `evaluate`: labelled transactions in, an artefact, or the figures of one, out."""
+"""`stream-app train` and `evaluate`: a model from labelled transactions, and how good it is."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from stream_app.cli.data import DataFile, FirstDay, LastDay, day
-from stream_app.cli.invocation import settings
-from stream_app.cli.source import PLACES, loaded
-from stream_app.cli.terminal import console, out, out_json, waiting
-from stream_app.cli.tracking import Tracker, fit, repeat
+from models import evaluation, signing, training
+from models.data.frame import read
+from models.evaluation import Evaluation
+from models.features import load_spec, read_toml
+from models.manifest import Manifest, Quality, Segments
+from models.registry.address import Registered
+from models.registry.record import Training
+from stream_app.cli.configured import settings
+from stream_app.cli.model_loading import load_model
+from stream_app.cli.options import PLACES, DataFile, FirstDay, Json, LastDay, day
+from stream_app.cli.terminal import console, out, out_json, table, waiting
+from stream_app.cli.tracking import Job, Tracker, fit, repeat
 
-if TYPE_CHECKING:
-    from models.evaluation import Evaluation
-    from models.manifest import Manifest, Quality, Segments
-    from models.registry.address import Registered
-    from models.registry.record import Training
+app = typer.Typer(rich_markup_mode=None)
 
-Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
+Data = Annotated[
+    Path | None, typer.Argument(metavar="DATA", help="Parquet file: from `simulate`, or with the Handbook's columns.")
+]
+Destination = Annotated[Path, typer.Option("--out", metavar="MODEL", help="Where the artefact goes.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Same seed and data, same model. Default: 0.")]
+Config = Annotated[
+    Path | None, typer.Option(metavar="TOML", help="[training] and [[input]] tables, as in models/features.toml.")
+]
+Name = Annotated[str | None, typer.Option(help="Name of the model. Default: the setting model_name.")]
+Version = Annotated[str | None, typer.Option(help="Its version. Default: the registry's next, or 1.")]
+SignWith = Annotated[
+    Path | None, typer.Option(metavar="NAME.key", help="Private key to release it with, as `sign` does.")
+]
+Rerun = Annotated[
+    str | None,
+    typer.Option(metavar="RUN", help="Repeat a run from its record alone: its id, or models:/NAME/VERSION."),
+]
+SegmentBy = Annotated[
+    str | None,
+    typer.Option(metavar="FIELD", help="Watch drift by this text field of the event too: currency, terminal_id."),
+]
 
 
+@app.command(epilog="Example: stream-app train history.parquet --out models/1.pt --until 2018-04-21")
 def train(  # noqa: PLR0913 - one parameter for each option is typer's way
     *,
-    data: Annotated[
-        Path | None,
-        typer.Argument(metavar="DATA", help="Parquet file: from `simulate`, or with the Handbook's columns."),
-    ] = None,
-    destination: Annotated[Path, typer.Option("--out", metavar="MODEL", help="Where the artefact goes.")],
+    data: Data = None,
+    destination: Destination,
     since: FirstDay = None,
     until: LastDay = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Same seed and data, same model. Default: 0.")] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(metavar="TOML", help="[training] and [[input]] tables, as in models/features.toml."),
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the model. Default: the setting model_name.")] = None,
-    version: Annotated[str | None, typer.Option(help="Its version. Default: the registry's next, or 1.")] = None,
-    sign_with: Annotated[
-        Path | None, typer.Option(metavar="NAME.key", help="Private key to release it with, as `sign` does.")
-    ] = None,
-    rerun: Annotated[
-        str | None,
-        typer.Option(metavar="RUN", help="Repeat a run from its record alone: its id, or models:/NAME/VERSION."),
-    ] = None,
-    segment_by: Annotated[
-        str | None,
-        typer.Option(metavar="FIELD", help="Watch drift by this text field of the event too: currency, terminal_id."),
-    ] = None,
+    seed: Seed = None,
+    config: Config = None,
+    name: Name = None,
+    version: Version = None,
+    sign_with: SignWith = None,
+    rerun: Rerun = None,
+    segment_by: SegmentBy = None,
     as_json: Json = False,
 ) -> None:
     """Train an autoencoder on DATA without its labels, calibrate it to its alert budget, and write it as one file.
@@ -62,10 +72,6 @@ def train(  # noqa: PLR0913 - one parameter for each option is typer's way
         return
     if data is None:
         raise typer.BadParameter("name the transactions to train on", param_hint="DATA")
-    from models import signing, training
-    from models.data.frame import read
-    from models.features import load_spec, read_toml
-
     key = None if sign_with is None else signing.read_key(sign_with)
     how = training.load_config(config, seed, segment_by)
     declares_inputs = config is not None and "input" in read_toml(config)
@@ -73,11 +79,11 @@ def train(  # noqa: PLR0913 - one parameter for each option is typer's way
     with waiting(f"reading {data}"):
         frame = read(data, day(since), day(until), also=[how.segment_by])
     tracker = Tracker(chosen.tracking_uri, name or chosen.model_name)
-    called = (tracker.name, version or tracker.next_version)
-    manifest, done = fit(destination, called, frame, spec, how, str(data))
+    job = Job(tracker.name, version or tracker.next_version, frame, spec, how, str(data))
+    manifest, done = fit(job, destination)
     if key is not None:
         signing.sign_artefact(destination, done.sha256, key)
-    _tell(manifest, done, tracker.record(done), as_json)
+    _print_training(manifest, done, tracker.record(done), as_json)
 
 
 def _refuse_with_rerun(given: list[object]) -> None:
@@ -85,7 +91,7 @@ def _refuse_with_rerun(given: list[object]) -> None:
         raise typer.BadParameter("a rerun takes all from the record: give nothing but --out with --rerun")
 
 
-def _tell(manifest: "Manifest", done: "Training", registered: "Registered | None", as_json: bool) -> None:
+def _print_training(manifest: Manifest, done: Training, registered: Registered | None, as_json: bool) -> None:
     name, version = manifest.name, manifest.version
     address = None if registered is None else f"models:/{registered.name}/{registered.version}"
     if as_json:
@@ -104,7 +110,7 @@ def _tell(manifest: "Manifest", done: "Training", registered: "Registered | None
         _print_quality(manifest.metrics)
 
 
-def _named(segments: "Segments") -> str:
+def _named(segments: Segments) -> str:
     """What is watched, and how much of the rows that is."""
     if segments.groups:
         return f"{len(segments.watched)} groups of its values"
@@ -112,6 +118,7 @@ def _named(segments: "Segments") -> str:
     return ", ".join(f"{segment.value} {segment.share:.1%}" for segment in segments.watched) + f", others {rest:.1%}"
 
 
+@app.command(epilog="Example: stream-app evaluate models/1.pt history.parquet --from 2018-04-29")
 def evaluate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help=f"A model artefact: {PLACES}.")],
     data: DataFile,
@@ -124,11 +131,8 @@ def evaluate(
     Days of DATA before --from are history: customers known as compromised from it are not measured, as in the
     Fraud Detection Handbook.
     """
-    from models import evaluation
-    from models.data.frame import read
-
     with waiting(f"loading {model}") as tell:
-        runtime = loaded(model)
+        runtime = load_model(model)
         tell(f"reading {data}")
         frame = read(data, until=day(until))
         tell("scoring")
@@ -139,11 +143,9 @@ def evaluate(
         _print_evaluation(found)
 
 
-def _print_evaluation(found: "Evaluation") -> None:
+def _print_evaluation(found: Evaluation) -> None:
     out(f"{found.model} {found.version} ({found.sha256[:12]}) on {found.rows:,} transactions, {found.frauds:,} frauds")
     out(f"{found.since} to {found.until}, {found.left_out:,} transactions of known compromised customers left out")
-    from models.manifest import Quality
-
     own = Quality(found.auc_roc, found.average_precision, found.card_precision_at_100)
     _print_quality({"model": own, **found.baselines})
     precision = "" if found.alert_precision is None else f", {found.alert_precision:.1%} of the alerts are frauds"
@@ -151,21 +153,11 @@ def _print_evaluation(found: "Evaluation") -> None:
     out(f"{found.us_per_event:.2f} us for each transaction, on one thread")
 
 
-def _print_quality(figures: "Mapping[str, Quality]") -> None:
+def _print_quality(figures: Mapping[str, Quality]) -> None:
     """The three figures of each, as a table."""
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    table.add_column("")
-    for heading in ("AUC ROC", "average precision", "card precision@100"):
-        table.add_column(heading, justify="right")
+    headings = ("AUC ROC", "average precision", "card precision@100")
+    shown = table("", *headings, right=headings)
     for name, of in figures.items():
         values = (of.auc_roc, of.average_precision, of.card_precision_at_100)
-        table.add_row(name.replace("_", " "), *(f"{value:.3f}" for value in values))
-    console().print(table)
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this module."""
-    app.command(epilog="Example: stream-app train history.parquet --out models/1.pt --until 2018-04-21")(train)
-    app.command(epilog="Example: stream-app evaluate models/1.pt history.parquet --from 2018-04-29")(evaluate)
+        shown.add_row(name.replace("_", " "), *(f"{value:.3f}" for value in values))
+    console().print(shown)

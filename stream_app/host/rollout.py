@@ -18,7 +18,7 @@ from stream_app.metrics import Metrics
 from stream_app.rollout import controller
 from stream_app.rollout.follower import Follower
 from stream_app.rollout.publish import Publisher
-from stream_app.rollout.registrar import Registrar
+from stream_app.rollout.registry_sync import RegistrySync
 from stream_app.settings import Settings
 
 CHECK_S = 0.5
@@ -60,7 +60,7 @@ def install(app: faust.App, settings: Settings, follower: Follower, publisher: P
     app.on_partitions_assigned.connect(owner.assigned)
     app.on_partitions_revoked.connect(owner.revoked)
     audit_host.install(app, settings, publisher, owner)
-    registrar = Registrar(settings, lambda: follower.rollout if follower.read_to_end else None, owner)
+    registry = RegistrySync(settings, lambda: follower.rollout if follower.read_to_end else None, owner)
 
     @app.agent(app.topic(name, value_type=bytes, value_serializer="raw"), name="model-swap-owner")
     async def claim(stream: Any) -> None:
@@ -86,7 +86,7 @@ def install(app: faust.App, settings: Settings, follower: Follower, publisher: P
                 await self.sleep(CHECK_S)
 
         @Service.task
-        async def tell_the_registry(self) -> None:
+        async def update_the_registry(self) -> None:
             while not self.should_stop:
-                await registrar.step()
+                await registry.step()
                 await self.sleep(CHECK_S)

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
+from schemas.errors import UserError
 from stream_app.settings import Settings, SettingsError
 
 PROBE_S = 1.0
@@ -54,7 +55,7 @@ _AROUND = re.compile(r"^\w+://\S+: | \(after \d+ms in state .*\)$")
 _ABSENT = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
 
 
-class BrokerError(Exception):
+class BrokerError(UserError):
     """Kafka cannot do what was asked; the message says what and what to do, for users."""
 
 

@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 
 from models.runtime import Runtime
+from schemas.errors import UserError
 from schemas.topics import ANOMALIES, TRANSACTIONS
 from schemas.transactions import Anomaly, Reason
 from stream_app.kafka.log import read_to_end
@@ -18,7 +19,7 @@ TOLERANCE = 1e-5  # relative, of scores: what "same log, same decisions" promise
 SHARE_TOLERANCE = 1e-4  # of parts and reconstructions: differences of nearly equal numbers
 
 
-class ReplayError(Exception):
+class ReplayError(UserError):
     """It cannot be replayed; the message says why, and what to do."""
 
 

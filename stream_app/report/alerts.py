@@ -6,11 +6,12 @@ from typing import Protocol
 import msgspec
 
 from schemas.drift import DriftAlert
+from schemas.errors import UserError
 
 SHOWN_IDS = 8
 
 
-class ReportError(Exception):
+class ReportError(UserError):
     """What was asked for cannot be told; the message says why, and what to do."""
 
 

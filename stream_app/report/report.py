@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from models import artefact
+from models import archive, artefact
 from models.manifest import Manifest
 from models.runtime import Runtime
 from models.segments import manifest_at
@@ -28,7 +28,7 @@ from stream_app.report.history import History, total
 from stream_app.report.rows import Advance, Rows
 from stream_app.report.view import View
 from stream_app.report.window import Window, resolve
-from stream_app.rollout.cache import FetchError, ModelCache
+from stream_app.rollout.artefacts import FetchError, ModelCache
 from stream_app.rollout.entries import fold
 from stream_app.rollout.trust import trust
 from stream_app.settings import Settings
@@ -234,8 +234,8 @@ def _fetch(settings: Settings, uris: dict[str, str], sha256: str) -> Path:
 
 def _manifest(settings: Settings, uris: dict[str, str], sha256: str) -> Manifest | None:
     try:
-        return artefact.read_manifest(_fetch(settings, uris, sha256))
-    except (FetchError, artefact.ArtefactError):  # an old model may be gone; its alerts still have their words
+        return archive.read(_fetch(settings, uris, sha256)).manifest
+    except (FetchError, archive.ArtefactError):  # an old model may be gone; its alerts still have their words
         return None
 
 

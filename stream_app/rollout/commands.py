@@ -1,37 +1,47 @@
-"""Commands for people: one onto the swap log, then the workers' answers, until there is an outcome.
+"""The commands of an operator: each opens one session, writes at most one command and returns its outcome.
 
-Nothing here decides anything: the log does. If the person leaves while waiting, the command stands and is carried out.
+All raise `NotPublished` where the broker does not take the command, and `BrokerUnavailable` where the logs cannot be
+read.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from models import artefact
+from models.archive import Archive
+from models.gates.report import GateReport
 from models.registry.address import Registered
-from schemas.rollout import (
-    Abort,
-    Canary,
-    Freeze,
-    GateVerdict,
-    Promote,
-    Rollback,
-    Shadow,
-    Unfreeze,
-)
+from schemas.rollout import Abort, Canary, Freeze, GateVerdict, Promote, Rollback, Shadow, Unfreeze
 from schemas.topics import MODEL_SWAP
 from schemas.transactions import ModelRef
 from stream_app.kafka.log import read_to_end
-from stream_app.rollout.cache import Source, at_hand
+from stream_app.rollout import artefacts
+from stream_app.rollout.artefacts import Source
+from stream_app.rollout.client import CommandSession, Order, Outcome
 from stream_app.rollout.entries import Entry, fold
-from stream_app.rollout.order import EFFECT_S, Order
 from stream_app.rollout.state import Release, Rollout, describe
 from stream_app.rollout.trust import trust
-from stream_app.rollout.watch import Outcome, Say, Watch, watching
 from stream_app.settings import Settings
+
+Gate = Callable[[CommandSession, Archive], GateVerdict | None]
+"""Judges a model before it is staged: the verdict for the stage, or an exception. See `stream_app.rollout.gating`."""
+
+
+class Refused(Exception):  # noqa: N818 - named after what happened
+    """The gates do not let the model pass; the message names them, with their figures.
+
+    Attributes:
+        report: Of every gate.
+    """
+
+    def __init__(self, report: GateReport) -> None:
+        reasons = "; ".join(gate.sentence for gate in report.gates if not gate.passes)
+        super().__init__(f"{report.conclusion}. {reasons}. --override REASON puts it through all the same")
+        self.report = report
 
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """What the swap log says: the state it prescribes, and every record with what became of it, oldest first."""
+    """The state that the swap log prescribes, and every record with what became of it, oldest first."""
 
     rollout: Rollout
     history: list[Entry]
@@ -43,54 +53,38 @@ def models(settings: Settings) -> Models:
     return Models(history[-1].after if history else Rollout(), history)
 
 
-def deploy(  # noqa: PLR0913 - what is announced with a stage is said in one place
-    settings: Settings,
-    model: Source,
-    issuer: str,
-    reason: str = "",
-    timeout_s: float | None = None,
-    on_progress: Say = lambda _: None,
-    sha256: str | None = None,
-    *,
-    gates: GateVerdict | None = None,
-) -> Outcome:
+def ungated(_: CommandSession, __: Archive) -> None:
+    """The gates are not asked."""
+
+
+def deploy(settings: Settings, order: Order, model: Source, gate: Gate = ungated, sha256: str | None = None) -> Outcome:
     """Put a model into service on every live worker, in two phases.
 
     Args:
         settings: Where Kafka is, and the time limits.
+        order: Who commands, and why.
         model: The artefact, on storage that every worker can read under the same path; its URI; or a version of the
             registry.
-        issuer: Who asks.
-        reason: Why, for the audit trail.
-        timeout_s: How long to wait; by default as long as the workers may take to stage, and a little.
-        on_progress: Told each time that something has moved.
+        gate: Asked where another model serves.
         sha256: The digest announced for the file, if not its own. Workers refuse a file with another one.
-        gates: What the gates said of it (`stream_app.rollout.gating.admit`).
 
     Raises:
-        models.artefact.ArtefactError: the file is no model.
-        stream_app.rollout.publish.NotPublished: the broker did not take the command.
+        ArtefactError, FetchError: the model cannot be had, or is none.
+        Refused: by the gate.
     """
-    release = _release(model, sha256)
-    with watching(settings) as watch:
-        serving = watch.rollout.serving
+    archive = artefacts.read(model)
+    release = _release(model, archive, sha256)
+    with CommandSession(settings, order) as session:
+        serving = session.rollout.serving
         if serving is not None and serving.model.sha256 == release.model.sha256:
-            return watch.outcome(True, f"{describe(release.model)} serves already")
-        order = Order(settings, issuer, reason, timeout_s, on_progress)
-        _tell_of_registration(watch, issuer, model)
-        return order.stage(watch, release, "deploy", gates=gates)
+            return session.outcome(True, f"{describe(serving.model)} serves already")
+        gates = gate(session, archive)
+        _record_origin(session, model, archive, release)
+        return session.stage(release, "deploy", gates=gates)
 
 
-def try_out(  # noqa: PLR0913 - as deploy
-    settings: Settings,
-    model: Source | None,
-    percent: float | None,
-    issuer: str,
-    reason: str = "",
-    timeout_s: float | None = None,
-    on_progress: Say = lambda _: None,
-    *,
-    gates: GateVerdict | None = None,
+def try_out(
+    settings: Settings, order: Order, model: Source | None, percent: float | None, gate: Gate = ungated
 ) -> Outcome:
     """Let a model score beside the one that serves: as a shadow or, for a share of the customers, as a canary.
 
@@ -98,128 +92,74 @@ def try_out(  # noqa: PLR0913 - as deploy
 
     Args:
         settings: Where Kafka is, and the time limits.
+        order: Who commands, and why.
         model: The artefact, as of `deploy`; None: the candidate that there is.
         percent: Of the customers, for whom it decides; None: a shadow.
-        issuer: Who asks.
-        reason: Why, for the audit trail.
-        timeout_s: How long to wait.
-        on_progress: Told each time that something has moved.
-        gates: What the gates said of it (`stream_app.rollout.gating.admit`).
+        gate: Asked where the model is not the candidate yet.
 
     Raises:
-        models.artefact.ArtefactError: the file is no model.
-        stream_app.rollout.publish.NotPublished: the broker did not take the command.
+        ArtefactError, FetchError: the model cannot be had, or is none.
+        Refused: by the gate.
     """
-    release = None if model is None else _release(model)
+    archive = None if model is None else artefacts.read(model)
     action = "shadow" if percent is None else "canary"
-    with watching(settings) as watch:
-        order = Order(settings, issuer, reason, timeout_s, on_progress)
-        candidate = watch.rollout.candidate
-        if release is not None and (candidate is None or candidate.release.model.sha256 != release.model.sha256):
-            _tell_of_registration(watch, issuer, model)
-            return order.stage(watch, release, action, percent, gates)
+    with CommandSession(settings, order) as session:
+        candidate = session.rollout.candidate
+        if (
+            model is not None
+            and archive is not None
+            and (candidate is None or candidate.release.model.sha256 != archive.sha256)
+        ):
+            gates = gate(session, archive)
+            release = _release(model, archive)
+            _record_origin(session, model, archive, release)
+            return session.stage(release, action, percent, gates)
         if candidate is None:
-            return watch.outcome(False, f"there is no candidate: name one with `stream-app {action} MODEL`")
+            return session.outcome(False, f"there is no candidate: name one with `stream-app {action} MODEL`")
+        name = describe(candidate.release.model)
         if candidate.percent == (percent or 0.0):
-            return watch.outcome(True, f"{describe(candidate.release.model)} does that already")
-        about = {"stage_id": candidate.stage_id, **order.head}
-        command = Shadow(**about) if percent is None else Canary(percent=percent, **about)
-        return order.at_once(watch, command, describe(candidate.release.model))
+            return session.outcome(True, f"{name} does that already")
+        head = {"stage_id": candidate.stage_id, **order.head()}
+        return session.at_once(Shadow(**head) if percent is None else Canary(percent=percent, **head), name)
 
 
-def promote(
-    settings: Settings,
-    issuer: str,
-    reason: str = "",
-    timeout_s: float | None = None,
-    on_progress: Say = lambda _: None,
-) -> Outcome:
-    """Put the candidate into service on every live worker, from warm memory.
-
-    Args:
-        settings: Where Kafka is.
-        issuer: Who asks.
-        reason: Why, for the audit trail.
-        timeout_s: How long to wait for the workers.
-        on_progress: Told each time that something has moved.
-
-    Raises:
-        stream_app.rollout.publish.NotPublished: the broker did not take the command.
-    """
-    with watching(settings) as watch:
-        candidate = watch.rollout.candidate
+def promote(settings: Settings, order: Order) -> Outcome:
+    """Put the candidate into service on every live worker, from warm memory."""
+    with CommandSession(settings, order) as session:
+        candidate = session.rollout.candidate
         if candidate is None:
-            return watch.outcome(False, "there is no candidate to promote: try one out with `stream-app shadow MODEL`")
-        order = Order(settings, issuer, reason, timeout_s, on_progress)
-        command = Promote(stage_id=candidate.stage_id, **order.head)
-        return order.at_once(watch, command, describe(candidate.release.model))
+            return session.outcome(
+                False, "there is no candidate to promote: try one out with `stream-app shadow MODEL`"
+            )
+        command = Promote(stage_id=candidate.stage_id, **order.head())
+        return session.at_once(command, describe(candidate.release.model))
 
 
-def abort(
-    settings: Settings,
-    issuer: str,
-    reason: str = "",
-    timeout_s: float | None = None,
-    on_progress: Say = lambda _: None,
-) -> Outcome:
-    """Drop what is staged or, where nothing is, the candidate. What serves goes on serving.
-
-    Args:
-        settings: Where Kafka is.
-        issuer: Who asks.
-        reason: Why, for the audit trail.
-        timeout_s: How long to wait for the workers.
-        on_progress: Told each time that something has moved.
-
-    Raises:
-        stream_app.rollout.publish.NotPublished: the broker did not take the command.
-    """
-    with watching(settings) as watch:
-        order = Order(settings, issuer, reason, timeout_s, on_progress)
-        pending, candidate = watch.rollout.pending, watch.rollout.candidate
+def abort(settings: Settings, order: Order) -> Outcome:
+    """Drop what is staged or, where nothing is, the candidate. What serves goes on serving."""
+    with CommandSession(settings, order) as session:
+        pending, candidate = session.rollout.pending, session.rollout.candidate
         if pending is not None:
-            command, name = Abort(stage_id=pending.stage_id, **order.head), describe(pending.release.model)
-            watch.issue(command, name)
-            outcome = watch.taken(command.command_id, order.limit_s, f"{name} is no longer staged")
-            return watch.conclude(outcome, "abort", name)
+            name = describe(pending.release.model)
+            command = Abort(stage_id=pending.stage_id, **order.head())
+            return session.logged(command, name, f"{name} is no longer staged")
         if candidate is None:
-            return watch.outcome(False, "nothing is staged and there is no candidate: there is nothing to abort")
-        command = Abort(stage_id=candidate.stage_id, **order.head)
-        return order.at_once(watch, command, describe(candidate.release.model))
+            return session.outcome(False, "nothing is staged and there is no candidate: there is nothing to abort")
+        command = Abort(stage_id=candidate.stage_id, **order.head())
+        return session.at_once(command, describe(candidate.release.model))
 
 
-def freeze(settings: Settings, frozen: bool, issuer: str, reason: str = "", timeout_s: float = EFFECT_S) -> Outcome:
-    """Forbid automatic promotion and rollback, or allow them again. What people command has its effect as before.
-
-    Args:
-        settings: Where Kafka is.
-        frozen: Whether to forbid.
-        issuer: Who asks.
-        reason: Why, for the audit trail.
-        timeout_s: How long to wait for the log.
-
-    Raises:
-        stream_app.rollout.publish.NotPublished: the broker did not take the command.
-    """
-    said = "automatic action is frozen: the guard only reports" if frozen else "automatic action is allowed again"
-    with watching(settings) as watch:
-        if watch.rollout.frozen is frozen:
-            return watch.outcome(True, said)
-        order = Order(settings, issuer, reason, timeout_s)
-        command = Freeze(**order.head) if frozen else Unfreeze(**order.head)
-        watch.issue(command, "automatic action")
-        outcome = watch.taken(command.command_id, timeout_s, said)
-        return watch.conclude(outcome, type(command).__name__.lower(), "automatic action")
+def freeze(settings: Settings, order: Order, frozen: bool) -> Outcome:
+    """Forbid automatic promotion and rollback, or allow them again. Operators' commands have their effect as before."""
+    state = "automatic action is frozen: the guard only reports" if frozen else "automatic action is allowed again"
+    with CommandSession(settings, order) as session:
+        if session.rollout.frozen is frozen:
+            return session.outcome(True, state)
+        command = Freeze(**order.head()) if frozen else Unfreeze(**order.head())
+        return session.logged(command, "automatic action", state)
 
 
-def rollback(
-    settings: Settings,
-    issuer: str,
-    reason: str = "",
-    timeout_s: float | None = None,
-    on_progress: Say = lambda _: None,
-    to: str | None = None,
-) -> Outcome:
+def rollback(settings: Settings, order: Order, to: str | None = None) -> Outcome:
     """Drop the candidate or, where there is none, put the previous model back into service, at once.
 
     A second rollback undoes the first. A model that is neither the serving nor the previous one is not warm: it is
@@ -227,48 +167,43 @@ def rollback(
 
     Args:
         settings: Where Kafka is.
-        issuer: Who asks.
-        reason: Why, for the audit trail.
-        timeout_s: How long to wait for the workers.
-        on_progress: Told each time that something has moved.
+        order: Who commands, and why.
         to: Which model shall decide alone: its version, or the start of its digest.
-
-    Raises:
-        stream_app.rollout.publish.NotPublished: the broker did not take the command.
     """
-    with watching(settings) as watch:
-        rollout = watch.rollout
+    with CommandSession(settings, order) as session:
+        rollout = session.rollout
         usual = rollout.serving if rollout.candidate is not None else rollout.previous
-        release = usual if to is None else watch.release(to)
+        release = usual if to is None else session.release(to)
         if release is None and to is not None:
-            return watch.outcome(False, f"no model {to} was ever staged: `stream-app models` lists them")
+            return session.outcome(False, f"no model {to} was ever staged: `stream-app models` lists them")
         if release is None:
-            return watch.outcome(
+            return session.outcome(
                 False, "there is no previous model to go back to: deploy one with `stream-app deploy MODEL`"
             )
-        order = Order(settings, issuer, reason, timeout_s, on_progress)
         warm = [kept.model.sha256 for kept in (rollout.serving, rollout.previous) if kept is not None]
         if release.model.sha256 not in warm:
-            return order.stage(watch, release, "rollback")
+            no_gate = GateVerdict(passed=False, override_by=order.issuer, override_reason="a rollback asks no gate")
+            return session.stage(release, "rollback", gates=no_gate)
         if rollout.candidate is None and release == rollout.serving:
-            return watch.outcome(True, f"{describe(release.model)} serves already")
-        command = Rollback(to=release.model.sha256, **order.head)
-        return order.at_once(watch, command, describe(release.model))
+            return session.outcome(True, f"{describe(release.model)} serves already")
+        command = Rollback(to=release.model.sha256, **order.head())
+        return session.at_once(command, describe(release.model))
 
 
-def _release(model: Source, sha256: str | None = None) -> Release:
-    with at_hand(model) as file:
-        manifest = artefact.read_manifest(file)
-        ref = ModelRef(manifest.name, manifest.version, sha256 or artefact.digest(file))
-    if isinstance(model, Registered):
-        return Release(ref, model.uri)
-    return Release(ref, model if isinstance(model, str) else model.resolve().as_uri())
+def _release(model: Source, archive: Archive, sha256: str | None = None) -> Release:
+    manifest = archive.manifest
+    return Release(ModelRef(manifest.name, manifest.version, sha256 or archive.sha256), artefacts.uri_of(model))
 
 
-def _tell_of_registration(watch: Watch, issuer: str, model: Source | None) -> None:
+def _record_origin(session: CommandSession, model: Source, archive: Archive, release: Release) -> None:
     """Training and registering need no broker: they go on record with the stage of what came of them."""
+    m = archive.manifest
+    session.record(
+        "train",
+        describe(release.model),
+        effect=f"trained at {m.created_at.isoformat(timespec='seconds')} on {m.rows} rows from {m.trained_from} to "
+        f"{m.trained_until} (data sha256 {m.data_sha256}), seed {m.seed}, code {m.code_version}",
+    )
     if isinstance(model, Registered):
         at = f"{model.registered_at.isoformat(timespec='seconds')} from run {model.run_id}"
-        watch.record(
-            issuer, "register", f"models:/{model.name}/{model.version}", effect=f"sha256 {model.sha256}, at {at}"
-        )
+        session.record("register", f"models:/{model.name}/{model.version}", effect=f"sha256 {model.sha256}, at {at}")

@@ -22,7 +22,7 @@ from stream_app.kafka.log import Log, Tail
 from stream_app.metrics import Metrics
 from stream_app.pipeline.serving import SecondModel, Serving
 from stream_app.rollout.admission import Admission
-from stream_app.rollout.cache import ModelCache
+from stream_app.rollout.artefacts import ModelCache
 from stream_app.rollout.entries import Entry, read
 from stream_app.rollout.publish import Publisher
 from stream_app.rollout.state import Pending, Release, Rollout, Watch, describe

@@ -6,11 +6,11 @@ import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from models import artefact
+from models import archive, artefact
 from models.manifest import Manifest
 from models.runtime import Runtime
 from stream_app.metrics import Metrics
-from stream_app.rollout.cache import ModelCache
+from stream_app.rollout.artefacts import ModelCache
 from stream_app.rollout.state import Release, describe
 
 RETRY_AFTER_S = 2.0  # a file on shared storage may appear late; reading a missing one is cheap
@@ -97,7 +97,7 @@ class WarmModels:
         if uri is None:
             return None
         try:
-            return artefact.read_manifest(self._cache.fetch(uri, sha256))
+            return archive.read(self._cache.fetch(uri, sha256)).manifest
         except Exception as error:
             logger.warning("no reference for model %s: %s", sha256[:12], error)
             return None

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from models import artefact
+from models import archive
 from schemas.topics import ANOMALIES
 from stream_app.rollout import commands
+from stream_app.rollout.client import Order
 from stream_app.settings import Settings
 from tests.known_stream import SMALL, Trickle, Wait, conclude, prepared, transactions
 from tests.tiny_model import tiny_model
@@ -41,7 +42,7 @@ def test_a_clock_that_jumps_by_an_hour_and_back(
             assert worker.answers("health/live")
             assert worker.answers("health/ready")
             tiny_model(tmp_path / f"{number + 1}.pt", str(number + 1))
-            outcome = commands.deploy(stream, tmp_path / f"{number + 1}.pt", "test")
+            outcome = commands.deploy(stream, Order("test"), tmp_path / f"{number + 1}.pt")
             # For a worker that is an hour ahead, a command that is valid for an hour is no more
             ahead = sum(steps[:number]) > 0
             assert outcome.ok != ahead, outcome.sentence
@@ -80,21 +81,21 @@ def test_a_disk_that_is_full_takes_no_new_model_and_stops_nobody(
     settings: Settings, small_disk: Path, tmp_path: Path, wait_until: Wait
 ) -> None:
     stream = prepared(settings.model_copy(update={"model_cache": small_disk / "cache"}), tmp_path)
-    first, second = artefact.digest(tmp_path / "1.pt"), tmp_path / "2.pt"
+    first, second = archive.read(tmp_path / "1.pt").sha256, tmp_path / "2.pt"
     tiny_model(second, "2")
     trickle, filler = Trickle(stream), small_disk / "filler"
     with running(stream, tmp_path) as worker:
         wait_until(lambda: worker.model() == first, 60)
         fill(filler)
-        outcome = commands.deploy(stream, second, "test")
+        outcome = commands.deploy(stream, Order("test"), second)
         assert not outcome.ok
         assert f"No space left on device ({small_disk / 'cache'})" in outcome.sentence
         assert list((small_disk / "cache").iterdir()) == [small_disk / "cache" / f"{first}.pt"]
         wait_until(lambda: trickle() and committed_offsets(stream) >= 200, 60)
         assert worker.model() == first
         filler.unlink()
-        assert commands.deploy(stream, second, "test").ok
-        assert worker.model() == artefact.digest(second)
+        assert commands.deploy(stream, Order("test"), second).ok
+        assert worker.model() == archive.read(second).sha256
         conclude(stream, trickle.sent, wait_until)
 
 

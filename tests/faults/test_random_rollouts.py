@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from models import artefact
+from models import archive
 from schemas.topics import SCORES
 from stream_app.rollout import commands
+from stream_app.rollout.client import Order
 from stream_app.rollout.commands import models
 from stream_app.settings import Settings
 from tests.known_stream import Trickle, Wait, proved
@@ -39,7 +40,7 @@ class Stage:
     def __init__(self, settings: Settings, folder: Path, stack: ExitStack, chance: random.Random) -> None:
         self._settings, self._folder, self._stack, self._chance = settings, folder, stack, chance
         self.paths = [folder / f"{version}.pt" for version in "567"]
-        waiting = artefact.digest(folder / "1.pt")  # for its first worker
+        waiting = archive.read(folder / "1.pt").sha256  # for its first worker
         self.passed = {waiting, *(tiny_model(path, path.stem).sha256 for path in self.paths)}
         tiny_model(folder / "8.pt", "8", golden_error=1.0)
         self.workers: dict[str, Worker] = {}
@@ -47,13 +48,13 @@ class Stage:
     def move(self) -> str:
         """Do something, and say what."""
         moves: dict[str, Callable[[], object]] = {
-            "deploy": lambda: commands.deploy(self._settings, self._any(), "test", timeout_s=EFFECT_S),
+            "deploy": lambda: commands.deploy(self._settings, Order("test", timeout_s=EFFECT_S), self._any()),
             "deploy a broken one": self._deploy_broken,
-            "shadow": lambda: commands.try_out(self._settings, self._any(), None, "test", timeout_s=EFFECT_S),
-            "canary": lambda: commands.try_out(self._settings, self._any(), 30.0, "test", timeout_s=EFFECT_S),
-            "promote": lambda: commands.promote(self._settings, "test", timeout_s=EFFECT_S),
-            "abort": lambda: commands.abort(self._settings, "test", timeout_s=EFFECT_S),
-            "rollback": lambda: commands.rollback(self._settings, "test", timeout_s=EFFECT_S),
+            "shadow": lambda: commands.try_out(self._settings, Order("test", timeout_s=EFFECT_S), self._any(), None),
+            "canary": lambda: commands.try_out(self._settings, Order("test", timeout_s=EFFECT_S), self._any(), 30.0),
+            "promote": lambda: commands.promote(self._settings, Order("test", timeout_s=EFFECT_S)),
+            "abort": lambda: commands.abort(self._settings, Order("test", timeout_s=EFFECT_S)),
+            "rollback": lambda: commands.rollback(self._settings, Order("test", timeout_s=EFFECT_S)),
             "join": self.join,
             "kill": self.kill,
         }
@@ -82,7 +83,7 @@ class Stage:
         return self._chance.choice(self.paths)
 
     def _deploy_broken(self) -> commands.Outcome:
-        return commands.deploy(self._settings, self._folder / "8.pt", "test", timeout_s=EFFECT_S)
+        return commands.deploy(self._settings, Order("test", timeout_s=EFFECT_S), self._folder / "8.pt")
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from stream_app.rollout import commands
+from stream_app.rollout.client import Order
 from stream_app.settings import Settings
 from tests.known_stream import Wait, proved, transactions
 from tests.tiny_model import tiny_model
@@ -105,7 +106,7 @@ def test_a_thousand_swaps(stream: Settings, tmp_path: Path, wait_until: Wait, re
         worker.await_ready()
         sizes = []
         for number in range(SWAPS):
-            outcome = commands.deploy(stream, paths[number % 2], "test")
+            outcome = commands.deploy(stream, Order("test"), paths[number % 2])
             assert outcome.ok, outcome.sentence
             sizes.append(resident(worker))
         record_property("resident_mb", [size // 1_000_000 for size in (*sizes[WARM :: SWAPS // 20], sizes[-1])])

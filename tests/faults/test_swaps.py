@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from models import artefact
+from models import archive
 from stream_app.embedded.broker import EmbeddedBroker
 from stream_app.rollout import commands
+from stream_app.rollout.client import Order
 from stream_app.settings import Settings
 from tests.conftest import free_port
 from tests.known_stream import SMALL, Trickle, Wait, conclude, prepared, transactions
@@ -27,7 +28,7 @@ def second(tmp_path: Path) -> Path:
 
 
 def serves(worker: Worker, path: Path) -> bool:
-    return worker.model() == artefact.digest(path)
+    return worker.model() == archive.read(path).sha256
 
 
 def test_a_swap_while_a_worker_joins(stream: Settings, second: Path, tmp_path: Path, wait_until: Wait) -> None:
@@ -35,7 +36,7 @@ def test_a_swap_while_a_worker_joins(stream: Settings, second: Path, tmp_path: P
     with running(stream, tmp_path, batch_max_events=SMALL) as one, ThreadPoolExecutor() as pool:
         one.await_ready()
         with running(stream, tmp_path, batch_max_events=SMALL) as other:
-            deploying = pool.submit(commands.deploy, stream, second, "test")
+            deploying = pool.submit(commands.deploy, stream, Order("test"), second)
             wait_until(lambda: trickle() and deploying.done(), 90)
             assert deploying.result().ok, deploying.result().sentence
             wait_until(lambda: trickle() and all(serves(worker, second) for worker in (one, other)), 60)
@@ -48,13 +49,13 @@ def test_a_swap_while_a_worker_is_killed(stream: Settings, second: Path, tmp_pat
     with running(stream, tmp_path, **own) as one, running(stream, tmp_path, **own) as victim:
         wait_until(lambda: one.partitions() and victim.partitions(), 60)
         with ThreadPoolExecutor() as pool:
-            deploying = pool.submit(commands.deploy, stream, second, "test")
+            deploying = pool.submit(commands.deploy, stream, Order("test"), second)
             victim.kill()
             wait_until(lambda: trickle() and deploying.done(), 90)
         outcome = deploying.result()
         if not outcome.ok:  # it was asked, and died before it could answer: everybody stays with the old one
             assert not serves(one, second)
-            assert commands.deploy(stream, second, "test").ok
+            assert commands.deploy(stream, Order("test"), second).ok
         assert serves(one, second)
         conclude(stream, trickle.sent, wait_until)
 
@@ -68,9 +69,9 @@ def test_a_swap_during_a_broker_outage(
         with running(settings, tmp_path) as worker, ThreadPoolExecutor() as pool:
             sent = publish(settings, transactions(20_000))
             wait_until(lambda: worker.committed() > 0, 60)
-            deploying = pool.submit(commands.deploy, settings, second, "test")
+            deploying = pool.submit(commands.deploy, settings, Order("test"), second)
             broker.kill()
             broker.start()
             wait_until(deploying.done, 120)
-            wait_until(lambda: serves(worker, second) or commands.deploy(settings, second, "test").ok, 120)
+            wait_until(lambda: serves(worker, second) or commands.deploy(settings, Order("test"), second).ok, 120)
             conclude(settings, sent, wait_until, 180)

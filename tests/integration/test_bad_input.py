@@ -15,6 +15,7 @@ from schemas.transactions import DeadLetter, RefusalCode
 from stream_app.kafka import clients, topics
 from stream_app.pipeline.emit import DEAD_LETTER_VALUE_MAX
 from stream_app.rollout import commands
+from stream_app.rollout.client import Order
 from stream_app.settings import Settings
 from stream_app.verify.cluster import verify
 from tests.tiny_model import tiny_model
@@ -132,7 +133,7 @@ def stream(settings: Settings, tmp_path: Path) -> Settings:
         outcome.result()
     topics.ensure(own, declared.ALL)
     tiny_model(tmp_path / "1.pt", "1")
-    commands.deploy(own, tmp_path / "1.pt", "test", timeout_s=0)
+    commands.deploy(own, Order("test", timeout_s=0), tmp_path / "1.pt")
     return own
 
 

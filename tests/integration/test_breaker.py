@@ -8,6 +8,7 @@ import pytest
 from schemas import topics as declared
 from stream_app.kafka import topics
 from stream_app.rollout import commands
+from stream_app.rollout.client import Order
 from stream_app.verify.cluster import verify
 from tests.tiny_model import tiny_model
 from tests.traffic import committed_offsets, publish
@@ -30,7 +31,7 @@ def test_a_flood_of_bad_records_is_held_back_and_the_good_ones_behind_it_are_sco
     with running(
         settings, tmp_path, breaker_window_events=WINDOW, breaker_hold_s=1.0, batch_max_events=WINDOW
     ) as worker:
-        assert commands.deploy(settings, tmp_path / "1.pt", "test").ok
+        assert commands.deploy(settings, Order("test"), tmp_path / "1.pt").ok
         publish(settings, flood)
         wait_until(lambda: metric(worker.url, "stream_app_breaker_open") == 1.0, 60)
         assert committed_offsets(settings) < BAD, "it was poured into the dead letters before anybody could look"

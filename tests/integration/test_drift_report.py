@@ -18,12 +18,13 @@ from models.training import TrainingConfig, train
 from schemas import topics as declared
 from schemas.drift import DriftSummary
 from schemas.topics import DRIFT_ALERTS, DRIFT_SUMMARIES
-from stream_app.cli.publish import PROPERTIES, Publisher
+from stream_app.cli.publish import PROPERTIES, PacedProducer
 from stream_app.kafka import clients, topics
 from stream_app.kafka.log import read_to_end
 from stream_app.report import report
 from stream_app.report.alerts import published
 from stream_app.rollout import commands
+from stream_app.rollout.client import Order
 from tests.integration.test_cli import environment
 from tests.unit.stream_app.cli.cli_runner import stream_app
 from tests.workers import running
@@ -51,11 +52,11 @@ def drifted(settings, frame, tmp_path, wait_until):
     fitted = train(rows, load_spec(), TrainingConfig(epochs=4, segment_by="currency"), "card-fraud", "1")
     artefact.save(tmp_path / "1.pt", *fitted)
     write(frame, tmp_path / "history.parquet")
-    commands.deploy(own, tmp_path / "1.pt", "test", timeout_s=0)
+    commands.deploy(own, Order("test", timeout_s=0), tmp_path / "1.pt")
     with running(own, tmp_path) as worker:
         worker.await_ready()
         events = [(key, value) for key, value, _ in encode(frame.filter(days >= TRAINED_DAYS))]
-        publisher = Publisher(clients.producer(own, **PROPERTIES), threading.Event())
+        publisher = PacedProducer(clients.producer(own, **PROPERTIES), threading.Event())
         publisher.publish(topics.name(own, declared.TRANSACTIONS), events, None, lambda done: None)
         wait_until(lambda: sum(scored for scored, *_ in summarised(own)) == len(events), 60)
         wait_until(lambda: about_the_amount(published(read_to_end(own, DRIFT_ALERTS))), 60)

@@ -6,6 +6,7 @@ from schemas import topics as declared
 from schemas.topics import ANOMALIES, AUDIT
 from stream_app.kafka import topics
 from stream_app.rollout import commands
+from stream_app.rollout.client import Order
 from stream_app.settings import GuardMode
 from stream_app.verify.cluster import verify
 from tests.integration.test_swap import Load
@@ -31,18 +32,18 @@ def test_the_guard_rolls_back_a_bad_canary_and_a_bad_activation(settings, tmp_pa
         return rollout.serving.model.sha256
 
     with running(settings, tmp_path, guard=GuardMode.ACT) as worker:
-        assert commands.deploy(settings, good, "test").ok
+        assert commands.deploy(settings, Order("test"), good).ok
         worker.await_ready()
         with Load(settings) as load:
-            assert commands.try_out(settings, bad, 5.0, "test", "whatever the gates say").ok
+            assert commands.try_out(settings, Order("test", "whatever the gates say"), bad, 5.0).ok
             wait_until(lambda: len(rollbacks()) == 1, 60)
             assert decides() == champion.sha256
-            assert commands.deploy(settings, bad, "test", "whatever the gates say").ok
+            assert commands.deploy(settings, Order("test", "whatever the gates say"), bad).ok
             wait_until(lambda: len(rollbacks()) == 2, 60)
             assert decides() == champion.sha256
 
-            assert commands.freeze(settings, True, "test").ok
-            assert commands.try_out(settings, bad, None, "test").ok
+            assert commands.freeze(settings, Order("test"), True).ok
+            assert commands.try_out(settings, Order("test"), bad, None).ok
             before = committed_offsets(settings)
             wait_until(lambda: committed_offsets(settings) > before + 5000, 60)
             assert len(rollbacks()) == 2

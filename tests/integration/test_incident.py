@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from models import artefact
+from models import archive, artefact
 from models.data.events import encode
 from models.data.frame import read
 from models.evaluation import metrics_of, score_in_batches
@@ -26,9 +26,11 @@ from schemas.rollout import Rollback, Stage
 from schemas.topics import ANOMALIES, AUDIT, COMPARISONS
 from stream_app.cli.demo import incident
 from stream_app.cli.demo.cast import Stream
-from stream_app.cli.rollout import issuer
+from stream_app.cli.invocation import issuer
 from stream_app.kafka import topics
-from stream_app.rollout import commands, gating
+from stream_app.rollout import commands
+from stream_app.rollout.client import Order
+from stream_app.rollout.gating import Gates
 from stream_app.rollout.guard import Guard
 from stream_app.settings import GatePolicy, GuardMode
 from stream_app.verify.cluster import verify
@@ -98,8 +100,8 @@ def test_a_deploy_of_the_shifted_candidate_is_refused_unless_somebody_says_why_n
     strict = settings.model_copy(update={"gates": GatePolicy.REQUIRE, "gate_reports": tmp_path / "reports"})
     topics.ensure(strict, declared.ALL)
     with running(strict, tmp_path) as worker:
-        assert gating.admit(strict, champion, "ann", week) is None  # nothing to compare with
-        assert commands.deploy(strict, champion, "ann").ok
+        gates = Gates(strict, week)
+        assert commands.deploy(strict, Order("ann"), champion, gates).ok  # nothing to compare it with
         worker.await_ready()
         serving = worker.model()
 
@@ -108,27 +110,24 @@ def test_a_deploy_of_the_shifted_candidate_is_refused_unless_somebody_says_why_n
         assert "refused for alert volume, latent stability" in refused.stdout
         assert "--override REASON" in refused.stdout
         assert worker.model() == serving
-        bare = commands.deploy(strict, shifted, "bob")
+        bare = commands.deploy(strict, Order("bob"), shifted)
         assert not bare.ok
         assert "gates are required and none has looked at it" in bare.sentence
         assert worker.model() == serving
 
-        passed = gating.admit(strict, equal, "ann", week)
-        assert passed is not None
-        assert passed.passed
-        assert (tmp_path / "reports" / f"{passed.report_sha256}.json").is_file()
-        assert commands.deploy(strict, equal, "ann", gates=passed).ok
-
-        forced = gating.admit(strict, shifted, "bob", week, gating.Override("bob", "the quarter's figures"))
-        assert commands.deploy(strict, shifted, "bob", gates=forced).ok
-        wait_until(lambda: worker.model() == artefact.digest(shifted))
+        assert commands.deploy(strict, Order("ann"), equal, gates).ok
+        assert commands.deploy(strict, Order("bob"), shifted, Gates(strict, week, "the quarter's figures")).ok
+        wait_until(lambda: worker.model() == archive.read(shifted).sha256)
 
     told = [(r.actor, r.action, r.effect) for r in committed_records(strict, AUDIT)]
     assert (issuer(), "gate", "refused for alert volume, latent stability") in told
     assert ("ann", "gate", "passed") in told
     assert ("bob", "override", "over alert volume, latent stability, score distribution") in told
     staged = [e.command.gates for e in commands.models(strict).history if isinstance(e.command, Stage)]
-    assert staged == [None, None, passed, forced]
+    assert staged[:2] == [None, None]
+    passed, forced = staged[2:]
+    assert passed.passed
+    assert (tmp_path / "reports" / f"{passed.report_sha256}.json").is_file()
     assert (forced.override_by, forced.override_reason) == ("bob", "the quarter's figures")
 
 
@@ -138,7 +137,7 @@ def test_forced_through_by_name_and_reason_the_guard_takes_it_back_as_canary_and
 ):
     acting = settings.model_copy(update={"gates": GatePolicy.REQUIRE, "guard": GuardMode.ACT})
     topics.ensure(acting, declared.ALL)
-    forced = gating.Override("bob", "the quarter's figures")
+    forced = Gates(acting, None, "the quarter's figures")
     events = [*encode(live_week(world))]
 
     def decides() -> tuple[str, str | None]:
@@ -149,16 +148,15 @@ def test_forced_through_by_name_and_reason_the_guard_takes_it_back_as_canary_and
         log = [e.command for e in commands.models(acting).history if e.refused is None]
         return [c for c in log if isinstance(c, Rollback) and c.issuer.startswith("guard@")]
 
-    good, bad = artefact.digest(champion), artefact.digest(shifted)
+    good, bad = archive.read(champion).sha256, archive.read(shifted).sha256
     with running(acting, tmp_path) as worker:
-        assert commands.deploy(acting, champion, "ann").ok
+        assert commands.deploy(acting, Order("ann"), champion).ok
         worker.await_ready()
         with Stream(acting, events, RATE) as stream:
             for force in (commands.try_out, commands.deploy):
                 share = [CANARY_PERCENT] if force is commands.try_out else []
                 before = len(guarded())
-                verdict = gating.admit(acting, shifted, "bob", None, forced)
-                assert force(acting, shifted, *share, "bob", gates=verdict).ok
+                assert force(acting, Order("bob"), shifted, *share, gate=forced).ok
                 wait_until(lambda before=before: len(guarded()) > before, 60)
                 assert decides() == (good, None)
                 wait_until(lambda: worker.model() == good)

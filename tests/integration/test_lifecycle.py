@@ -21,6 +21,7 @@ from stream_app.cli.demo.telling import StoryError
 from stream_app.embedded.broker import EmbeddedBroker
 from stream_app.kafka import clients, topics
 from stream_app.rollout import commands
+from stream_app.rollout.client import Order
 from stream_app.settings import Guarantee, Settings
 from tests.conftest import free_port
 from tests.known_stream import SMALL, Trickle, Wait, anomalies, anomalous, conclude, prepared, proved, transactions
@@ -95,7 +96,7 @@ def test_a_worker_waits_for_broker_and_model_and_survives_a_killed_broker(
         wait_until(lambda: "waiting for a model" in readiness(worker)[1])
         assert readiness(worker)[0] == 503
         tiny_model(tmp_path / "1.pt", "1")
-        outcome = commands.deploy(settings, tmp_path / "1.pt", "test")
+        outcome = commands.deploy(settings, Order("test"), tmp_path / "1.pt")
         assert outcome.ok, outcome.sentence
         worker.await_ready()
 

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from models import artefact
+from models import archive, artefact
 from models.data.events import encode
 from models.evaluation import evaluate, metrics_of, score_in_batches
 from models.features import matrix
@@ -16,6 +16,7 @@ from schemas.topics import ANOMALIES, SCORES
 from stream_app.kafka import topics
 from stream_app.pipeline.emit import LEAST_SHARE
 from stream_app.rollout import commands
+from stream_app.rollout.client import Order
 from stream_app.verify.cluster import verify
 from tests.traffic import committed_offsets, committed_records, publish
 from tests.workers import Worker, running
@@ -44,7 +45,7 @@ def expected(champion, test_week):
 def stream(settings, champion, tmp_path):
     """Topics, a deployed model, and where workers log."""
     topics.ensure(settings, declared.ALL)
-    commands.deploy(settings, champion, "test", timeout_s=0)
+    commands.deploy(settings, Order("test", timeout_s=0), champion)
     return settings
 
 
@@ -103,7 +104,7 @@ def test_every_anomaly_says_why_in_the_units_of_its_inputs(stream, champion, tes
         worker.await_ready()
         wait_until(lambda: committed_offsets(stream) >= sent, 120)
     values = {row["transaction_id"]: row for row in test_week[:20_000].iter_rows(named=True)}
-    reference = artefact.read_manifest(champion)
+    reference = archive.read(champion).manifest
     names = [entry.name for entry in reference.inputs]
     anomalies = committed_records(stream, ANOMALIES)
     assert anomalies

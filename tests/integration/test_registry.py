@@ -13,6 +13,7 @@ from schemas.topics import AUDIT
 from schemas.transactions import ModelRef
 from stream_app.kafka import topics
 from stream_app.rollout import commands
+from stream_app.rollout.client import Order
 from stream_app.settings import Settings
 from tests.known_stream import Trickle
 from tests.mlflow_server import MlflowServer
@@ -70,7 +71,7 @@ def test_models_are_deployed_by_name_and_a_registry_that_is_down_is_missed_by_no
 
         register(registry, tmp_path / "2.pt", refs[1])
         second = registry.find("models:/tiny/2")
-        assert commands.deploy(settings, second, "somebody who does not tell the registry").ok
+        assert commands.deploy(settings, Order("somebody who does not tell the registry"), second).ok
         wait_until(lambda: registry.aliases("tiny") == {"champion": "2", "previous": "1"}, 90)
 
         sent = Trickle(settings)

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from models import artefact
+from models import archive, artefact
 from schemas import topics as declared
 from schemas.topics import ANOMALIES, SCORES, TRANSACTIONS
 from stream_app.cli.data import publish_frame
@@ -21,6 +21,7 @@ from stream_app.replay.receipt import published, receipt
 from stream_app.replay.rescore import Rescorer, threshold_of
 from stream_app.replay.what_if import WhatIf, what_if
 from stream_app.rollout import commands
+from stream_app.rollout.client import Order
 from stream_app.settings import Settings
 from tests.conftest import free_port
 from tests.tiny_model import tiny_model
@@ -47,7 +48,7 @@ def scored(broker: str, champion: Path, world: pl.DataFrame, tmp_path_factory: p
         input_partitions=2,
     )
     topics.ensure(settings, declared.ALL)
-    commands.deploy(settings, champion, "test", timeout_s=0)
+    commands.deploy(settings, Order("test", timeout_s=0), champion)
     chosen = world.filter(world["fraud"]).head(100).vstack(world.tail(EVENTS - 100))
     publish_frame(settings, chosen, None, labels=True)
     publish(settings, [(b"bad", b"no JSON")] * REFUSED)
@@ -124,14 +125,14 @@ def test_on_the_command_line(scored: Settings, champion: Path, tmp_path: Path) -
     absent = stream_app("replay", "--anomaly", "transactions:0:99999", *options(scored))
     assert (absent.exit_code, "holds no anomaly" in absent.stderr) == (1, True)
 
-    budget = artefact.read_manifest(champion).calibration.budget * 2
+    budget = archive.read(champion).manifest.calibration.budget * 2
     picture = tmp_path / "what-if.png"
     asked = ("replay", "--budget", budget, "--partition", 1, "--from", 100, "--until", 2000, "--plot", picture)
     wider = stream_app(*asked, "--json", *options(scored), **environment(scored))
     assert wider.exit_code == 0, wider.stderr
     found = json.loads(wider.stdout)
     assert (found["spans"], found["events"]) == ({"1": [100, 2000]}, 1900)
-    assert found["threshold"] == threshold_of(artefact.read_manifest(champion).calibration, budget)
+    assert found["threshold"] == threshold_of(archive.read(champion).manifest.calibration, budget)
     assert (len(found["gained"]) > 0, found["lost"]) == (True, [])
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert "gained" in stream_app(*asked, *options(scored), **environment(scored)).stdout

@@ -19,6 +19,7 @@ from stream_app.kafka import clients, topics
 from stream_app.kafka.log import read_to_end
 from stream_app.metrics import Metrics
 from stream_app.rollout import controller, follower
+from stream_app.rollout.client import Order
 from stream_app.rollout.commands import deploy, models, rollback
 from stream_app.rollout.publish import Publisher
 from stream_app.settings import Settings
@@ -118,13 +119,13 @@ def test_a_model_goes_through_its_life_on_every_worker(
     wait_until(lambda: first.follower.caught_up and second.follower.caught_up)
 
     said: list[str] = []
-    outcome = deploy(cluster, paths["1"], "ann", "first", on_progress=said.append)
+    outcome = deploy(cluster, Order("ann", "first", on_progress=said.append), paths["1"])
     assert outcome.ok, outcome.sentence
     assert set(outcome.workers) == {"w1", "w2"}
     assert (first.serves, second.serves, outcome.model) == ("1", "1", refs["1"])
     assert said[0].startswith("staging tiny 1")
 
-    outcome = deploy(cluster, paths["2"], "ann", "better")
+    outcome = deploy(cluster, Order("ann", "better"), paths["2"])
     assert outcome.ok, outcome.sentence
     assert (outcome.model, outcome.previous) == (refs["2"], refs["1"])
 
@@ -132,16 +133,16 @@ def test_a_model_goes_through_its_life_on_every_worker(
     data = bytearray(paths["3"].read_bytes())
     data[-1] ^= 1
     damaged.write_bytes(data)
-    refused = deploy(cluster, damaged, "mallory", sha256=refs["3"].sha256)
+    refused = deploy(cluster, Order("mallory"), damaged, sha256=refs["3"].sha256)
     assert not refused.ok
     assert "damaged or not the one meant" in refused.sentence
     assert (first.serves, second.serves, refused.model) == ("2", "2", refs["2"])
 
-    again = deploy(cluster, paths["2"], "ann")
+    again = deploy(cluster, Order("ann"), paths["2"])
     assert again.ok
     assert again.command_id == ""
 
-    back = rollback(cluster, "bob", "false positives")
+    back = rollback(cluster, Order("bob", "false positives"))
     assert back.ok, back.sentence
     assert (first.serves, second.serves) == ("1", "1")
     assert set(back.workers) == {"w1", "w2"}
@@ -150,7 +151,7 @@ def test_a_model_goes_through_its_life_on_every_worker(
     late = join("w3")
     wait_until(lambda: late.follower.caught_up)
     assert late.serves == "1"
-    forth = rollback(cluster, "bob", "it was not the model")
+    forth = rollback(cluster, Order("bob", "it was not the model"))
     assert forth.ok, forth.sentence
     assert {worker.serves for worker in (first, second, late)} == {"2"}
     assert set(forth.workers) == {"w1", "w2", "w3"}
@@ -178,7 +179,7 @@ def test_without_a_worker_a_stage_waits_and_the_first_worker_serves_it(
     cluster: Settings, join: Join, tmp_path: Path, wait_until: Wait
 ) -> None:
     tiny_model(tmp_path / "1.pt", "1")
-    outcome = deploy(cluster, tmp_path / "1.pt", "ann")
+    outcome = deploy(cluster, Order("ann"), tmp_path / "1.pt")
     assert not outcome.ok
     assert outcome.waiting
     assert "no worker is running" in outcome.sentence
@@ -194,7 +195,7 @@ def test_a_worker_that_never_answers_ends_the_deploy_everywhere(
     worker = Worker(impatient, "w1")
     join("mute", stages=False)
     wait_until(lambda: worker.follower.caught_up)
-    outcome = deploy(impatient, tmp_path / "1.pt", "ann")
+    outcome = deploy(impatient, Order("ann"), tmp_path / "1.pt")
     worker.leave()
     assert not outcome.ok
     assert "no answer within 2 s from mute" in outcome.sentence
@@ -213,7 +214,7 @@ def test_a_killed_worker_whose_transaction_is_still_open_hides_nobody(
     worker = join("w1")
     wait_until(lambda: worker.follower.caught_up)
     tiny_model(tmp_path / "1.pt", "1")
-    outcome = deploy(cluster, tmp_path / "1.pt", "ann")
+    outcome = deploy(cluster, Order("ann"), tmp_path / "1.pt")
     assert outcome.ok, outcome.sentence
     assert set(outcome.workers) == {"w1"}
 
@@ -228,9 +229,9 @@ def test_noise_on_the_log_stops_nobody_and_goes_on_record(
         producer.produce(topics.name(cluster, MODEL_SWAP), value=value)
     producer.flush(10)
     tiny_model(tmp_path / "1.pt", "1")
-    outcome = deploy(cluster, tmp_path / "1.pt", "ann")
+    outcome = deploy(cluster, Order("ann"), tmp_path / "1.pt")
     assert outcome.ok, outcome.sentence
     wait_until(lambda: [r.action for r in audit(cluster)].count("refuse") >= 3)
-    nothing = rollback(cluster, "bob")
+    nothing = rollback(cluster, Order("bob"))
     assert not nothing.ok
     assert "no previous model" in nothing.sentence

@@ -11,6 +11,7 @@ from schemas.rollout import Phase
 from schemas.topics import ANOMALIES, AUDIT, MODEL_STATUS, SCORES
 from stream_app.kafka import topics
 from stream_app.rollout import commands
+from stream_app.rollout.client import Order
 from stream_app.verify.cluster import verify
 from tests.tiny_model import tiny_model
 from tests.traffic import committed_offsets, committed_records, publish
@@ -79,15 +80,15 @@ def test_every_score_is_by_the_model_that_the_barriers_prescribe(settings, tmp_p
         running(settings, tmp_path, publish_scores=True) as one,
         running(settings, tmp_path, publish_scores=True) as two,
     ):
-        assert commands.deploy(settings, old, "test").ok
+        assert commands.deploy(settings, Order("test"), old).ok
         for worker in (one, two):
             worker.await_ready()
         wait_until(lambda: all(len(worker.partitions()) == 1 for worker in (one, two)), 60)
         with Load(settings) as load:
             for swap in (
-                lambda: commands.deploy(settings, new, "test"),
-                lambda: commands.rollback(settings, "test"),
-                lambda: commands.rollback(settings, "test"),
+                lambda: commands.deploy(settings, Order("test"), new),
+                lambda: commands.rollback(settings, Order("test")),
+                lambda: commands.rollback(settings, Order("test")),
             ):
                 before = committed_offsets(settings)
                 wait_until(lambda before=before: committed_offsets(settings) > before + CHUNK, 60)
@@ -119,10 +120,10 @@ def test_a_model_that_fails_its_checks_leaves_the_old_one_serving(settings, tmp_
     announced = tiny_model(damaged, "3", centre=1.0)
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"\x01")
     with running(settings, tmp_path) as worker:
-        assert commands.deploy(settings, good, "test").ok
+        assert commands.deploy(settings, Order("test"), good).ok
         worker.await_ready()
         for path, sha256, why in ((lying, None, "golden row"), (damaged, announced.sha256, "sha256")):
-            outcome = commands.deploy(settings, path, "test", sha256=sha256)
+            outcome = commands.deploy(settings, Order("test"), path, sha256=sha256)
             assert not outcome.ok
             assert why in outcome.sentence
         sent = publish(settings, records(0))
@@ -137,10 +138,10 @@ def test_a_worker_that_joins_later_serves_what_the_log_prescribes(settings, tmp_
     expected = tiny_model(first, "1")
     tiny_model(second, "2")
     with running(settings, tmp_path) as worker:
-        assert commands.deploy(settings, first, "test").ok
+        assert commands.deploy(settings, Order("test"), first).ok
         worker.await_ready()
-        assert commands.deploy(settings, second, "test").ok
-        assert commands.rollback(settings, "test").ok
+        assert commands.deploy(settings, Order("test"), second).ok
+        assert commands.rollback(settings, Order("test")).ok
     with running(settings, tmp_path, model_cache=tmp_path / "another-cache") as later:
         later.await_ready()
         assert later.model() == expected.sha256

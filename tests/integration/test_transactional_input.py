@@ -12,6 +12,7 @@ from schemas import topics as declared
 from schemas.topics import DEAD_LETTERS, SCORES, TRANSACTIONS
 from stream_app.kafka import clients, topics
 from stream_app.rollout import commands
+from stream_app.rollout.client import Order
 from stream_app.settings import Settings
 from stream_app.verify.cluster import verify
 from tests.tiny_model import tiny_model
@@ -74,7 +75,7 @@ def _transaction(number: str) -> dict[str, object]:
 def stream(settings: Settings, tmp_path: Path) -> Settings:
     topics.ensure(settings, declared.ALL)
     tiny_model(tmp_path / "1.pt", "1")
-    commands.deploy(settings, tmp_path / "1.pt", "test", timeout_s=0)
+    commands.deploy(settings, Order("test", timeout_s=0), tmp_path / "1.pt")
     return settings.model_copy(update={"publish_scores": True})
 
 

@@ -6,6 +6,7 @@ from schemas import topics as declared
 from schemas.topics import ANOMALIES, COMPARISONS, SCORES
 from stream_app.kafka import topics
 from stream_app.rollout import commands
+from stream_app.rollout.client import Order
 from stream_app.verify.cluster import verify
 from tests.integration.test_swap import CHUNK, Load
 from tests.tiny_model import tiny_model
@@ -23,16 +24,16 @@ def test_a_candidate_is_a_shadow_then_a_canary_then_serves(settings, tmp_path, w
         running(settings, tmp_path, publish_scores=True) as one,
         running(settings, tmp_path, publish_scores=True) as two,
     ):
-        assert commands.deploy(settings, old, "test").ok
+        assert commands.deploy(settings, Order("test"), old).ok
         for worker in (one, two):
             worker.await_ready()
         wait_until(lambda: all(len(worker.partitions()) == 1 for worker in (one, two)), 60)
         with Load(settings) as load:
             for step in (
-                lambda: commands.try_out(settings, new, None, "test"),
-                lambda: commands.try_out(settings, None, 30.0, "test"),
-                lambda: commands.promote(settings, "test"),
-                lambda: commands.rollback(settings, "test"),
+                lambda: commands.try_out(settings, Order("test"), new, None),
+                lambda: commands.try_out(settings, Order("test"), None, 30.0),
+                lambda: commands.promote(settings, Order("test")),
+                lambda: commands.rollback(settings, Order("test")),
             ):
                 outcome = step()
                 assert outcome.ok, outcome.sentence

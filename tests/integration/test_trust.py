@@ -11,6 +11,7 @@ from schemas.topics import AUDIT, MODEL_SWAP
 from stream_app.kafka import clients, topics
 from stream_app.kafka.log import read_to_end
 from stream_app.rollout import commands
+from stream_app.rollout.client import Order
 from stream_app.settings import Settings, Signatures
 from tests.tiny_model import tiny_model
 from tests.traffic import committed_records
@@ -60,20 +61,20 @@ def test_only_what_trusted_keys_sign_takes_effect(
     refs = [tiny_model(path, path.stem, centre=float(path.stem)) for path in (first, second, third)]
     for path, ref in zip((first, second), refs, strict=False):
         sign_artefact(path, ref.sha256, ann)
-        outcome = commands.deploy(strict, path, "ann")
+        outcome = commands.deploy(strict, Order("ann"), path)
         assert outcome.ok, outcome.sentence
     worker.await_ready()
     assert worker.model() == refs[1].sha256
 
-    unsigned = commands.deploy(strict, third, "ann")
+    unsigned = commands.deploy(strict, Order("ann"), third)
     assert not unsigned.ok
     assert "it is not signed" in unsigned.sentence
 
     lax = strict.model_copy(update={"signatures": Signatures.OFF, "signing_key": None})
-    forged = commands.rollback(lax, "mallory", timeout_s=1)
+    forged = commands.rollback(lax, Order("mallory", timeout_s=1))
     new_key(tmp_path / "mallory.key")
     strange = commands.rollback(
-        lax.model_copy(update={"signing_key": tmp_path / "mallory.key"}), "mallory", timeout_s=1
+        lax.model_copy(update={"signing_key": tmp_path / "mallory.key"}), Order("mallory", timeout_s=1)
     )
     replayed(strict, strict)
     elsewhere = strict.model_copy(update={"topic_prefix": f"{strict.topic_prefix}x-"})
@@ -88,6 +89,6 @@ def test_only_what_trusted_keys_sign_takes_effect(
     assert commands.models(strict).rollout.serving.model == refs[1]
     assert all(entry.refused for entry in commands.models(elsewhere).history)
 
-    back = commands.rollback(strict, "ann")
+    back = commands.rollback(strict, Order("ann"))
     assert back.ok, back.sentence
     assert worker.model() == refs[0].sha256

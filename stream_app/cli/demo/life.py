@@ -9,24 +9,25 @@ import msgspec
 import polars as pl
 from msgspec import structs
 
-from models import artefact
+from models import archive, artefact
 from models.features import load_spec
 from models.training import TrainingConfig, train
 from schemas.comparison import Comparison
-from schemas.rollout import Activate, GateVerdict, Rollback
+from schemas.rollout import Activate, Rollback
 from schemas.topics import COMPARISONS
 from stream_app.cli.demo import incident
 from stream_app.cli.demo.telling import StoryError, Telling
 from stream_app.cli.terminal import progress
 from stream_app.kafka.log import read_to_end
-from stream_app.rollout import commands, gating
+from stream_app.rollout import commands
+from stream_app.rollout.client import CommandSession, Order, Outcome
 from stream_app.rollout.entries import Entry
-from stream_app.rollout.watch import Outcome, watching
+from stream_app.rollout.gating import Gates
 from stream_app.settings import Settings
 
 OPERATOR = "demo"
 CANARY_PERCENT = 20.0
-GUARD_PATIENCE_S, EFFECT_S = 60.0, 10.0
+GUARD_PATIENCE_S = 60.0
 CHECK_S = 0.2
 
 
@@ -56,25 +57,25 @@ class Life:
             how = incident.SIMULATED_SHIFTED
             with progress("training a candidate", how.config.epochs) as advance:
                 self._shifted = how.make(history, "4", self._folder / "card-fraud-4.pt", advance)
-            manifest = artefact.read_manifest(self._models[0])
+            manifest = archive.read(self._models[0]).manifest
             rows = manifest.metrics.items()
             self._telling.metrics({k: (q.auc_roc, q.average_precision, q.card_precision_at_100) for k, q in rows})
             self._telling.line(f"alert budget {manifest.calibration.budget:.1%} of transactions")
 
     def first_model_is_deployed(self) -> None:
         """There is nothing to compare it with."""
-        self._must(commands.deploy(self._settings, self._models[0], OPERATOR, "first model"))
+        self._must(commands.deploy(self._settings, Order(OPERATOR, "first model"), self._models[0]))
 
     def second_model_is_deployed(self) -> None:
         """Staged, checked, warmed up and activated while transactions go on."""
         with self._telling.step("A second model, deployed while transactions stream"):
-            outcome = self._must(commands.deploy(self._settings, self._models[1], OPERATOR, "newer"))
+            outcome = self._must(commands.deploy(self._settings, Order(OPERATOR, "newer"), self._models[1]))
             self._figures.append(("model swap, from command to the last worker", f"{outcome.elapsed_s:.2f} s"))
 
     def rollback_takes_effect(self) -> None:
         """From warm memory."""
         with self._telling.step("A rollback"):
-            outcome = self._must(commands.rollback(self._settings, OPERATOR, "the demo wants to see it"))
+            outcome = self._must(commands.rollback(self._settings, Order(OPERATOR, "the demo wants to see it")))
             self._figures.append(("rollback, from command to the last worker", f"{outcome.elapsed_s * 1000:.0f} ms"))
 
     def corrupted_model_is_refused(self) -> None:
@@ -86,7 +87,7 @@ class Life:
             content = bytearray(damaged.read_bytes())
             content[-1] ^= 1
             damaged.write_bytes(content)
-            outcome = commands.deploy(self._settings, damaged, OPERATOR, "damaged on the way", sha256=announced)
+            outcome = commands.deploy(self._settings, Order(OPERATOR, "damaged on the way"), damaged, sha256=announced)
             if outcome.ok:
                 raise StoryError("a corrupted model went into service")
             self._telling.line(outcome.sentence)
@@ -95,8 +96,8 @@ class Life:
         """It finds fraud better than what serves, and the gates see what that would cost."""
         with self._telling.step("A better candidate with shifted latents, refused"):
             try:
-                gating.admit(self._settings, self._shifted, OPERATOR, recent)
-            except gating.Refused as refused:
+                commands.deploy(self._settings, Order(OPERATOR), self._shifted, Gates(self._settings, recent))
+            except commands.Refused as refused:
                 report = refused.report
             else:
                 raise StoryError("the gates let the shifted candidate pass")
@@ -107,11 +108,11 @@ class Life:
     def shifted_candidate_is_forced_through(self) -> None:
         """By name and reason, past the gates; nobody needs to look for it to be taken back."""
         with self._telling.step("The same candidate, forced through; the guard takes it back"):
-            why = gating.Override(OPERATOR, "the quarter's figures")
-            gates = gating.admit(self._settings, self._shifted, OPERATOR, None, why)
-            canary = partial(commands.try_out, self._settings, self._shifted, CANARY_PERCENT)
-            self._taken_back("as canary", canary, gates)
-            self._taken_back("into service", partial(commands.deploy, self._settings, self._shifted), gates)
+            order = Order(OPERATOR, "forced through")
+            forced = Gates(self._settings, None, "the quarter's figures")
+            canary = partial(commands.try_out, self._settings, order, self._shifted, CANARY_PERCENT, forced)
+            self._taken_back("as canary", canary)
+            self._taken_back("into service", partial(commands.deploy, self._settings, order, self._shifted, forced))
 
     def _train(self, version: str, history: pl.DataFrame, how: TrainingConfig) -> Path:
         path = self._folder / f"card-fraud-{version}.pt"
@@ -120,12 +121,12 @@ class Life:
         artefact.save(path, *self._newest)
         return path
 
-    def _taken_back(self, how: str, force: Callable[..., Outcome], gates: GateVerdict | None) -> None:
+    def _taken_back(self, how: str, force: Callable[[], Outcome]) -> None:
         known = len(commands.models(self._settings).history)
-        self._must(force(OPERATOR, "forced through", gates=gates))
+        self._must(force())
         began, ended, trial_id = self._await_guard(known)
-        with watching(self._settings) as watch:
-            self._must(watch.applied(f"guard-rollback-{trial_id}", EFFECT_S, lambda _: None))
+        with CommandSession(self._settings, Order(OPERATOR)) as session:
+            self._must(session.applied(f"guard-rollback-{trial_id}"))
         scored = sum(c.rows for c in self._comparisons() if c.trial_id == trial_id)
         self._telling.line(f"the guard: {ended.command.reason if ended.command else ''}")
         seconds = (ended.at - began.at).total_seconds()

@@ -22,7 +22,7 @@ from stream_app.cli.demo.cast import Stream, WorkerProcess
 from stream_app.cli.demo.life import Life
 from stream_app.cli.demo.telling import StoryError, Telling
 from stream_app.cli.demo.watch import Seen, Watch
-from stream_app.cli.terminal import progress, somebody_is_looking
+from stream_app.cli.terminal import is_interactive, progress
 from stream_app.embedded.broker import EmbeddedBroker
 from stream_app.kafka import topics
 from stream_app.settings import GuardMode, Settings
@@ -231,7 +231,7 @@ def run_demo(settings: Settings) -> int:
         story = Story(settings, stage)
         try:
             story.tell()
-            if somebody_is_looking():
+            if is_interactive():
                 story.stay()
         except StoryError as error:
             story.telling.line(f"the story ends here: {error}")

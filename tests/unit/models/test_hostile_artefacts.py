@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from models import artefact
-from models.artefact import ArtefactError
+from models import archive, artefact
+from models.archive import ArtefactError
 from models.runtime import torchscript
 from tests.tiny_model import TinyGraph, tiny_model
 
@@ -27,7 +27,7 @@ class Bomb:
 
 def refused(path: Path) -> str:
     with pytest.raises(ArtefactError) as caught:
-        artefact.load(path, artefact.digest(path))
+        artefact.load(path, archive.read(path).sha256)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -71,7 +71,7 @@ def test_an_archive_bomb_is_refused_before_it_is_unpacked(good: Path, tmp_path: 
     bomb = tmp_path / "bomb.pt"
     bomb.write_bytes(good.read_bytes())
     with zipfile.ZipFile(bomb, "a", zipfile.ZIP_DEFLATED) as archive, archive.open("x/zeros", "w") as zeros:
-        for _ in range(artefact.LARGEST_BYTES // (16 << 20) + 1):
+        for _ in range(archive.LARGEST_BYTES // (16 << 20) + 1):
             zeros.write(bytes(16 << 20))
     assert bomb.stat().st_size < 2 << 20
     assert "would unpack to more than" in refused(bomb)
@@ -80,7 +80,7 @@ def test_an_archive_bomb_is_refused_before_it_is_unpacked(good: Path, tmp_path: 
 def test_a_file_larger_than_any_model_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "m.pt"
     with path.open("wb") as file:
-        file.truncate(artefact.LARGEST_BYTES + 1)  # sparse: it takes no disk
+        file.truncate(archive.LARGEST_BYTES + 1)  # sparse: it takes no disk
     with pytest.raises(ArtefactError, match="a model has at most"):
         artefact.load(path)
 
@@ -119,7 +119,7 @@ class NotANumber(TinyGraph):
 def test_a_graph_that_gives_nan_on_its_golden_rows_is_refused(good: Path, tmp_path: Path) -> None:
     with torchscript():
         graph = torch.jit.script(NotANumber(0.0))
-    artefact.save(tmp_path / "m.pt", graph, artefact.read_manifest(good))
+    artefact.save(tmp_path / "m.pt", graph, archive.read(good).manifest)
     assert "golden row 0 gives nan" in refused(tmp_path / "m.pt")
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from models import artefact
-from models.artefact import ArtefactError
+from models import archive, artefact
+from models.archive import ArtefactError
 from models.features import load_spec, matrix
 from models.runtime import torchscript
 from models.training import TrainingConfig, train
@@ -22,11 +22,11 @@ def test_what_is_saved_is_loaded_with_its_manifest_and_its_scores(trained, week)
 
 
 def test_the_identity_is_the_sha256_of_the_file(trained):
-    assert trained.sha256 == hashlib.sha256(trained.path.read_bytes()).hexdigest() == artefact.digest(trained.path)
+    assert trained.sha256 == hashlib.sha256(trained.path.read_bytes()).hexdigest() == archive.read(trained.path).sha256
 
 
 def test_the_manifest_is_read_without_loading_the_graph(trained):
-    assert artefact.read_manifest(trained.path) == trained.manifest
+    assert archive.read(trained.path).manifest == trained.manifest
 
 
 def test_a_single_changed_byte_is_refused_before_anything_is_loaded(trained, tmp_path):

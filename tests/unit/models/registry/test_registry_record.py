@@ -7,14 +7,15 @@ import polars as pl
 import pytest
 from msgspec import structs
 
-from models import artefact, signing
+from models import archive, artefact, signing
 from models.data.frame import read, write
 from models.data.simulator import Simulation, simulate
 from models.registry import rerun
 from models.registry.address import RegistryError
 from models.registry.registry import Registry, connect
 from stream_app.cli.errors import report
-from stream_app.rollout.cache import FetchError, at_hand, local_path
+from stream_app.rollout.artefacts import FetchError, fetch, local_path
+from stream_app.rollout.artefacts import read as read_model
 from tests.tiny_model import tiny_model
 from tests.unit.stream_app.cli.cli_runner import stream_app
 
@@ -52,33 +53,28 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 def test_a_training_is_registered_under_its_digest_and_is_the_candidate(trained: Trained) -> None:
     assert trained.said["registered"] == "models:/card-fraud/1"
     found = trained.registry.find("models:/card-fraud@candidate")
-    assert (found.version, found.sha256) == ("1", artefact.digest(trained.path))
+    assert (found.version, found.sha256) == ("1", archive.read(trained.path).sha256)
     assert found == trained.registry.find("models:/card-fraud/1")
     assert trained.registry.next_version("card-fraud") == "2"
 
 
 def test_the_artefact_and_its_signature_are_fetched_from_the_record(trained: Trained) -> None:
     found = trained.registry.find("models:/card-fraud/1")
-    with at_hand(found) as file:
-        assert file.read_bytes() == trained.path.read_bytes()
-    with at_hand(found.uri + signing.SUFFIX) as file:
-        assert file.read_bytes() == (trained.folder / "model.pt.sig").read_bytes()
+    assert read_model(found).content == trained.path.read_bytes()
+    assert fetch(found.uri + signing.SUFFIX) == (trained.folder / "model.pt.sig").read_bytes()
 
 
 def test_an_exchanged_file_is_refused_before_anything_is_announced(trained: Trained, tmp_path: Path) -> None:
     found = trained.registry.find("models:/card-fraud/1")
     tiny_model(tmp_path / "other.pt", "9")
     exchanged = structs.replace(found, uri=(tmp_path / "other.pt").as_uri())
-    with (
-        pytest.raises(FetchError, match=r"registered with sha256 .*: the file is damaged or was exchanged"),
-        at_hand(exchanged),
-    ):
-        pass
+    with pytest.raises(FetchError, match=r"registered with sha256 .*: the file is damaged or was exchanged"):
+        read_model(exchanged)
 
 
 def test_the_run_says_how_well_and_of_what(trained: Trained) -> None:
     run = trained.registry.client.get_run(trained.said["run"])
-    manifest = artefact.read_manifest(trained.path)
+    manifest = archive.read(trained.path).manifest
     assert run.info.status == "FINISHED"
     metrics = run.data.metrics
     assert {"reconstruction_loss", "latent_kl_mean", "latent_kl_max", "us_per_event"} <= metrics.keys()
@@ -186,7 +182,7 @@ def test_a_registry_that_is_down_leaves_the_artefact_and_says_what_is_missing(tr
     )  # fmt: skip
     assert result.exit_code == 0
     assert json.loads(result.stdout)["registered"] is None
-    assert artefact.digest(tmp_path / "m.pt") == json.loads(result.stdout)["sha256"]
+    assert archive.read(tmp_path / "m.pt").sha256 == json.loads(result.stdout)["sha256"]
     (line,) = result.stderr.strip().splitlines()
     assert "will not be logged" in line
     assert "http://127.0.0.1:1 does not answer" in line

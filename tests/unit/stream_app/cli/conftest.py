@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from stream_app.cli import checks, invocation
+from stream_app.cli import checks, configured
 
 
 @pytest.fixture
@@ -18,5 +18,5 @@ def free_address() -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def _short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(invocation, "BROKER_PATIENCE_S", 0.2)
+    monkeypatch.setattr(configured, "BROKER_PATIENCE_S", 0.2)
     monkeypatch.setattr(checks, "PATIENCE_S", 0.2)

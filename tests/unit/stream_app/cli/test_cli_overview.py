@@ -8,8 +8,8 @@ import pytest
 from schemas.drift import DriftAlert, DriftSeverity
 from schemas.rollout import Abort, Activate, ModelStatus, PartitionProgress, Phase, Rollback, Stage, WorkerVitals
 from schemas.transactions import ModelRef
+from stream_app.cli.models import ModelState, staged_models
 from stream_app.cli.overview import decoded, drift_now, model_now, workers_now
-from stream_app.cli.register import ModelState, entries
 from stream_app.rollout.entries import Entry
 from stream_app.rollout.state import Rollout, apply
 
@@ -69,13 +69,13 @@ def abort(stage_id, reason):
 
 
 def states(*commands):
-    return {entry.version: entry.state for entry in entries(log_of(*commands))}
+    return {entry.version: entry.state for entry in staged_models(log_of(*commands))}
 
 
 def test_no_model_before_the_first_activation():
     assert model_now(Rollout()) is None
     assert model_now(log_of(stage(ONE, "s1"))[-1].after) is None
-    assert entries([]) == []
+    assert staged_models([]) == []
 
 
 def test_the_model_is_what_the_log_prescribes():
@@ -96,13 +96,13 @@ def test_each_model_says_what_became_of_it():
 
 def test_a_model_that_a_worker_refused_says_why():
     log = log_of(stage(ONE, "s1"), activate("s1"), stage(TWO, "s2"), abort("s2", "golden row 3 differs"))
-    refused = entries(log)[1]
+    refused = staged_models(log)[1]
     assert (refused.state, refused.reason) == (ModelState.REFUSED, "golden row 3 differs")
 
 
 def test_a_refused_model_that_is_staged_again_gets_another_chance():
     log = log_of(stage(TWO, "s2"), abort("s2", "not readable"), stage(TWO, "s2b"), activate("s2b"))
-    assert [(entry.state, entry.reason) for entry in entries(log)] == [(ModelState.SERVING, "")]
+    assert [(entry.state, entry.reason) for entry in staged_models(log)] == [(ModelState.SERVING, "")]
 
 
 def alert(number):

@@ -5,8 +5,8 @@ import threading
 import pytest
 from confluent_kafka import KafkaError
 
-from stream_app.cli.errors import Failure
-from stream_app.cli.publish import BURST_INTERVAL_S, Publisher, due
+from schemas.errors import UserError
+from stream_app.cli.publish import BURST_INTERVAL_S, PacedProducer, due
 
 
 class Clock:
@@ -58,7 +58,7 @@ def events(count):
 def test_a_rate_is_kept_at_every_moment_in_small_bursts(rate):
     clock = Clock()
     broker = Broker(clock)
-    published = Publisher(broker, clock, clock).publish("t", events(2000), rate, lambda done: None)
+    published = PacedProducer(broker, clock, clock).publish("t", events(2000), rate, lambda done: None)
     assert published.events == 2000
     for i, at in enumerate(broker.sent_at):
         assert i / rate - 1e-9 <= at, "too early"
@@ -67,14 +67,14 @@ def test_a_rate_is_kept_at_every_moment_in_small_bursts(rate):
 
 def test_without_a_rate_nothing_waits():
     clock = Clock()
-    published = Publisher(Broker(clock), clock, clock).publish("t", events(5000), None, lambda done: None)
+    published = PacedProducer(Broker(clock), clock, clock).publish("t", events(5000), None, lambda done: None)
     assert (published.events, published.seconds, published.events_per_second) == (5000, 0.0, 0.0)
 
 
 def test_stopped_in_the_middle_it_counts_what_was_sent():
     clock = Clock(stop_after_s=1.0)
     broker = Broker(clock)
-    published = Publisher(broker, clock, clock).publish("t", events(5000), 100.0, lambda done: None)
+    published = PacedProducer(broker, clock, clock).publish("t", events(5000), 100.0, lambda done: None)
     assert published.events == len(broker.sent_at)
     assert 95 <= published.events <= 101
 
@@ -82,21 +82,21 @@ def test_stopped_in_the_middle_it_counts_what_was_sent():
 def test_a_full_queue_is_waited_for_and_loses_nothing():
     clock = Clock()
     broker = Broker(clock, full_at=(0, 7, 1500))
-    published = Publisher(broker, clock, clock).publish("t", events(2000), None, lambda done: None)
+    published = PacedProducer(broker, clock, clock).publish("t", events(2000), None, lambda done: None)
     assert published.events == len(broker.sent_at) == 2000
 
 
 def test_a_record_that_the_broker_does_not_take_is_told():
     clock = Clock()
-    publisher = Publisher(Broker(clock, refuses={b"3", b"4"}), threading.Event(), clock)
-    with pytest.raises(Failure, match="2 of 10 records did not reach t"):
+    publisher = PacedProducer(Broker(clock, refuses={b"3", b"4"}), threading.Event(), clock)
+    with pytest.raises(UserError, match="2 of 10 records did not reach t"):
         publisher.publish("t", events(10), None, lambda done: None)
 
 
 def test_progress_ends_at_what_was_sent():
     clock = Clock()
     seen = []
-    Publisher(Broker(clock), clock, clock).publish("t", events(2500), None, seen.append)
+    PacedProducer(Broker(clock), clock, clock).publish("t", events(2500), None, seen.append)
     assert seen == sorted(seen)
     assert seen[-1] == 2500
 

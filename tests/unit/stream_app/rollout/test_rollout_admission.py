@@ -8,12 +8,12 @@ import torch
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
-from models import artefact
+from models import archive, artefact
 from schemas.rollout import GateVerdict, Phase
 from schemas.transactions import ModelRef
 from stream_app.metrics import Metrics
 from stream_app.rollout.admission import Admission, lacks
-from stream_app.rollout.cache import ModelCache
+from stream_app.rollout.artefacts import ModelCache
 from stream_app.rollout.follower import Follower
 from stream_app.settings import GatePolicy
 from tests.tiny_model import TinyGraph, tiny_model
@@ -71,8 +71,8 @@ class Bench:
 
     def stage(self, version: str, stage_id: str, verdict: GateVerdict | None = None) -> None:
         path = self.folder / f"{version}.pt"
-        manifest = artefact.read_manifest(path)
-        ref = ModelRef("tiny", manifest.version, artefact.digest(path))
+        manifest = archive.read(path).manifest
+        ref = ModelRef("tiny", manifest.version, archive.read(path).sha256)
         self.log.append(replace(stage(ref, path, stage_id), gates=verdict))
 
 
@@ -118,7 +118,7 @@ def test_a_model_50_times_slower_is_rejected_even_where_gates_are_off_or_overrid
     b = bench(GatePolicy.OFF)
     path = b.folder / "5.pt"
     tiny_model(path, "5")
-    artefact.save(path, torch.jit.script(Slow(0.0)), artefact.read_manifest(path))
+    artefact.save(path, torch.jit.script(Slow(0.0)), archive.read(path).manifest)
     b.stage("5", "slow", replace(REFUSED, override_by="ann", override_reason="it will do"))
     wait_until(lambda: b.heard.answers() == [("slow", Phase.REJECTED)])
     assert "cost refused" in b.heard.statuses[-1].reason
@@ -126,4 +126,4 @@ def test_a_model_50_times_slower_is_rejected_even_where_gates_are_off_or_overrid
     b.model("2")
     b.stage("2", "next")
     wait_until(lambda: b.heard.answers()[1:] == [("next", Phase.STAGED)])
-    assert b.follower.warm.digests == {b.first.sha256, artefact.digest(b.folder / "2.pt")}
+    assert b.follower.warm.digests == {b.first.sha256, archive.read(b.folder / "2.pt").sha256}

@@ -12,7 +12,7 @@ from schemas.rollout import Phase
 from schemas.transactions import ModelRef
 from stream_app.metrics import Metrics
 from stream_app.pipeline.serving import Serving
-from stream_app.rollout.cache import ModelCache
+from stream_app.rollout.artefacts import ModelCache
 from stream_app.rollout.follower import NO_MODEL, Follower
 from tests.tiny_model import tiny_model
 from tests.unit.stream_app.rollout.swap_log import Heard, MemoryLog, MemoryTail, activate, rollback, stage
@@ -137,7 +137,7 @@ def test_a_bad_model_is_rejected_with_a_reason_and_the_old_one_serves_on(
 
 def _harmed(bench: Bench, harm: str) -> ModelRef:
     """Spoil the file of model 2; its new digest is announced, unless the digest is what is wrong."""
-    from models.artefact import digest
+    from models import archive
 
     path = bench.paths["2"]
     match harm:
@@ -155,7 +155,7 @@ def _harmed(bench: Bench, harm: str) -> ModelRef:
             tiny_model(path, "2", golden_error=1.0)
         case "pickle":
             path.write_bytes(b"cos\nsystem\n(S'false'\ntR.")
-    return ModelRef("tiny", "2", digest(path))
+    return ModelRef("tiny", "2", archive.read(path).sha256)
 
 
 def test_a_stage_is_answered_once(bench: Bench, wait_until: Wait) -> None:

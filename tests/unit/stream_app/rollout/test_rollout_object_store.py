@@ -11,9 +11,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from models.signing import Keyring, new_key, sign_artefact
-from stream_app.rollout import object_store
-from stream_app.rollout.cache import FetchError, ModelCache
-from stream_app.rollout.commands import _release
+from stream_app.rollout.artefacts import FetchError, ModelCache, fetch, read
 from stream_app.rollout.trust import Trust
 from stream_app.settings import Signatures
 from tests.tiny_model import tiny_model
@@ -47,8 +45,8 @@ def store(server: str, monkeypatch: pytest.MonkeyPatch):
 def test_an_object_is_fetched_by_its_digest_and_described_by_its_manifest(store, tmp_path: Path) -> None:
     ref = tiny_model(tmp_path / "1.pt", "1")
     store.upload_file(tmp_path / "1.pt", "models", "fraud/1.pt")
-    release = _release(URI)
-    assert (release.model, release.uri) == (ref, URI)
+    found = read(URI)
+    assert (found.manifest.name, found.manifest.version, found.sha256) == (ref.name, ref.version, ref.sha256)
     kept = ModelCache(tmp_path / "cache").fetch(URI, ref.sha256)
     assert kept.read_bytes() == (tmp_path / "1.pt").read_bytes()
 
@@ -96,7 +94,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 def test_a_model_on_the_web_is_fetched_once_and_kept_when_the_server_is_gone(web: str, tmp_path: Path) -> None:
     ref = tiny_model(tmp_path / "1.pt", "1")
-    assert _release(f"{web}/1.pt").model == ref
+    assert read(f"{web}/1.pt").sha256 == ref.sha256
     cache = ModelCache(tmp_path / "cache")
     kept = cache.fetch(f"{web}/1.pt", ref.sha256)
     (tmp_path / "1.pt").unlink()
@@ -108,6 +106,6 @@ def test_what_the_web_does_not_have_or_has_too_much_of_is_one_line(web: str, tmp
         ModelCache(tmp_path / "cache").fetch(f"{web}/none.pt", "0" * 64)
     assert "\n" not in str(caught.value)
     (tmp_path / "large").write_bytes(b"x" * 11)
-    assert object_store.read(f"{web}/large", 11) == b"x" * 11
-    with pytest.raises(object_store.ObjectStoreError, match="larger than the 10 bytes"):
-        object_store.read(f"{web}/large", 10)
+    assert fetch(f"{web}/large", 11) == b"x" * 11
+    with pytest.raises(FetchError, match="larger than the 10 bytes"):
+        fetch(f"{web}/large", 10)

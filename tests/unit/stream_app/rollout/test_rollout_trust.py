@@ -9,7 +9,7 @@ import pytest
 from models.signing import Keyring, SigningKey, new_key, sign_artefact
 from schemas.rollout import Activate, Command, Rollback, Stage
 from schemas.transactions import ModelRef
-from stream_app.rollout.cache import FetchError, ModelCache
+from stream_app.rollout.artefacts import FetchError, ModelCache
 from stream_app.rollout.entries import Entry, encode, fold
 from stream_app.rollout.state import Rollout
 from stream_app.rollout.trust import Trust, signature_headers, signing_key, trust

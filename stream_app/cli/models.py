@@ -1,15 +1,22 @@
-"""The swap log in, one entry for each model that was ever staged out: where it is from, and what became of it. Pure."""
+"""`stream-app models`: every model that was ever staged, where it is from, and what became of it."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 
 import msgspec
+import typer
 from msgspec import Struct
 
 from schemas.rollout import Abort, Stage
+from stream_app.cli.configured import connected_settings
+from stream_app.cli.options import Json
+from stream_app.cli.terminal import console, out, out_json, table
+from stream_app.rollout import commands
 from stream_app.rollout.entries import Entry
 from stream_app.rollout.state import Release, Rollout
+
+app = typer.Typer(rich_markup_mode=None)
 
 
 class ModelState(StrEnum):
@@ -37,12 +44,25 @@ class ModelEntry(Struct, frozen=True):
     issuer: str
 
 
-def entries(log: Sequence[Entry]) -> list[ModelEntry]:
-    """One entry for each digest, in the order of the first stage.
+@app.command(epilog="Example: stream-app models --json")
+def models(as_json: Json = False) -> None:
+    """Show every model that was ever staged: which serves, which a rollback returns to, what became of the others."""
+    found = staged_models(commands.models(connected_settings()).history)
+    if as_json:
+        out_json(found)
+        return
+    if not found:
+        out("no model was ever staged: deploy one with stream-app deploy MODEL")
+        return
+    shown = table("model", "version", "sha256", "state", "staged", "by", "from")
+    for e in found:
+        state = f"{e.state}: {e.reason}" if e.reason else e.state
+        shown.add_row(e.name, e.version, e.sha256[:12], state, f"{e.staged_at:%Y-%m-%d %H:%M}", e.issuer, e.uri)
+    console().print(shown)
 
-    Args:
-        log: Every record of `model-swap` and what it did.
-    """
+
+def staged_models(log: Sequence[Entry]) -> list[ModelEntry]:
+    """One entry for each digest on the swap log, in the order of the first stage."""
     rollout = log[-1].after if log else Rollout()
     found: dict[str, ModelEntry] = {}
     digest_of: dict[str, str] = {}

@@ -7,9 +7,9 @@ import pytest
 
 from schemas.rollout import Abort, Activate, Command, Promote, Role, Rollback, Stage
 from schemas.transactions import ModelRef
-from stream_app.rollout.aliases import moves
 from stream_app.rollout.commands import Models
 from stream_app.rollout.entries import fold
+from stream_app.rollout.registry_sync import moves
 from stream_app.rollout.state import Rollout
 from tests.unit.stream_app.rollout.swap_log import MemoryLog
 

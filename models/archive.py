@@ -1,0 +1,86 @@
+"""The file of a model: one zip archive with the manifest inside, identified by the sha256 of its bytes.
+
+Reading it runs nothing from the file, and needs no torch: `models.artefact` loads the graph.
+"""
+
+import hashlib
+import io
+import zipfile
+import zlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import msgspec
+
+from models.manifest import Manifest
+from schemas.errors import UserError
+
+MANIFEST = "manifest.json"
+LARGEST_BYTES = 512 * 1024 * 1024  # of the file, and of all that is in it once unpacked; a usual model has 100 kB
+MOST_ENTRIES = 10_000
+
+
+class ArtefactError(UserError):
+    """The file is not a model that may serve; the message says why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An artefact in memory: read once, so that its digest, its manifest and its graph are of the same bytes.
+
+    Attributes:
+        where: Its path or URI, for messages.
+        content: The bytes of the file.
+    """
+
+    where: str
+    content: bytes
+
+    @cached_property
+    def sha256(self) -> str:
+        """Its digest, in lower-case hexadecimal."""
+        return hashlib.sha256(self.content).hexdigest()
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """The manifest inside.
+
+        Raises:
+            ArtefactError: the file is no artefact.
+        """
+        try:
+            with zipfile.ZipFile(io.BytesIO(self.content)) as archive:
+                _check_entries(archive, self.where)
+                entry = next(name for name in archive.namelist() if name.endswith(f"/extra/{MANIFEST}"))
+                return Manifest.decode(archive.read(entry))
+        except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError, StopIteration) as error:
+            raise ArtefactError(f"{self.where} is not a model artefact: train one with `stream-app train`") from error
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            raise ArtefactError(f"the manifest in {self.where} cannot be read: {error}") from error
+
+
+def read(path: Path) -> Archive:
+    """The file, in one reading.
+
+    Raises:
+        ArtefactError: it cannot be read, or is larger than any model.
+    """
+    try:
+        if (size := path.stat().st_size) > LARGEST_BYTES:
+            raise ArtefactError(f"{path} has {size:,} bytes, a model has at most {LARGEST_BYTES:,}")
+        return Archive(str(path), path.read_bytes())
+    except OSError as error:
+        raise ArtefactError(f"cannot read model {path}: {error.strerror}") from error
+
+
+def _check_entries(archive: zipfile.ZipFile, where: str) -> None:
+    """Before anything is unpacked: what it would take, by its own directory, which no reader goes beyond.
+
+    Two entries of one name could be read as one manifest here and as another by torch.
+    """
+    entries = archive.infolist()
+    if len(entries) > MOST_ENTRIES or sum(entry.file_size for entry in entries) > LARGEST_BYTES:
+        raise ArtefactError(f"{where} would unpack to more than {LARGEST_BYTES:,} bytes or {MOST_ENTRIES:,} files")
+    if len({entry.filename for entry in entries}) < len(entries):
+        raise ArtefactError(f"{where} holds two files of one name: train the model again")

@@ -1,0 +1,21 @@
+"""Files that appear whole or not at all."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A new name beside `path` to write to; the file there takes the place of `path` when the block ends.
+
+    The name is unique, so that several processes may write the same file. After an exception nothing is left of it.
+    """
+    partial = path.with_name(f"{path.name}.{uuid4().hex[:8]}.partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,41 @@
+"""The root of every error whose message is written for users: what went wrong, and what to do.
+
+The command line prints the message as one line and exits with the error's code; any other exception is a fault of the
+program.
+
+    UserError                       exit code 1: it failed
+      models
+        ArtefactError               the file is no model that may serve
+        DataError                   the data cannot be used
+        EvaluationError             nothing can be measured on these rows
+        LimitsError                 the file of the gates' limits is wrong; exit code 2: called wrongly
+        RegistryError               the model registry cannot be used
+        SignatureError              no valid signature, or a key that cannot be used
+        SpecError                   a feature specification or training configuration is wrong
+        TrainingError               no model can be made of this
+      stream_app
+        BrokerError                 Kafka cannot do what was asked
+          BrokerNotStarted
+          BrokerUnavailable
+          NotAuthorised
+          NotGranted
+          NotPublished
+          TopicConflict
+          TopicMissing
+        FetchError                  an artefact cannot be fetched
+        ReplayError                 it cannot be replayed
+        ReportError                 a drift report cannot be made
+        SettingsError               a setting is wrong; exit code 2
+"""
+
+from typing import ClassVar
+
+
+class UserError(Exception):
+    """Something cannot be done; the message says why, and what to do.
+
+    Attributes:
+        exit_code: Of the program that ends with it: 1 for a failure, 2 for a wrong call.
+    """
+
+    exit_code: ClassVar[int] = 1

@@ -1,0 +1,60 @@
+"""What all commands onto the swap log share: settings, topics, the order, the outcome on stdout and the exit code."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import typer
+
+from stream_app.cli.configured import connected_settings
+from stream_app.cli.invocation import issuer
+from stream_app.cli.registry import update_aliases
+from stream_app.cli.terminal import out, out_json, waiting
+from stream_app.kafka import topics
+from stream_app.rollout.client import Order, Outcome
+from stream_app.rollout.commands import Gate, Refused, ungated
+from stream_app.settings import Settings
+
+
+def commanded(
+    doing: str, command: Callable[[Settings, Order], Outcome], reason: str, timeout_s: float | None, as_json: bool
+) -> None:
+    """Give a command, print its outcome, and let the registry follow if the log has changed; the exit code tells too.
+
+    Args:
+        doing: What is shown while it is waited for.
+        command: One of `stream_app.rollout.commands`, with its own arguments.
+        reason: Why, for the audit trail.
+        timeout_s: How long to wait.
+        as_json: Print the outcome as JSON.
+    """
+    settings = connected_settings()
+    topics.ensure(settings)
+    with waiting(doing) as on_progress:
+        try:
+            outcome = command(settings, Order(issuer(), reason, timeout_s, on_progress))
+        except Refused as refused:
+            outcome = Outcome(ok=False, sentence=str(refused))
+    if as_json:
+        out_json(outcome)
+    else:
+        out(outcome.sentence)
+    if outcome.command_id:
+        update_aliases(settings)
+    if not outcome.ok:
+        raise typer.Exit(1)
+
+
+def check_reason(override: str | None) -> None:
+    """Refuse an override without a reason as a wrong call."""
+    if override is not None and not override.strip():
+        raise typer.BadParameter("say why", param_hint="--override")
+
+
+def gates(settings: Settings, data: Path | None, override: str | None) -> Gate:
+    """The gates, where there is data to ask them with or an override to put on record."""
+    data = data or settings.gate_data
+    if data is None and not override:
+        return ungated
+    from stream_app.rollout.gating import Gates  # torch and polars: only where models are compared
+
+    return Gates(settings, data, override or "")

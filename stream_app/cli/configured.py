@@ -1,0 +1,34 @@
+"""The settings of this call of the program: the file, the environment, then the options that every command takes."""
+
+import logging
+from typing import Any
+
+from stream_app.cli.invocation import current
+from stream_app.kafka.clients import wait_for_broker
+from stream_app.settings import Settings, load
+
+BROKER_PATIENCE_S = 5.0
+
+
+def settings(**overrides: Any) -> Settings:
+    """The settings of this invocation.
+
+    Raises:
+        SettingsError: one is wrong.
+    """
+    given = current.get()
+    return load(bootstrap_servers=given.bootstrap_servers, topic_prefix=given.topic_prefix, **overrides)
+
+
+def connected_settings() -> Settings:
+    """The settings of this invocation, once a broker has answered: a dead one fails here, in seconds and in one line.
+
+    Raises:
+        SettingsError: one is wrong.
+        BrokerUnavailable: no broker answers.
+    """
+    # A command reports what went wrong in its own words; what librdkafka says while it retries is for --debug.
+    logging.getLogger("stream_app").addHandler(logging.NullHandler())
+    chosen = settings()
+    wait_for_broker(chosen, timeout_s=BROKER_PATIENCE_S, say=lambda line: None)
+    return chosen

@@ -1,0 +1,17 @@
+"""`stream-app demo`: the whole story on an embedded broker."""
+
+import typer
+
+from stream_app.cli.configured import settings
+from stream_app.cli.demo.story import run_demo
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command(epilog="Example: stream-app demo")
+def demo() -> None:
+    """Tell the whole story on an embedded broker, in about three minutes.
+
+    A person gets the address of the page, and it stays up until Ctrl-C. Piped, it ends by itself.
+    """
+    raise typer.Exit(run_demo(settings()) or 0)

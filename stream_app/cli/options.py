@@ -1,0 +1,40 @@
+"""Options that several commands share."""
+
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DAY_FORMAT = "%Y-%m-%d"
+PLACES = "a path, s3://, http(s)://, models:/NAME/VERSION or models:/NAME@ALIAS"
+
+Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
+
+Reason = Annotated[str, typer.Option(help="Why, for the audit trail.")]
+Timeout = Annotated[
+    float | None,
+    typer.Option(min=0.1, metavar="SECONDS", help="How long to wait. Default: as long as workers may take."),
+]
+GateData = Annotated[
+    Path | None,
+    typer.Option(metavar="DATA", help="Recent transactions: the gates must let MODEL pass. Default: the setting."),
+]
+OverrideReason = Annotated[
+    str | None, typer.Option(metavar="REASON", help="Put MODEL through whatever the gates say; goes on record.")
+]
+
+DataFile = Annotated[
+    Path, typer.Argument(metavar="DATA", help="Parquet file: from `simulate`, or with the Handbook's columns.")
+]
+FirstDay = Annotated[
+    datetime | None, typer.Option("--from", formats=[DAY_FORMAT], metavar="DAY", help="First day (UTC), 2018-07-11.")
+]
+LastDay = Annotated[
+    datetime | None, typer.Option("--until", formats=[DAY_FORMAT], metavar="DAY", help="Last day, itself included.")
+]
+
+
+def day(at: datetime | None) -> date | None:
+    """The day that an option names."""
+    return None if at is None else at.date()

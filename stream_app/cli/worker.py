@@ -1,0 +1,20 @@
+"""`stream-app worker`: scores the input topic."""
+
+from typing import Annotated
+
+import typer
+
+from stream_app.cli.configured import settings
+from stream_app.host.worker import run
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command(epilog="Example: stream-app worker --web-port 6067")
+def worker(
+    web_port: Annotated[
+        int | None, typer.Option(min=1, max=65_535, help="The page, /metrics and /health; a free one for each worker.")
+    ] = None,
+) -> None:
+    """Run a worker: score the input topic until Ctrl-C or SIGTERM."""
+    raise typer.Exit(run(settings(web_port=web_port)) or 0)
