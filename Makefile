@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo data test faults fuzz check bench bench-all bench-drift format lock clean
+.PHONY: help install demo data unit test faults fuzz check bench bench-all bench-drift format lock clean
 
 # What Python has compiled, it keeps: otherwise each worker that a test or the demo starts compiles torch and Faust anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -31,6 +31,9 @@ demo: $(INSTALLED)  ## The whole story on an embedded Kafka: train, stream, drif
 
 data: $(INSTALLED)  ## The Fraud Detection Handbook's transactions, for the tests of its figures and for benchmarks on them
 	@$(BIN)/python -m benchmarks.handbook
+
+unit: $(INSTALLED)  ## The tests that need no broker
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/unit tests/contract
 
 test: $(INSTALLED)  ## All tests, real Kafka among them, with coverage
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) --cov --cov-report=term:skip-covered

@@ -42,6 +42,11 @@ def test_a_job_with_a_matrix_runs_on_every_supported_python(job: dict):
         assert job["strategy"]["matrix"]["python"] == supported()
 
 
+def test_linux_runs_all_checks_and_tests_and_macos_what_needs_no_broker():
+    ran = {job["runs-on"].split("-")[0]: commands(job) for job in JOBS.values() if "strategy" in job}
+    assert ran == {"ubuntu": ["make check", "make test"], "macos": ["make unit"]}
+
+
 def test_what_linux_runs_is_what_the_script_for_any_other_ci_runs():
     script = (ROOT / ".ci/run").read_text(encoding="utf-8").splitlines()
     assert [line for line in script if line.startswith("make ")] == commands(JOBS["ci.yml:linux"])
