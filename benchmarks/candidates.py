@@ -11,11 +11,12 @@ import json
 import tempfile
 from datetime import date, timedelta
 from pathlib import Path
+from types import ModuleType
 
 import polars as pl
 from msgspec.structs import replace
 
-from benchmarks import handbook
+from benchmarks import handbook, recipes
 from models import artefact
 from models.data.frame import read
 from models.data.simulator import Simulation, simulate
@@ -27,8 +28,8 @@ from models.gates.limits import load_limits
 from models.gates.report import GateReport
 from models.protocol import protocol_rows
 from models.runtime import Runtime
-from stream_app.cli.demo import incident
-from stream_app.cli.demo.incident import Recipe
+from stream_app.testing import incident
+from stream_app.testing.incident import Recipe
 
 REPORT = Path("build/bench/candidates.json")
 MEASURES = ("candidate's alerts to champion's", "Jaccard index", "CKA", "overlap of 10 neighbours", "PSI")
@@ -62,20 +63,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--simulated", action="store_true", help="the simulator's transactions")
     simulated = parser.parse_args().simulated or not handbook.PATH.is_file()
-    if simulated:
-        frame = simulate(Simulation(days=21, start=incident.SIMULATED_WEEK[0]))
-        test = date(2018, 4, 8), date(2018, 4, 14)
-        cast = incident.SIMULATED_CHAMPION, incident.SIMULATED_SHIFTED, incident.SIMULATED_EQUAL
-    else:
-        frame = read(handbook.PATH, until=date(2018, 7, 31))
-        test = date(2018, 7, 25), date(2018, 7, 31)
-        cast = incident.CHAMPION, incident.SHIFTED, incident.EQUAL
-    champion_recipe, shifted, equal = cast
-    recipes = {"SHIFTED": shifted, "EQUAL": equal, **variants(champion_recipe)}
+    roles: ModuleType = incident if simulated else recipes
+    test: tuple[date, date] = roles.TEST_WEEK
+    frame = simulate(Simulation(days=21, start=roles.WEEK[0])) if simulated else read(handbook.PATH, until=test[1])
+    candidates = {"SHIFTED": roles.SHIFTED, "EQUAL": roles.EQUAL, **variants(roles.CHAMPION)}
     limits, rows, table = load_limits(), protocol_rows(frame, *test), []
     with tempfile.TemporaryDirectory() as folder:
-        champion = artefact.load(champion_recipe.make(frame, "champion", Path(folder) / "champion.pt"))
-        for name, recipe in {"champion": champion_recipe, **recipes}.items():
+        champion = artefact.load(roles.CHAMPION.make(frame, "champion", Path(folder) / "champion.pt"))
+        for name, recipe in {"champion": roles.CHAMPION, **candidates}.items():
             runtime = artefact.load(recipe.make(frame, name, Path(folder) / "candidate.pt"))
             report = judge(compare(runtime, champion, frame, limits, *test), limits)
             table.append(line(name, runtime, rows, report))

@@ -28,9 +28,9 @@ from benchmarks.material import FOLDER, model, say, transactions
 from benchmarks.own_worker import Commit
 from benchmarks.stand import full, model_of, wide_events
 from models.data.events import encode
-from stream_app.cli.demo.cast import WorkerProcess
 from stream_app.embedded.broker import EmbeddedBroker
 from stream_app.settings import Settings
+from stream_app.testing.worker_process import WorkerProcess
 
 ROUNDS = 3
 BATCHES = (64, 256, 1024, 4096)

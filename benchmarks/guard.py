@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from benchmarks import handbook
+from benchmarks import handbook, recipes
 from benchmarks.material import SIMULATED, say
+from benchmarks.recipes import WEEK
 from models import artefact
 from models.data.frame import read
 from models.data.simulator import simulate
@@ -32,15 +33,14 @@ from models.protocol import DAY
 from models.runtime import Scored, one_thread
 from models.training import TrainingConfig
 from schemas.comparison import TAIL, Comparison, Finding
-from stream_app.cli.demo import incident
-from stream_app.cli.demo.incident import WEEK, Recipe
 from stream_app.pipeline.comparison_counter import ComparisonCounter
 from stream_app.rollout.guard import TAIL_STEP, Guard
 from stream_app.settings import Settings
+from stream_app.testing.incident import Recipe
 
 FOLDER = Path("build/guard")
 REPORT = FOLDER / "report.json"
-LATER = (incident.SHIFTED.since, incident.SHIFTED.until)  # another week's calibration: a quarter to a third more alerts
+LATER = (recipes.SHIFTED.since, recipes.SHIFTED.until)  # another week's calibration: a quarter to a third more alerts
 LIVE = (date(2018, 7, 25), date(2018, 8, 14))
 COMMIT = 100  # rows
 ROWS = 20_000
@@ -63,7 +63,7 @@ GROUPS: Mapping[str, Mapping[str, Recipe]] = {
     "five other seeds": seeds(1, 2, 3, 4, 5),
     "three more seeds": seeds(11, 12, 13),
     "eight other seeds, unseen": seeds(*range(21, 29)),
-    "the incident's candidate": {"incident": incident.SHIFTED},
+    "the incident's candidate": {"incident": recipes.SHIFTED},
     "later days, 4 latents": later(latent=4, seed=1),
     "later days, 3 latents": later(latent=3, seed=1),
     "later days, 8 latents": later(seed=1),
@@ -90,7 +90,7 @@ class Cast:
         self._frame = frame
         self._live = frame.filter(DAY.is_between(*LIVE))
         self._inputs = matrix(self._live, load_spec().inputs)
-        self.champion = self.made("champion", incident.CHAMPION)
+        self.champion = self.made("champion", recipes.CHAMPION)
 
     def made(self, name: str, recipe: Recipe) -> Trained:
         """One model, and what it says of the live rows."""
@@ -140,9 +140,9 @@ def transactions() -> tuple[pl.DataFrame, str]:
 def measured(cast: Cast, rollouts: int) -> dict[str, Any]:
     """What became of each group's rollouts."""
     random, groups = np.random.default_rng(0), {}
-    for name, recipes in GROUPS.items():
+    for name, group in GROUPS.items():
         say(f"rolling out {name}")
-        models = {title: cast.made(title, recipe) for title, recipe in recipes.items()}
+        models = {title: cast.made(title, recipe) for title, recipe in group.items()}
         groups[name] = _told(cast, models, rollouts, random)
     return {"rollouts": rollouts, "commit_rows": COMMIT, "champion": cast.champion.figures, "groups": groups}
 

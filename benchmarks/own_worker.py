@@ -18,29 +18,20 @@ import psutil
 
 from schemas.drift import DriftSummary
 from schemas.topics import DRIFT_SUMMARIES
-from stream_app.cli.demo.cast import WorkerProcess
 from stream_app.embedded.node import free_port
 from stream_app.kafka.log import Tail
 from stream_app.settings import Settings
+from stream_app.testing.worker_process import WorkerProcess
 
 SAMPLE_S = 0.05
 PATIENCE_S = 180.0
 ONE_COMMIT_S = 0.01  # the summaries of one commit are produced within this
 
 
-class Process(WorkerProcess):
-    """The worker, whose process id is known from the moment that it exists."""
-
-    @property
-    def pid(self) -> int | None:
-        """Its process id."""
-        return self._process.pid if self._process else None
-
-
 class Samples:
     """CPU seconds and resident memory of a process, from its first moment on."""
 
-    def __init__(self, worker: Process) -> None:
+    def __init__(self, worker: WorkerProcess) -> None:
         self._worker = worker
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -93,10 +84,10 @@ class Commit:
 
 
 @contextmanager
-def running(settings: Settings, name: str, **overrides: object) -> Iterator[Process]:
+def running(settings: Settings, name: str, **overrides: object) -> Iterator[WorkerProcess]:
     """A live worker with a group, a name and a port of its own."""
     own = settings.model_copy(update={"app_id": name, "worker_id": name, "web_port": free_port(), **overrides})
-    worker = Process(own, Path(settings.model_cache).parent / "workers.log")
+    worker = WorkerProcess(own, Path(settings.model_cache).parent / "workers.log")
     try:
         yield worker
     finally:

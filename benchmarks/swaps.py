@@ -20,7 +20,7 @@ import numpy as np
 import polars as pl
 
 from benchmarks.material import FOLDER, endless, model, publish, say, transactions
-from benchmarks.own_worker import Process, await_commits
+from benchmarks.own_worker import await_commits
 from models import artefact
 from models.features import load_spec, matrix
 from models.runtime import Scored, one_thread
@@ -36,6 +36,7 @@ from stream_app.pipeline.serving import SecondModel, Serving
 from stream_app.rollout import commands
 from stream_app.rollout.client import Order, Outcome
 from stream_app.settings import Settings
+from stream_app.testing.worker_process import WorkerProcess
 
 WORKERS = ("one", "two")
 OUT = Path("build/swaps/report.json")
@@ -105,7 +106,7 @@ def _commands(frame: pl.DataFrame, first: Path, second: Path) -> dict[str, Any]:
         topics.ensure(settings, ALL)
         for name in WORKERS:
             own = settings.model_copy(update={"worker_id": name, "web_port": free_port()})
-            worker = Process(own, folder / f"{name}.log")
+            worker = WorkerProcess(own, folder / f"{name}.log")
             stack.callback(worker.stop)
             worker.start()
         _must(commands.deploy(settings, Order("bench"), first))

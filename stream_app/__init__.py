@@ -3,6 +3,7 @@
 The rooms stand on floors; each imports only from those below it (`tests/unit/test_imports.py` has the table):
 
 cli/         the program `stream-app`
+testing/     a worker process, an incident, a tiny model: for tests, benchmarks and the demo
 host/        all that is Faust: the worker's composition root
 report/ replay/ verify/   for people: drift reports, receipts, the proof of conservation
 ops/         health, heartbeat, the page

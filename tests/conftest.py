@@ -21,9 +21,9 @@ from hypothesis import settings as hypothesis_settings
 
 from benchmarks import handbook
 from models.data.simulator import Simulation, simulate
-from stream_app.cli.demo import incident
 from stream_app.embedded.broker import EmbeddedBroker
 from stream_app.settings import ENVIRONMENT_PREFIX, Settings
+from stream_app.testing import incident
 
 POLL_S = 0.02
 
@@ -98,13 +98,13 @@ def handbook_file() -> Path:
 @pytest.fixture(scope="session")
 def world() -> pl.DataFrame:
     """Two weeks of simulated transactions, some 9,700 a day; the champion is trained on the first."""
-    return simulate(Simulation(days=14, start=incident.SIMULATED_WEEK[0]))
+    return simulate(Simulation(days=14, start=incident.WEEK[0]))
 
 
 @pytest.fixture(scope="session")
 def champion(world: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of the world's first week, as good as the simulator allows."""
-    return incident.SIMULATED_CHAMPION.make(world, "1", tmp_path_factory.mktemp("champion") / "card-fraud-1.pt")
+    return incident.CHAMPION.make(world, "1", tmp_path_factory.mktemp("champion") / "card-fraud-1.pt")
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import numpy as np
 
 from stream_app.pipeline.batch import Decoded, Raw
 from stream_app.pipeline.decode import Decoder
-from tests.tiny_model import INPUTS, segments_of
+from stream_app.testing.tiny_model import INPUTS, segments_of
 
 LIMIT = 100_000
 SEED_RECORDS = [

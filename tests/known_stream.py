@@ -12,8 +12,8 @@ from stream_app.kafka import topics
 from stream_app.rollout import commands
 from stream_app.rollout.client import Order
 from stream_app.settings import Settings
+from stream_app.testing.tiny_model import tiny_model
 from stream_app.verify.cluster import LedgerVerdict, verify
-from tests.tiny_model import tiny_model
 from tests.traffic import committed_offsets, committed_records, publish
 
 Wait = Callable[..., None]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import psutil
 
-from stream_app.cli.demo.cast import WorkerProcess
 from stream_app.settings import Settings
+from stream_app.testing.worker_process import WorkerProcess
 from tests.conftest import free_port
 
 STARTED_S = 90.0

@@ -14,8 +14,8 @@ from schemas.topics import ANOMALIES
 from stream_app.rollout import commands
 from stream_app.rollout.client import Order
 from stream_app.settings import Settings
+from stream_app.testing.tiny_model import tiny_model
 from tests.known_stream import SMALL, Trickle, Wait, conclude, prepared, transactions
-from tests.tiny_model import tiny_model
 from tests.traffic import committed_offsets, committed_records, publish
 from tests.workers import running
 

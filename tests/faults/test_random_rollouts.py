@@ -16,8 +16,8 @@ from stream_app.rollout import commands
 from stream_app.rollout.client import Order
 from stream_app.rollout.commands import models
 from stream_app.settings import Settings
+from stream_app.testing.tiny_model import tiny_model
 from tests.known_stream import Trickle, Wait, proved
-from tests.tiny_model import tiny_model
 from tests.traffic import committed_offsets, committed_records
 from tests.workers import Worker, running
 

@@ -11,8 +11,8 @@ import pytest
 from stream_app.rollout import commands
 from stream_app.rollout.client import Order
 from stream_app.settings import Settings
+from stream_app.testing.tiny_model import tiny_model
 from tests.known_stream import Wait, proved, transactions
-from tests.tiny_model import tiny_model
 from tests.traffic import committed_offsets, publish
 from tests.workers import Worker, running
 

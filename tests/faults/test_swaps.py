@@ -11,9 +11,9 @@ from stream_app.embedded.broker import EmbeddedBroker
 from stream_app.rollout import commands
 from stream_app.rollout.client import Order
 from stream_app.settings import Settings
+from stream_app.testing.tiny_model import tiny_model
 from tests.conftest import free_port
 from tests.known_stream import SMALL, Trickle, Wait, conclude, prepared, transactions
-from tests.tiny_model import tiny_model
 from tests.traffic import publish
 from tests.workers import Worker, running
 

@@ -17,8 +17,8 @@ from stream_app.pipeline.emit import DEAD_LETTER_VALUE_MAX
 from stream_app.rollout import commands
 from stream_app.rollout.client import Order
 from stream_app.settings import Settings
+from stream_app.testing.tiny_model import tiny_model
 from stream_app.verify.cluster import verify
-from tests.tiny_model import tiny_model
 from tests.traffic import committed_offsets, committed_records
 from tests.workers import running
 

@@ -9,8 +9,8 @@ from schemas import topics as declared
 from stream_app.kafka import topics
 from stream_app.rollout import commands
 from stream_app.rollout.client import Order
+from stream_app.testing.tiny_model import tiny_model
 from stream_app.verify.cluster import verify
-from tests.tiny_model import tiny_model
 from tests.traffic import committed_offsets, publish
 from tests.workers import running
 

@@ -8,9 +8,9 @@ from stream_app.kafka import topics
 from stream_app.rollout import commands
 from stream_app.rollout.client import Order
 from stream_app.settings import GuardMode
+from stream_app.testing.tiny_model import tiny_model
 from stream_app.verify.cluster import verify
 from tests.integration.test_swap import Load
-from tests.tiny_model import tiny_model
 from tests.traffic import committed_offsets, committed_records
 from tests.workers import running
 

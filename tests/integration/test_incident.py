@@ -1,6 +1,6 @@
 """The incident: a candidate that is better on fraud, with a shifted latent space and more alerts.
 
-The gates refuse it; forced through, the guard rolls it back. Nothing of it is planted: `stream_app.cli.demo.incident`
+The gates refuse it; forced through, the guard rolls it back. Nothing of it is planted: `stream_app.testing.incident`
 describes the trainings.
 """
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from benchmarks import recipes
 from models import archive, artefact
 from models.data.events import encode
 from models.data.frame import read
@@ -24,8 +25,6 @@ from schemas import topics as declared
 from schemas.comparison import Finding
 from schemas.rollout import Rollback, Stage
 from schemas.topics import ANOMALIES, AUDIT, COMPARISONS
-from stream_app.cli.demo import incident
-from stream_app.cli.demo.cast import Stream
 from stream_app.cli.invocation import issuer
 from stream_app.kafka import topics
 from stream_app.rollout import commands
@@ -33,13 +32,14 @@ from stream_app.rollout.client import Order
 from stream_app.rollout.gating import Gates
 from stream_app.rollout.guard import Guard
 from stream_app.settings import GatePolicy, GuardMode
+from stream_app.testing import incident
+from stream_app.testing.incident import TEST_WEEK
+from stream_app.testing.stream import Stream
 from stream_app.verify.cluster import verify
 from tests.traffic import committed_offsets, committed_records
 from tests.unit.stream_app.cli.cli_runner import stream_app
 from tests.workers import running
 
-TEST_WEEK = date(2018, 4, 8), date(2018, 4, 14)
-HANDBOOKS_TEST_WEEK = date(2018, 7, 25), date(2018, 7, 31)
 RATE = 1000.0  # transactions a second
 CANARY_PERCENT = 20.0
 SOON = 5000  # transactions: half of what a promotion needs
@@ -47,12 +47,12 @@ SOON = 5000  # transactions: half of what a promotion needs
 
 @pytest.fixture(scope="module")
 def shifted(world, tmp_path_factory) -> Path:
-    return incident.SIMULATED_SHIFTED.make(world, "2", tmp_path_factory.mktemp("shifted") / "2.pt")
+    return incident.SHIFTED.make(world, "2", tmp_path_factory.mktemp("shifted") / "2.pt")
 
 
 @pytest.fixture(scope="module")
 def equal(world, tmp_path_factory) -> Path:
-    return incident.SIMULATED_EQUAL.make(world, "3", tmp_path_factory.mktemp("equal") / "3.pt")
+    return incident.EQUAL.make(world, "3", tmp_path_factory.mktemp("equal") / "3.pt")
 
 
 def refusals(candidate: Path, champion: Path, frame: pl.DataFrame, days: tuple[date, date]) -> list[str]:
@@ -81,13 +81,13 @@ def test_an_equally_good_candidate_passes_every_gate(world, champion, equal):
 
 def test_the_handbooks_weeks_have_an_incident_too(handbook_file, tmp_path):
     """Its candidate finds frauds as well, with a quarter more alerts, and is refused for the same two reasons."""
-    frame = read(handbook_file, until=HANDBOOKS_TEST_WEEK[1])
-    recipes = {"champion": incident.CHAMPION, "shifted": incident.SHIFTED, "equal": incident.EQUAL}
-    champion, shifted, equal = (recipe.make(frame, name, tmp_path / name) for name, recipe in recipes.items())
-    ours, theirs = (figures(model, frame, HANDBOOKS_TEST_WEEK) for model in (shifted, champion))
+    frame = read(handbook_file, until=recipes.TEST_WEEK[1])
+    trainings = {"champion": recipes.CHAMPION, "shifted": recipes.SHIFTED, "equal": recipes.EQUAL}
+    champion, shifted, equal = (recipe.make(frame, name, tmp_path / name) for name, recipe in trainings.items())
+    ours, theirs = (figures(model, frame, recipes.TEST_WEEK) for model in (shifted, champion))
     assert ours.auc_roc >= theirs.auc_roc
     assert ours.card_precision_at_100 >= theirs.card_precision_at_100
-    refused = [refusals(model, champion, frame, HANDBOOKS_TEST_WEEK) for model in (shifted, equal)]
+    refused = [refusals(model, champion, frame, recipes.TEST_WEEK) for model in (shifted, equal)]
     assert refused == [["alert volume", "latent stability"], []]
 
 

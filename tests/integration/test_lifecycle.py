@@ -17,15 +17,15 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from schemas.topics import ANOMALIES, MODEL_SWAP
-from stream_app.cli.demo.telling import StoryError
 from stream_app.embedded.broker import EmbeddedBroker
 from stream_app.kafka import clients, topics
 from stream_app.rollout import commands
 from stream_app.rollout.client import Order
 from stream_app.settings import Guarantee, Settings
+from stream_app.testing.tiny_model import tiny_model
+from stream_app.testing.worker_process import WorkerProcessError
 from tests.conftest import free_port
 from tests.known_stream import SMALL, Trickle, Wait, anomalies, anomalous, conclude, prepared, proved, transactions
-from tests.tiny_model import tiny_model
 from tests.traffic import committed_offsets, publish
 from tests.workers import Worker, running, start_together
 
@@ -116,7 +116,7 @@ def test_a_worker_waits_for_broker_and_model_and_survives_a_killed_broker(
 def refused(settings: Settings, folder: Path) -> tuple[int, str]:
     """Exit code and words of a worker that must not start."""
     worker = Worker(settings, folder / "refused.log")
-    with pytest.raises(StoryError):
+    with pytest.raises(WorkerProcessError):
         worker.start()
     return worker.process.wait(), worker.said
 

@@ -15,9 +15,9 @@ from stream_app.kafka import topics
 from stream_app.rollout import commands
 from stream_app.rollout.client import Order
 from stream_app.settings import Settings
+from stream_app.testing.tiny_model import tiny_model
 from tests.known_stream import Trickle
 from tests.mlflow_server import MlflowServer
-from tests.tiny_model import tiny_model
 from tests.traffic import committed_offsets, committed_records
 from tests.unit.stream_app.cli.cli_runner import stream_app
 from tests.workers import running

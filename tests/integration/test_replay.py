@@ -23,8 +23,8 @@ from stream_app.replay.what_if import WhatIf, what_if
 from stream_app.rollout import commands
 from stream_app.rollout.client import Order
 from stream_app.settings import Settings
+from stream_app.testing.tiny_model import tiny_model
 from tests.conftest import free_port
-from tests.tiny_model import tiny_model
 from tests.traffic import committed_offsets, committed_records, publish
 from tests.unit.stream_app.cli.cli_runner import stream_app
 from tests.workers import running

@@ -25,11 +25,11 @@ from schemas.transactions import Label
 from stream_app.kafka import clients, topics
 from stream_app.kafka.roles import CASE_TOOL, OPERATOR, PRODUCER, READER, ROLES, Role, user
 from stream_app.settings import Settings
+from stream_app.testing.tiny_model import tiny_model
 from tests.conftest import own_settings
 from tests.faults.cluster import Cluster
 from tests.known_stream import anomalous, transactions
 from tests.secured_cluster import ADMINISTRATOR, PASSWORD, certificates, properties, secured_cluster
-from tests.tiny_model import tiny_model
 from tests.traffic import committed_offsets, committed_records, publish
 from tests.unit.stream_app.cli.cli_runner import stream_app
 from tests.workers import running

@@ -23,7 +23,7 @@ from stream_app.rollout.client import Order
 from stream_app.rollout.commands import deploy, models, rollback
 from stream_app.rollout.publish import Publisher
 from stream_app.settings import Settings
-from tests.tiny_model import tiny_model
+from stream_app.testing.tiny_model import tiny_model
 
 pytestmark = pytest.mark.kafka
 Wait = Callable[..., None]

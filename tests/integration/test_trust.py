@@ -13,7 +13,7 @@ from stream_app.kafka.log import read_to_end
 from stream_app.rollout import commands
 from stream_app.rollout.client import Order
 from stream_app.settings import Settings, Signatures
-from tests.tiny_model import tiny_model
+from stream_app.testing.tiny_model import tiny_model
 from tests.traffic import committed_records
 from tests.workers import Worker, running
 

@@ -26,13 +26,14 @@ BYTES_ENTER_OR_LEAVE = [
     "stream_app/cli/*",
     "stream_app/verify/cluster.py",
     "stream_app/testing/memory_kafka.py",
+    "stream_app/testing/stream.py",
 ]
 
 ALLOWED_ONLY_IN = {
     "schemas": ["*"],
     "models": ["models/*", "stream_app/*"],
     "stream_app": ["stream_app/*"],
-    "torch": ["models/*"],
+    "torch": ["models/*", "stream_app/testing/tiny_model.py"],
     "river": ["stream_app/drift/*"],
     "sklearn": ["models/evaluation.py", "models/registry/plots.py"],
     "stream_app.testing": ["stream_app/testing/*", "stream_app/cli/demo/*"],
@@ -41,7 +42,7 @@ ALLOWED_ONLY_IN = {
     "confluent_kafka": BYTES_ENTER_OR_LEAVE,
     "os.environ": [
         "stream_app/settings.py",
-        "stream_app/cli/demo/cast.py",  # the demo hands it on to its processes
+        "stream_app/testing/worker_process.py",  # a worker process inherits it
         "models/registry/registry.py",  # MLflow is told how to behave before it is imported, and in no other way
     ],
     "mlflow": ["models/registry/*"],
@@ -140,6 +141,11 @@ def test_every_room_stands_on_a_floor():
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_is_known_to_the_loop_and_its_session_alone(stage: str):
     assert set(users_of(f"stream_app.pipeline.{stage}")) <= KNOW_THE_STAGES
+
+
+def test_neither_tests_nor_benchmarks_use_the_demo():
+    others = [path for room in ("tests", "benchmarks") for path in (ROOT / room).rglob("*.py")]
+    assert [p for p in others if uses(imports(p.read_text(encoding="utf-8")), "stream_app.cli.demo")] == []
 
 
 def test_every_import_is_absolute():

@@ -1,4 +1,7 @@
 """`stream-app demo`: the whole story on a real broker, step by step, with a table of figures at the end.
 
-Start with `story.py`, the steps in order.
+story         the steps, in order
+model_steps   the steps that train, deploy, refuse and roll back models
+output_tap    collects anomalies and drift alerts from the output topics
+output        prints numbered steps, indented lines, the table
 """

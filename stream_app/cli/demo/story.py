@@ -18,14 +18,15 @@ from models.protocol import DAY
 from schemas import topics as declared
 from schemas.drift import DriftAlert
 from stream_app.cli import readable
-from stream_app.cli.demo.cast import Stream, WorkerProcess
-from stream_app.cli.demo.life import Life
-from stream_app.cli.demo.telling import StoryError, Telling
-from stream_app.cli.demo.watch import Seen, Watch
+from stream_app.cli.demo.model_steps import ModelSteps
+from stream_app.cli.demo.output import StepOutput, StoryError
+from stream_app.cli.demo.output_tap import OutputTap, Seen
 from stream_app.cli.terminal import is_interactive, progress
 from stream_app.embedded.broker import EmbeddedBroker
 from stream_app.kafka import topics
 from stream_app.settings import GuardMode, Settings
+from stream_app.testing.stream import Stream
+from stream_app.testing.worker_process import WorkerProcess, WorkerProcessError
 from stream_app.verify.cluster import LedgerVerdict, verify
 
 FOLDER = Path("build/demo")
@@ -48,7 +49,7 @@ class Story:
     """
 
     def __init__(self, settings: Settings, stage: ExitStack) -> None:
-        self.telling = Telling(steps=13)
+        self.output = StepOutput(steps=13)
         self.stage = stage
         self.given = settings
         self.figures: list[tuple[str, str]] = []
@@ -61,22 +62,22 @@ class Story:
         """
         self.kafka_comes_up()
         self.history_is_simulated()
-        self.life.begins(self.history)
+        self.models.begins(self.history)
         self.worker_comes_up()
         self.transactions_stream()
         self.drift_is_noticed()
         self.models_come_and_go()
         self.backlog_is_worked_off()
         self.conservation_is_proved()
-        self.telling.table("What was measured", self.figures)
+        self.output.table("What was measured", self.figures)
 
     def kafka_comes_up(self) -> None:
         """A real broker, and the topics."""
-        with self.telling.step("Apache Kafka, embedded"):
+        with self.output.step("Apache Kafka, embedded"):
             shutil.rmtree(FOLDER, ignore_errors=True)
             FOLDER.mkdir(parents=True)
             mark = uuid.uuid4().hex[:6]
-            kafka = self.stage.enter_context(EmbeddedBroker(say=self.telling.line))
+            kafka = self.stage.enter_context(EmbeddedBroker(say=self.output.line))
             self.settings = self.given.model_copy(
                 update={
                     "bootstrap_servers": kafka.bootstrap_servers,
@@ -87,13 +88,13 @@ class Story:
                     "tracking_uri": "",
                 }
             )
-            self.life = Life(self.settings, FOLDER, self.telling, self.figures)
+            self.models = ModelSteps(self.settings, FOLDER, self.output, self.figures)
             topics.ensure(self.settings, declared.ALL)
-            self.telling.line(f"Kafka at {kafka.bootstrap_servers}, {len(declared.ALL)} topics")
+            self.output.line(f"Kafka at {kafka.bootstrap_servers}, {len(declared.ALL)} topics")
 
     def history_is_simulated(self) -> None:
         """The days to train on, and the days that will be live."""
-        with self.telling.step("Card transactions, simulated"):
+        with self.output.step("Card transactions, simulated"):
             spec = Simulation(days=TRAINING_DAYS + LIVE_DAYS, start=START)
             with progress("simulating", spec.days + spec.warm_up_days) as advance:
                 frame = simulate(spec, lambda done, _total: advance(done))
@@ -106,68 +107,68 @@ class Story:
             write(calm.filter(live_from.date() + timedelta(days=RECENT_DAYS) > DAY), self.recent)
             self.live = pl.concat((calm[:CALM], wrong[CALM : CALM + DRIFTED], calm[CALM + DRIFTED :]))
             frauds = float(self.history["fraud"].mean() or 0)  # type: ignore[arg-type]
-            self.telling.line(f"{len(self.history):,} to train on ({frauds:.2%} frauds), {len(self.live):,} to stream")
+            self.output.line(f"{len(self.history):,} to train on ({frauds:.2%} frauds), {len(self.live):,} to stream")
 
     def worker_comes_up(self) -> None:
         """A process of its own; it waits for a model, and gets one."""
-        with self.telling.step("A worker, and its first model"):
+        with self.output.step("A worker, and its first model"):
             self.worker = WorkerProcess(self.settings, FOLDER / "worker.log")
             self.stage.callback(self.worker.stop)
             self.worker.start()
-            self.telling.line(f"page: {self.worker.url}")
-            self.life.first_model_is_deployed()
+            self.output.line(f"page: {self.worker.url}")
+            self.models.first_model_is_deployed()
             self.worker.wait_for("health/ready", READY_S)
             self.worker.wait_for_partitions(READY_S)
 
     def transactions_stream(self) -> None:
         """As usual; some bad records among them; anomalies with their reasons."""
-        with self.telling.step(f"Transactions at {RATE:,.0f} a second"):
-            self.watch = self.stage.enter_context(Watch(self.settings))
+        with self.output.step(f"Transactions at {RATE:,.0f} a second"):
+            self.tap = self.stage.enter_context(OutputTap(self.settings))
             self.stream = self.stage.enter_context(Stream(self.settings, [*encode(self.live)], RATE))
             self.bad = self.stream.send_bad_records()
             self._stream_until(CALM, "as usual")
-            strongest = sorted(self.watch.anomalies, key=lambda seen: -seen.anomaly.score)[:SHOWN]
+            strongest = sorted(self.tap.anomalies, key=lambda seen: -seen.anomaly.score)[:SHOWN]
             if not strongest:
                 raise StoryError("no anomaly was published")
             for seen in strongest:
-                self.telling.line(readable.clean(readable.anomaly(seen.anomaly)))
-            self._note_latency(self.watch.anomalies)
+                self.output.line(readable.clean(readable.anomaly(seen.anomaly)))
+            self._note_latency(self.tap.anomalies)
 
     def drift_is_noticed(self) -> None:
         """A producer starts to send amounts in another unit."""
-        with self.telling.step("A producer sends amounts in another unit"):
-            alert = self.watch.wait_for_alert(ALERT_PATIENCE_S)
-            self.telling.line(f"{alert.severity.value}: {', '.join(shift.signal for shift in alert.signals[:SHOWN])}")
-            self.telling.line(f"likely cause: {alert.cause}")
-            self.telling.line(f"what to do: {alert.action}")
+        with self.output.step("A producer sends amounts in another unit"):
+            alert = self.tap.wait_for_alert(ALERT_PATIENCE_S)
+            self.output.line(f"{alert.severity.value}: {', '.join(shift.signal for shift in alert.signals[:SHOWN])}")
+            self.output.line(f"likely cause: {alert.cause}")
+            self.output.line(f"what to do: {alert.action}")
             self.figures.append(("drift alert after", f"{self._delay(alert):,} events"))
             self._stream_until(CALM + DRIFTED, "with the wrong unit")
 
     def models_come_and_go(self) -> None:
         """While transactions stream, fewer of them, so that they last."""
         self.stream.rate = SWAP_RATE
-        self.life.second_model_is_deployed()
-        self.life.rollback_takes_effect()
-        self.life.corrupted_model_is_refused()
-        self.life.shifted_candidate_is_refused(self.recent)
-        self.life.shifted_candidate_is_forced_through()
+        self.models.second_model_is_deployed()
+        self.models.rollback_takes_effect()
+        self.models.corrupted_model_is_refused()
+        self.models.shifted_candidate_is_refused(self.recent)
+        self.models.shifted_candidate_is_forced_through()
 
     def backlog_is_worked_off(self) -> None:
         """The rest of the stream at once: how fast can it be?"""
-        with self.telling.step("The rest of the transactions, as fast as it goes"):
+        with self.output.step("The rest of the transactions, as fast as it goes"):
             first, started = self.stream.sent, time.monotonic()
             self.stream.rate = None
             self._stream_until(len(self.stream), "as fast as it goes")
             self._drain()
             rate = (self.stream.sent - first) / (time.monotonic() - started)
-            self.telling.line(f"{self.stream.sent - first:,} events scored in {time.monotonic() - started:.1f} s")
+            self.output.line(f"{self.stream.sent - first:,} events scored in {time.monotonic() - started:.1f} s")
             self.figures.append(("events a second, producer and broker beside it", f"{rate:,.0f}"))
 
     def conservation_is_proved(self) -> None:
         """Every input offset is accounted for."""
-        with self.telling.step("Verify: every event accounted for"):
+        with self.output.step("Verify: every event accounted for"):
             verdict = verify(self.settings)
-            self.telling.line(
+            self.output.line(
                 f"{verdict.committed:,} offsets = {verdict.scored:,} scored + {verdict.dead_lettered:,} dead-lettered"
             )
             if not verdict.ok:
@@ -178,7 +179,7 @@ class Story:
 
     def stay(self) -> None:
         """Transactions go on, slowly, until Ctrl-C."""
-        self.telling.line(f"The page stays up until Ctrl-C: {self.worker.url}")
+        self.output.line(f"The page stays up until Ctrl-C: {self.worker.url}")
         start = START + timedelta(days=TRAINING_DAYS + LIVE_DAYS)
         more = simulate(Simulation(days=LIVE_DAYS, start=start))
         with Stream(self.settings, [*encode(more)], AFTERWARDS) as stream:
@@ -212,7 +213,7 @@ class Story:
     def _note_outcome(self, verdict: LedgerVerdict) -> None:
         usual = set(self.live["transaction_id"][CALM : CALM + DRIFTED])
         frauds = set(self.live.filter(pl.col("fraud"))["transaction_id"])
-        found = [e.anomaly.transaction_id for e in self.watch.anomalies if e.anomaly.transaction_id not in usual]
+        found = [e.anomaly.transaction_id for e in self.tap.anomalies if e.anomaly.transaction_id not in usual]
         precision = sum(identity in frauds for identity in found) / max(len(found), 1)
         self.figures[:0] = [
             ("events scored", f"{verdict.scored:,}"),
@@ -233,9 +234,9 @@ def run_demo(settings: Settings) -> int:
             story.tell()
             if is_interactive():
                 story.stay()
-        except StoryError as error:
-            story.telling.line(f"the story ends here: {error}")
+        except (StoryError, WorkerProcessError) as error:
+            story.output.line(f"the story ends here: {error}")
             return 1
         except KeyboardInterrupt:
-            story.telling.line("ended by Ctrl-C")
+            story.output.line("ended by Ctrl-C")
     return 0

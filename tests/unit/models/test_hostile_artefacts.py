@@ -12,7 +12,7 @@ import torch
 from models import archive, artefact
 from models.archive import ArtefactError
 from models.runtime import torchscript
-from tests.tiny_model import TinyGraph, tiny_model
+from stream_app.testing.tiny_model import TinyGraph, tiny_model
 
 
 class Bomb:

@@ -10,7 +10,7 @@ from models import artefact
 from models.gates import cost, robustness
 from models.gates.judge import without_data
 from models.runtime import Runtime, torchscript
-from tests.tiny_model import TinyGraph, tiny_model
+from stream_app.testing.tiny_model import TinyGraph, tiny_model
 from tests.unit.models.gates.gate_sides import limits
 
 ROWS = np.random.default_rng(0).uniform(0, 4, (4000, 2)).astype(np.float32)

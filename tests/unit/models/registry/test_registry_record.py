@@ -16,7 +16,7 @@ from models.registry.registry import Registry, connect
 from stream_app.cli.errors import report
 from stream_app.rollout.artefacts import FetchError, fetch, local_path
 from stream_app.rollout.artefacts import read as read_model
-from tests.tiny_model import tiny_model
+from stream_app.testing.tiny_model import tiny_model
 from tests.unit.stream_app.cli.cli_runner import stream_app
 
 

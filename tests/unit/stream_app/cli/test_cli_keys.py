@@ -3,7 +3,7 @@
 import json
 
 from models.signing import Keyring, artefact_signer
-from tests.tiny_model import tiny_model
+from stream_app.testing.tiny_model import tiny_model
 from tests.unit.stream_app.cli.cli_runner import stream_app
 
 

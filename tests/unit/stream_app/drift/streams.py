@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import numpy as np
 import polars as pl
+from msgspec.structs import replace
 
 from models.manifest import Calibration, Input, Manifest, signal_layout
 from models.reference import input_relations, signals
@@ -15,6 +16,7 @@ from schemas.drift import DriftAlert, DriftPhase, DriftSummary, SegmentSummary
 from stream_app.drift.aggregator import Aggregator
 from stream_app.pipeline.sums import Bins, PartitionSums
 from stream_app.settings import Settings
+from stream_app.testing.tiny_model import tiny_manifest
 
 INPUTS = [
     Input("amount", "amount", "EUR", "reject"),
@@ -52,21 +54,11 @@ def manifest(name: str = "small") -> Manifest:
     n = len(INPUTS)
     raw = rows[:, 1 : n + 1]
     scored = Scored(rows[:, 0], raw, raw, rows[:, n + 1 : n + 3], raw, rows[:, n + 3 :])
-    return Manifest(
+    return replace(
+        tiny_manifest("1"),
         name=name,
-        version="1",
-        created_at=START,
         inputs=INPUTS,
         latent_size=LATENTS,
-        trained_from="2025-12-01",
-        trained_until="2025-12-14",
-        rows=len(rows),
-        data_sha256=SHA,
-        seed=0,
-        code_version="test",
-        libraries={},
-        training={},
-        metrics={},
         calibration=Calibration(0.01, 10.0, [0.0, 10.0], [1.0, 0.01]),
         signals=signals(INPUTS, raw, scored),
         latent_mean=[0.0] * LATENTS,

@@ -18,7 +18,7 @@ from stream_app.pipeline.compare import SecondScorer
 from stream_app.pipeline.comparison_counter import BLOCK, ComparisonCounter
 from stream_app.pipeline.decode import Decoder
 from stream_app.pipeline.serving import SecondModel, Serving
-from tests.tiny_model import INPUTS, tiny_model
+from stream_app.testing.tiny_model import INPUTS, tiny_model
 from tests.unit.stream_app.pipeline.rows import encoded, raw
 
 CUSTOMERS = [f"customer-{n}" for n in range(500)]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from models.manifest import Input
 from schemas.transactions import RefusalCode
 from stream_app.pipeline.decode import Decoder
-from tests.tiny_model import segments_of
+from stream_app.testing.tiny_model import segments_of
 from tests.unit.stream_app.pipeline.rows import INPUTS, encoded, event, raw
 
 LIMIT = 10_000

@@ -12,7 +12,7 @@ from stream_app.pipeline.batch import Decided, Decoded, Raw, Reasoned
 from stream_app.pipeline.decode import Decoder
 from stream_app.pipeline.summarise import Summaries, signal_matrix
 from stream_app.pipeline.sums import Bins, PartitionSums
-from tests.tiny_model import segments_of
+from stream_app.testing.tiny_model import segments_of
 from tests.unit.stream_app.pipeline.rows import INPUTS, LATENTS, encoded, raw, references, scored
 
 decode = Decoder(INPUTS, 10_000)

@@ -16,7 +16,7 @@ from stream_app.rollout.admission import Admission, lacks
 from stream_app.rollout.artefacts import ModelCache
 from stream_app.rollout.follower import Follower
 from stream_app.settings import GatePolicy
-from tests.tiny_model import TinyGraph, tiny_model
+from stream_app.testing.tiny_model import TinyGraph, tiny_model
 from tests.unit.stream_app.rollout.swap_log import Heard, MemoryLog, MemoryTail, activate, stage
 
 Wait = Callable[..., None]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from stream_app.rollout.artefacts import FetchError, ModelCache
-from tests.tiny_model import tiny_model
+from stream_app.testing.tiny_model import tiny_model
 
 
 @pytest.fixture

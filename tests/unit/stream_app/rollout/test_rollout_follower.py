@@ -14,7 +14,7 @@ from stream_app.metrics import Metrics
 from stream_app.pipeline.serving import Serving
 from stream_app.rollout.artefacts import ModelCache
 from stream_app.rollout.follower import NO_MODEL, Follower
-from tests.tiny_model import tiny_model
+from stream_app.testing.tiny_model import tiny_model
 from tests.unit.stream_app.rollout.swap_log import Heard, MemoryLog, MemoryTail, activate, rollback, stage
 
 Wait = Callable[..., None]

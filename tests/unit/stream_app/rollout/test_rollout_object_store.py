@@ -14,7 +14,7 @@ from models.signing import Keyring, new_key, sign_artefact
 from stream_app.rollout.artefacts import FetchError, ModelCache, fetch, read
 from stream_app.rollout.trust import Trust
 from stream_app.settings import Signatures
-from tests.tiny_model import tiny_model
+from stream_app.testing.tiny_model import tiny_model
 
 URI = "s3://models/fraud/1.pt"
 

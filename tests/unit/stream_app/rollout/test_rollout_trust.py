@@ -14,7 +14,7 @@ from stream_app.rollout.entries import Entry, encode, fold
 from stream_app.rollout.state import Rollout
 from stream_app.rollout.trust import Trust, signature_headers, signing_key, trust
 from stream_app.settings import Settings, SettingsError, Signatures
-from tests.tiny_model import tiny_model
+from stream_app.testing.tiny_model import tiny_model
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TOPIC = "model-swap"

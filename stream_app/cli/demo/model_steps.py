@@ -1,4 +1,4 @@
-"""The life of the models in the story: trained, put in service, taken back, refused, forced through and taken back."""
+"""The steps of the story that concern models: training, deploy, rollback, refusals, and what the guard rolls back."""
 
 import time
 from collections.abc import Callable
@@ -15,8 +15,7 @@ from models.training import TrainingConfig, train
 from schemas.comparison import Comparison
 from schemas.rollout import Activate, Rollback
 from schemas.topics import COMPARISONS
-from stream_app.cli.demo import incident
-from stream_app.cli.demo.telling import StoryError, Telling
+from stream_app.cli.demo.output import StepOutput, StoryError
 from stream_app.cli.terminal import progress
 from stream_app.kafka.log import read_to_end
 from stream_app.rollout import commands
@@ -24,6 +23,7 @@ from stream_app.rollout.client import CommandSession, Order, Outcome
 from stream_app.rollout.entries import Entry
 from stream_app.rollout.gating import Gates
 from stream_app.settings import Settings
+from stream_app.testing import incident
 
 OPERATOR = "demo"
 CANARY_PERCENT = 20.0
@@ -31,36 +31,29 @@ GUARD_PATIENCE_S = 60.0
 CHECK_S = 0.2
 
 
-class Life:
-    """The models, and what is done to them.
+class ModelSteps:
+    """Trains the models and deploys them; what it measures goes into `figures`, for the table at the end."""
 
-    Args:
-        settings: Where Kafka is, and how the guard acts.
-        folder: Where artefacts are put.
-        telling: How it is told.
-        figures: What was measured, for the table at the end.
-    """
-
-    def __init__(self, settings: Settings, folder: Path, telling: Telling, figures: list[tuple[str, str]]) -> None:
+    def __init__(self, settings: Settings, folder: Path, output: StepOutput, figures: list[tuple[str, str]]) -> None:
         self._settings = settings
         self._folder = folder
-        self._telling = telling
+        self._output = output
         self._figures = figures
 
     def begins(self, history: pl.DataFrame) -> None:
         """Two equally good trainings, and the incident's; without labels; beside what trivial rules reach."""
-        with self._telling.step("Autoencoders, trained without labels"):
+        with self._output.step("Autoencoders, trained without labels"):
             self._models = [
                 self._train(version, history, recipe.config)
-                for version, recipe in (("1", incident.SIMULATED_CHAMPION), ("2", incident.SIMULATED_EQUAL))
+                for version, recipe in (("1", incident.CHAMPION), ("2", incident.EQUAL))
             ]
-            how = incident.SIMULATED_SHIFTED
+            how = incident.SHIFTED
             with progress("training a candidate", how.config.epochs) as advance:
                 self._shifted = how.make(history, "4", self._folder / "card-fraud-4.pt", advance)
             manifest = archive.read(self._models[0]).manifest
             rows = manifest.metrics.items()
-            self._telling.metrics({k: (q.auc_roc, q.average_precision, q.card_precision_at_100) for k, q in rows})
-            self._telling.line(f"alert budget {manifest.calibration.budget:.1%} of transactions")
+            self._output.metrics({k: (q.auc_roc, q.average_precision, q.card_precision_at_100) for k, q in rows})
+            self._output.line(f"alert budget {manifest.calibration.budget:.1%} of transactions")
 
     def first_model_is_deployed(self) -> None:
         """There is nothing to compare it with."""
@@ -68,19 +61,19 @@ class Life:
 
     def second_model_is_deployed(self) -> None:
         """Staged, checked, warmed up and activated while transactions go on."""
-        with self._telling.step("A second model, deployed while transactions stream"):
+        with self._output.step("A second model, deployed while transactions stream"):
             outcome = self._must(commands.deploy(self._settings, Order(OPERATOR, "newer"), self._models[1]))
             self._figures.append(("model swap, from command to the last worker", f"{outcome.elapsed_s:.2f} s"))
 
     def rollback_takes_effect(self) -> None:
         """From warm memory."""
-        with self._telling.step("A rollback"):
+        with self._output.step("A rollback"):
             outcome = self._must(commands.rollback(self._settings, Order(OPERATOR, "the demo wants to see it")))
             self._figures.append(("rollback, from command to the last worker", f"{outcome.elapsed_s * 1000:.0f} ms"))
 
     def corrupted_model_is_refused(self) -> None:
         """One byte is enough."""
-        with self._telling.step("A corrupted model, refused"):
+        with self._output.step("A corrupted model, refused"):
             graph, manifest = self._newest
             damaged = self._folder / "card-fraud-3.pt"
             announced = artefact.save(damaged, graph, structs.replace(manifest, version="3"))
@@ -90,11 +83,11 @@ class Life:
             outcome = commands.deploy(self._settings, Order(OPERATOR, "damaged on the way"), damaged, sha256=announced)
             if outcome.ok:
                 raise StoryError("a corrupted model went into service")
-            self._telling.line(outcome.sentence)
+            self._output.line(outcome.sentence)
 
     def shifted_candidate_is_refused(self, recent: Path) -> None:
         """It finds fraud better than what serves, and the gates see what that would cost."""
-        with self._telling.step("A better candidate with shifted latents, refused"):
+        with self._output.step("A better candidate with shifted latents, refused"):
             try:
                 commands.deploy(self._settings, Order(OPERATOR), self._shifted, Gates(self._settings, recent))
             except commands.Refused as refused:
@@ -102,12 +95,12 @@ class Life:
             else:
                 raise StoryError("the gates let the shifted candidate pass")
             for gate in report.gates:
-                self._telling.line(gate.sentence)
-            self._telling.line(report.conclusion)
+                self._output.line(gate.sentence)
+            self._output.line(report.conclusion)
 
     def shifted_candidate_is_forced_through(self) -> None:
         """By name and reason, past the gates; nobody needs to look for it to be taken back."""
-        with self._telling.step("The same candidate, forced through; the guard takes it back"):
+        with self._output.step("The same candidate, forced through; the guard takes it back"):
             order = Order(OPERATOR, "forced through")
             forced = Gates(self._settings, None, "the quarter's figures")
             canary = partial(commands.try_out, self._settings, order, self._shifted, CANARY_PERCENT, forced)
@@ -128,7 +121,7 @@ class Life:
         with CommandSession(self._settings, Order(OPERATOR)) as session:
             self._must(session.applied(f"guard-rollback-{trial_id}"))
         scored = sum(c.rows for c in self._comparisons() if c.trial_id == trial_id)
-        self._telling.line(f"the guard: {ended.command.reason if ended.command else ''}")
+        self._output.line(f"the guard: {ended.command.reason if ended.command else ''}")
         seconds = (ended.at - began.at).total_seconds()
         figure = f"{scored:,} candidate-scored events, {seconds:.1f} s"
         self._figures.append((f"forced {how}, rolled back after", figure))
@@ -152,5 +145,5 @@ class Life:
     def _must(self, outcome: Outcome) -> Outcome:
         if not outcome.ok:
             raise StoryError(outcome.sentence)
-        self._telling.line(outcome.sentence)
+        self._output.line(outcome.sentence)
         return outcome

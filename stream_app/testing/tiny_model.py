@@ -1,4 +1,4 @@
-"""A real artefact in milliseconds, with the full contract: for tests that need a model and not its quality."""
+"""A real artefact in milliseconds, for tests that need a model whatever its quality."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +27,8 @@ INPUTS = [
 class TinyGraph(torch.nn.Module):
     """Scores the squared distance from a centre; the reconstruction is the centre."""
 
+    centre: torch.Tensor
+
     def __init__(self, centre: float) -> None:
         super().__init__()
         self.register_buffer("centre", torch.full((len(INPUTS),), centre))
@@ -34,6 +36,7 @@ class TinyGraph(torch.nn.Module):
     def forward(
         self, inputs: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The outputs that `models.artefact` expects of a graph."""
         standardised = torch.nan_to_num(inputs)
         reconstruction = self.centre.expand_as(standardised)
         residual = reconstruction - standardised
@@ -42,13 +45,13 @@ class TinyGraph(torch.nn.Module):
         return score, contributions, reconstruction, score.unsqueeze(1), standardised, residual
 
 
-def tiny_model(path: Path, version: str, centre: float = 0.0, golden_error: float = 0.0) -> ModelRef:
-    """Write a model whose scores depend on `centre`; `golden_error` makes its golden row a lie."""
+def tiny_manifest(version: str, centre: float = 0.0, golden_error: float = 0.0) -> Manifest:
+    """What goes with `TinyGraph`; `golden_error` makes its golden row wrong."""
     signals = [
         SignalReference(name, mean=0.0, std=1.0, tail=3.0, edges=[-1.0, 0.0, 1.0], shares=[0.25] * 4)
         for name in signal_layout(INPUTS, latent_size=1)
     ]
-    manifest = Manifest(
+    return Manifest(
         name="tiny",
         version=version,
         created_at=datetime(2026, 1, 1, tzinfo=UTC),
@@ -69,10 +72,15 @@ def tiny_model(path: Path, version: str, centre: float = 0.0, golden_error: floa
         latent_covariance=[[1.0]],
         golden=[GoldenRow([3.0, 4.0], (3.0 - centre) ** 2 + (4.0 - centre) ** 2 + golden_error)],
     )
+
+
+def tiny_model(path: Path, version: str, centre: float = 0.0, golden_error: float = 0.0) -> ModelRef:
+    """Write a model whose scores depend on `centre`."""
+    manifest = tiny_manifest(version, centre, golden_error)
     sha256 = artefact.save(path, torch.jit.script(TinyGraph(centre)), manifest)
     return ModelRef("tiny", version, sha256)
 
 
 def segments_of(field: str, *values: str, groups: int = 0) -> Segments:
-    """Segments of which nothing is known but what is in them."""
+    """Segments with these values and no reference distributions."""
     return Segments(field, groups, [Segment(value, 1000, 0.1, *([] for _ in range(11))) for value in values])

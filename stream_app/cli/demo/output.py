@@ -1,4 +1,4 @@
-"""How the story is told: numbered steps with their times, indented lines, a table of figures. Plain where piped."""
+"""Output of the demo: numbered steps with their times, indented lines, a table of figures; plain text in a pipe."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -13,12 +13,8 @@ class StoryError(Exception):
     """A step of the story did not happen; the message says which and what was seen instead."""
 
 
-class Telling:
-    """Prints to stdout.
-
-    Args:
-        steps: How many there will be.
-    """
+class StepOutput:
+    """Prints a known number of steps to stdout."""
 
     def __init__(self, steps: int) -> None:
         self.console = Console(highlight=False)

@@ -1,4 +1,4 @@
-"""What consumers of the output topics see, as they would: read committed, from a thread that only listens."""
+"""Anomalies and drift alerts as a read-committed consumer sees them, collected by a thread."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ import msgspec
 from schemas.drift import DriftAlert
 from schemas.topics import ANOMALIES, DRIFT_ALERTS
 from schemas.transactions import Anomaly
-from stream_app.cli.demo.telling import StoryError
+from stream_app.cli.demo.output import StoryError
 from stream_app.kafka import topics
 from stream_app.kafka.log import Tail
 from stream_app.settings import Settings
@@ -22,18 +22,14 @@ CHECK_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """An anomaly, and when it reached us, in seconds since the epoch."""
+    """An anomaly, and when it was received, in seconds since the epoch."""
 
     anomaly: Anomaly
     at: float
 
 
-class Watch:
-    """Collects anomalies and drift alerts from now on.
-
-    Args:
-        settings: Where they are.
-    """
+class OutputTap:
+    """Collects the anomalies and drift alerts that are published from now on."""
 
     def __init__(self, settings: Settings) -> None:
         self.anomalies: list[Seen] = []
@@ -43,7 +39,7 @@ class Watch:
         self._alerts_topic = topics.name(settings, DRIFT_ALERTS)
         self._tail = Tail(settings, [ANOMALIES, DRIFT_ALERTS])
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="output-tap", daemon=True)
         self._thread.start()
 
     def wait_for_alert(self, timeout_s: float) -> DriftAlert:
@@ -60,7 +56,7 @@ class Watch:
         return self.alerts[0]
 
     def __enter__(self) -> Self:
-        """The watch, listening."""
+        """It listens from its construction on."""
         return self
 
     def __exit__(self, _k: type[BaseException] | None, _e: BaseException | None, _t: TracebackType | None) -> None:
