@@ -161,7 +161,7 @@ def _summary(bins: Bins, owner: int, start: int, parts: list[tuple[str, Partitio
         sums.include(part)
         sums.anomalies += part.anomalies
     summary = bins.summary(owner, (start, start + sums.scored), sums, SHA, "benchmark")
-    return replace(summary, segments=[bins.segment(label, part) for label, part in segments]) if segments else summary
+    return replace(summary, by_segment={label: bins.segment(part) for label, part in segments})
 
 
 def alerts(rows: Rows, model: Model, partition: np.ndarray | None = None) -> list[DriftAlert]:

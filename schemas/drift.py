@@ -1,4 +1,4 @@
-"""What the pipeline tells the drift aggregator (mergeable summaries), and what the aggregator tells people (alerts)."""
+"""Summaries, which the pipeline writes and the drift aggregator merges, and the alerts that the aggregator raises."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -8,24 +8,30 @@ from msgspec import Meta, Struct
 from schemas.transactions import ModelRef, Moment, NonEmpty, Sha256
 
 
-class SegmentSummary(Struct, frozen=True):
-    """One segment in a partition's summary: the transactions that are in it, counted in the summary's own sums too.
+class SignalSums(Struct, frozen=True):
+    """Sums of every signal over some transactions, all of them scored by the model that serves.
 
-    Fields are those of the summary.
+    Columns are per signal, in the order of `signals`. Values are as the model sees them; missing values count in
+    `missing` alone.
     """
 
-    segment: Annotated[str, Meta(description="as in the alerts: currency=USD, terminal_id=group 3 of 16")]
+    missing: list[int]
+    mean: Annotated[list[float], Meta(description="of the values that are not missing")]
+    tail: Annotated[list[int], Meta(description="values beyond the 99.9 % quantile of the reference")]
+    histogram: Annotated[list[list[int]], Meta(description="counts in the manifest's reference bins, outer bins open")]
+    clipped: Annotated[list[float], Meta(description="sum of each signal in reference sd, limited to +-4")]
+    squares: Annotated[list[float], Meta(description="sum of the squares of those")]
+    products: Annotated[list[float], Meta(description="sums of the products of the manifest's relations")]
+    raw: Annotated[list[float], Meta(description="sum of each input in its own unit, where not missing")]
+    hours: Annotated[list[int], Meta(description="scored by hour of event time (UTC): 24 of weekdays, 24 of weekends")]
+
+
+class SegmentSummary(Struct, frozen=True):
+    """One segment in a partition's summary: transactions that the summary's own sums count too."""
+
     scored: int
     anomalies: int
-    missing: list[int]
-    mean: list[float]
-    tail: list[int]
-    histogram: list[list[int]]
-    clipped: list[float]
-    squares: list[float]
-    products: list[float]
-    raw: list[float]
-    hours: list[int]
+    sums: SignalSums
 
 
 class DriftSummary(Struct, frozen=True):
@@ -35,12 +41,8 @@ class DriftSummary(Struct, frozen=True):
     = to_offset - from_offset = scored + dead_lettered + offsets that hold no record (transaction markers, aborted
     records).
 
-    The sums are of the model that serves, over all rows, whoever decided; `anomalies` are those published, of the model
-    that serves and of a canary together.
-
-    Columns are per signal, in the order of `signals`: `score`, then `input:NAME`, `latent:I`, `residual:NAME`. Values
-    are as the model sees them. Missing values count in `missing` alone; `mean` and `m2` (sum of squared deviations from
-    the mean) are over the others and merge by Chan, Golub and LeVeque (1983).
+    The sums are of the model that serves, over all rows, whichever model decided; `anomalies` are those published, of
+    the model that serves and of a canary together.
     """
 
     partition: int
@@ -53,27 +55,17 @@ class DriftSummary(Struct, frozen=True):
     worker: str
     event_time_min: Moment | None
     event_time_max: Moment | None
-    signals: list[str]
-    missing: list[int]
-    mean: list[float]
-    m2: list[float]
-    tail: Annotated[list[int], Meta(description="values beyond the 99.9 % quantile of the reference")]
-    histogram: Annotated[list[list[int]], Meta(description="counts in the manifest's reference bins, outer bins open")]
-    candidate_sha256: Annotated[
-        str, Meta(description="of the canary that decided for some; empty: nobody but the model")
-    ] = ""
-    candidate_decided: Annotated[int, Meta(description="of the scored, those that the canary decided")] = 0
-    candidate_anomalies: Annotated[int, Meta(description="of the anomalies, those that name the canary")] = 0
-    clipped: Annotated[list[float], Meta(description="sum of each signal in reference sd, limited to +-4")] = []
-    squares: Annotated[list[float], Meta(description="sum of the squares of those")] = []
-    products: Annotated[list[float], Meta(description="sums of the products of the manifest's relations")] = []
-    raw: Annotated[list[float], Meta(description="sum of each input in its own unit, where not missing")] = []
-    hours: Annotated[
-        list[int], Meta(description="scored by hour of event time (UTC): 24 of weekdays, 24 of weekends")
-    ] = []
-    segments: Annotated[
-        list[SegmentSummary], Meta(description="of the model's segments, those that have transactions here")
-    ] = []
+    signals: Annotated[list[str], Meta(description="score, then input:NAME, latent:I, residual:NAME")]
+    sums: Annotated[
+        SignalSums | None, Meta(description="null: by a worker of an older version; the ledger alone is read")
+    ] = None
+    by_segment: Annotated[
+        dict[str, SegmentSummary],
+        Meta(description="label, as in alerts (currency=USD, city=group 3 of 16), to what is in that segment"),
+    ] = {}
+    candidate_sha256: Annotated[str, Meta(description="of the canary that decided some; empty: there was none")] = ""
+    candidate_decided: Annotated[int, Meta(description="how many of the scored the canary decided")] = 0
+    candidate_anomalies: Annotated[int, Meta(description="how many of the anomalies name the canary")] = 0
 
 
 class DriftSeverity(StrEnum):

@@ -56,10 +56,10 @@ class SegmentedWatch:
         """Take the next summary, which stands at this offset of the summaries' log."""
         of_all = self._whole.update(summary, offset)
         of_parts = [
-            (part.segment, alert)
-            for part in summary.segments
-            if part.segment in self._watches
-            for alert in self._watches[part.segment].update(summary_of(part, summary), offset)
+            (label, alert)
+            for label, part in summary.by_segment.items()
+            if label in self._watches
+            for alert in self._watches[label].update(summary_of(part, summary), offset)
         ]
         if not of_all and not of_parts and not self._symptoms.resting:
             return []
@@ -128,21 +128,7 @@ class SegmentedWatch:
 def summary_of(part: SegmentSummary, summary: DriftSummary) -> DriftSummary:
     """A segment's part of a summary as if it were a stream. Refused records are in no segment."""
     return replace(
-        summary,
-        scored=part.scored,
-        dead_lettered=0,
-        anomalies=part.anomalies,
-        missing=part.missing,
-        mean=part.mean,
-        m2=[0.0] * len(part.mean),
-        tail=part.tail,
-        histogram=part.histogram,
-        clipped=part.clipped,
-        squares=part.squares,
-        products=part.products,
-        raw=part.raw,
-        hours=part.hours,
-        segments=[],
+        summary, scored=part.scored, dead_lettered=0, anomalies=part.anomalies, sums=part.sums, by_segment={}
     )
 
 

@@ -147,22 +147,22 @@ class Summaries:
         """
         if self._held:
             self._add_held()
-        segments: dict[int, list[SegmentSummary]] = {}
+        segments: dict[int, dict[str, SegmentSummary]] = {}
         for (partition, segment), sums in sorted(self._segments.items()):
-            segments.setdefault(partition, []).append(self._bins.segment(self._labels[segment - 1], sums))
+            segments.setdefault(partition, {})[self._labels[segment - 1]] = self._bins.segment(sums)
             self._partitions[partition].include(sums)
         drained = [
-            self._summary(partition, spans[partition], segments.get(partition, []))
+            self._summary(partition, spans[partition], segments.get(partition, {}))
             for partition in sorted(self._partitions)
         ]
         self._partitions, self._segments = {}, {}
         return drained
 
-    def _summary(self, partition: int, span: tuple[int, int], segments: list[SegmentSummary]) -> DriftSummary:
+    def _summary(self, partition: int, span: tuple[int, int], by_segment: dict[str, SegmentSummary]) -> DriftSummary:
         sums = self._partitions[partition]
         summary = self._bins.summary(partition, span, sums, self._model_sha256, self._worker)
-        if segments:
-            summary = replace(summary, segments=segments)
+        if by_segment:
+            summary = replace(summary, by_segment=by_segment)
         if not sums.candidate_decided:
             return summary
         return replace(

@@ -6,15 +6,15 @@ Sums and counts only: any split of the same transactions adds up to the same rec
 from bisect import bisect_left
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import numpy as np
 
 from models.manifest import CLIP, CLIP_COMPONENT, HOURS, Relations, SignalReference
 from models.season import cell_of
-from schemas.drift import DriftSummary, SegmentSummary
+from schemas.drift import DriftSummary, SegmentSummary, SignalSums
 
 HOUR = timedelta(hours=1)
+DIGITS_OF_MEAN = 5
 DIGITS = 4  # of sums that are about as large as the count: the rest is noise, and bytes
 LARGEST = 1e30  # as the model's: a sum of raw values stays finite
 
@@ -31,7 +31,7 @@ class PartitionSums:
         self.first_event: datetime | None = None
         self.last_event: datetime | None = None
         self.hours = [0] * HOURS
-        self.moments = np.zeros((4, len(bins)))  # of the centred signal, its square, the clipped one, its square
+        self.moments = np.zeros((3, len(bins)))  # of the centred signal, the clipped one, its square
         self.at_most = np.zeros((len(bins), bins.width + 1), dtype=np.int64)  # each edge, infinity, the tail
         self.products = np.zeros((bins.components, bins.components))
         self.raw = np.zeros(bins.inputs)
@@ -131,45 +131,40 @@ class Bins:
         self, partition: int, span: tuple[int, int], sums: PartitionSums, model_sha256: str, worker: str
     ) -> DriftSummary:
         """The record of one partition and its span of offsets."""
-        counted = np.maximum(sums.at_most[:, -2], 1)
-        centred, squared, *_ = sums.moments
         return DriftSummary(
             partition=partition,
             from_offset=span[0],
             to_offset=span[1],
+            scored=sums.scored,
             dead_lettered=sums.dead_lettered,
+            anomalies=sums.anomalies,
             model_sha256=model_sha256,
             worker=worker,
             event_time_min=sums.first_event,
             event_time_max=sums.last_event,
             signals=self._names,
-            mean=(self._mean[:, 0] + centred / counted).tolist(),
-            m2=np.maximum(squared - centred**2 / counted, 0.0).tolist(),
-            **self._shared(sums),
+            sums=self._signal_sums(sums),
         )
 
-    def segment(self, label: str, sums: PartitionSums) -> SegmentSummary:
+    def segment(self, sums: PartitionSums) -> SegmentSummary:
         """The part of a partition's record that is about one segment."""
-        mean = self._mean[:, 0] + sums.moments[0] / np.maximum(sums.at_most[:, -2], 1)
-        return SegmentSummary(segment=label, mean=mean.round(DIGITS).tolist(), **self._shared(sums))
+        return SegmentSummary(sums.scored, sums.anomalies, self._signal_sums(sums))
 
-    def _shared(self, sums: PartitionSums) -> dict[str, Any]:
-        """The fields that partitions and segments have in common."""
+    def _signal_sums(self, sums: PartitionSums) -> SignalSums:
         present = sums.at_most[:, -2]
-        _, _, clipped, squares = sums.moments
+        centred, clipped, squares = sums.moments
         histogram = np.diff(sums.at_most[:, :-1], prepend=0)
-        return {
-            "scored": sums.scored,
-            "anomalies": sums.anomalies,
-            "missing": (sums.scored - present).tolist(),
-            "tail": (present - sums.at_most[:, -1]).tolist(),
-            "histogram": [row[:width] for row, width in zip(histogram.tolist(), self._widths, strict=True)],
-            "clipped": clipped.round(DIGITS).tolist(),
-            "squares": squares.round(DIGITS).tolist(),
-            "products": sums.products[self._pairs].round(DIGITS).tolist(),
-            "raw": sums.raw.tolist(),
-            "hours": sums.hours,
-        }
+        return SignalSums(
+            missing=(sums.scored - present).tolist(),
+            mean=(self._mean[:, 0] + centred / np.maximum(present, 1)).round(DIGITS_OF_MEAN).tolist(),
+            tail=(present - sums.at_most[:, -1]).tolist(),
+            histogram=[row[:width] for row, width in zip(histogram.tolist(), self._widths, strict=True)],
+            clipped=clipped.round(DIGITS).tolist(),
+            squares=squares.round(DIGITS).tolist(),
+            products=sums.products[self._pairs].round(DIGITS).tolist(),
+            raw=sums.raw.tolist(),
+            hours=sums.hours,
+        )
 
 
 def _column(values: Sequence[float]) -> np.ndarray:
@@ -177,6 +172,6 @@ def _column(values: Sequence[float]) -> np.ndarray:
 
 
 def _moments(centred: np.ndarray, clipped: np.ndarray) -> list[np.ndarray]:
-    """Sums over the columns of both matrices and of their squares."""
+    """Sums over the columns: of both matrices, and of the squares of the clipped values."""
     ones = np.ones(centred.shape[1], dtype=np.float32)
-    return [centred @ ones, np.vecdot(centred, centred), clipped @ ones, np.vecdot(clipped, clipped)]
+    return [centred @ ones, clipped @ ones, np.vecdot(clipped, clipped)]

@@ -55,8 +55,8 @@ class History:
             SummarySpan(summary.partition, summary.from_offset, summary.to_offset, summary.scored, first, last)
         )
         self._fold(summary, WHOLE)
-        for part in summary.segments:
-            self._fold(summary_of(part, summary), part.segment)
+        for label, part in summary.by_segment.items():
+            self._fold(summary_of(part, summary), label)
 
     def blocks(
         self, model_sha256: str, since: datetime, until: datetime, at_most: int, segment: str = WHOLE
@@ -68,8 +68,6 @@ class History:
         return [_joined(found[i : i + together]) for i in range(0, len(found), together)]
 
     def _fold(self, summary: DriftSummary, segment: str) -> None:
-        if len(summary.clipped) != len(summary.signals):  # of an older version: the aggregator passes it over, too
-            return
         key = summary.model_sha256, segment
         block = self._open.setdefault(key, Blocks(self._block_events)).add(summary)
         if block is not None:

@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 
 from schemas import topics
 from schemas.documents import json_schema, structs
+from schemas.drift import DriftSummary
 from schemas.topics import Topic
 from schemas.transactions import Transaction
 from tests.contract.records import records
@@ -74,3 +75,14 @@ def test_a_time_without_an_offset_is_refused():
     event = b'{"transaction_id":"1","customer_id":"2","event_time":"2018-07-25T00:00:31","amount":1}'
     with pytest.raises(msgspec.ValidationError, match="timezone"):
         msgspec.json.decode(event, type=Transaction)
+
+
+def test_the_ledger_of_a_worker_of_before_the_sums_were_nested_is_still_read():
+    older = {
+        "partition": 3, "from_offset": 0, "to_offset": 5, "scored": 4, "dead_lettered": 1, "anomalies": 0,
+        "model_sha256": "ab" * 32, "worker": "w", "event_time_min": None, "event_time_max": None, "signals": ["score"],
+        "missing": [0], "mean": [1.2], "m2": [4.5], "tail": [1], "histogram": [[1, 3]], "clipped": [1.0],
+        "segments": [{"segment": "currency=USD", "scored": 1, "anomalies": 0, "missing": [0], "mean": [1.0]}],
+    }  # fmt: skip
+    read = msgspec.json.decode(json.dumps(older), type=DriftSummary)
+    assert (read.to_offset, read.scored, read.dead_lettered, read.sums, read.by_segment) == (5, 4, 1, None, {})

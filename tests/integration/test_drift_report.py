@@ -68,7 +68,11 @@ def summarised(settings):
     for message in read_to_end(settings, DRIFT_SUMMARIES):
         summary = msgspec.json.decode(message.value(), type=DriftSummary)
         if summary.scored:
-            yield summary.scored, summary.histogram, [(s.segment, s.scored, s.histogram) for s in summary.segments]
+            yield (
+                summary.scored,
+                summary.sums.histogram,
+                [(label, s.scored, s.sums.histogram) for label, s in summary.by_segment.items()],
+            )
 
 
 def about_the_amount(alerts):

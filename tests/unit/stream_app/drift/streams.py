@@ -127,19 +127,19 @@ def summaries(
         summary = bins.summary(partition, span, sums, sha256, "worker-1")
         if segment_of is not None:
             summary = msgspec.structs.replace(
-                summary, segments=parts(bins, chunk, segment_of[i : i + SUMMARY_ROWS], at)
+                summary, by_segment=parts(bins, chunk, segment_of[i : i + SUMMARY_ROWS], at)
             )
         yield summary
 
 
-def parts(bins: Bins, rows: np.ndarray, segment_of: np.ndarray, at: int) -> list[SegmentSummary]:
+def parts(bins: Bins, rows: np.ndarray, segment_of: np.ndarray, at: int) -> dict[str, SegmentSummary]:
     """What a summary says of the segments of these rows, the first of which is transaction `at`."""
-    found = []
+    found = {}
     for label in np.unique(segment_of[segment_of != ""]).tolist():
         own, sums = np.flatnonzero(segment_of == label), PartitionSums(bins)
         add(bins, sums, rows[own])
         sums.add_times([event_time(at + int(row)) for row in own])
-        found.append(bins.segment(label, sums))
+        found[label] = bins.segment(sums)
     return found
 
 

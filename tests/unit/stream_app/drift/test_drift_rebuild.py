@@ -129,11 +129,11 @@ def spread(rows: np.ndarray, workers: np.ndarray, order: np.random.Generator) ->
         owners = workers[start : start + SUMMARY_ROWS]
         for worker in order.permutation(np.unique(owners)).tolist():
             own = start + np.flatnonzero(owners == worker)
-            sums = PartitionSums(done[worker], bins)
+            sums, first = PartitionSums(bins), done[worker]
             add(bins, sums, rows[own])
-            sums.to_offset = done[worker] = sums.from_offset + len(own)
+            done[worker] = first + len(own)
             sums.add_times([event_time(int(row)) for row in own])
-            yield bins.summary(worker, sums, SHA, f"worker-{worker}")
+            yield bins.summary(worker, (first, done[worker]), sums, SHA, f"worker-{worker}")
 
 
 def told(alert: DriftAlert):

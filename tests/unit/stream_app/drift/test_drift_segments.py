@@ -263,7 +263,7 @@ def test_an_alert_of_before_there_were_segments_is_everywhere():
 
 def test_whoever_shares_the_error_and_doubts_the_reference_needs_more_to_find_something():
     standard = Standard(MANIFEST)
-    shift = np.where([s.signal == "input:amount" and s.detector == "mean" for s in standard.statistics], 0.3, 0.0)
+    shift = np.where([s.signal == "input:amount" and s.kind == "mean" for s in standard.statistics], 0.3, 0.0)
     observation = Observation(shift, np.full(len(shift), 1 / 8))
 
     def blocks_until_found(bound: Bound) -> int:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.drift import DriftSummary, SegmentSummary
 from stream_app.pipeline.batch import Decided, Decoded, Raw, Reasoned
 from stream_app.pipeline.decode import Decoder
 from stream_app.pipeline.summarise import Summaries, signal_matrix
@@ -74,7 +75,7 @@ def test_what_a_canary_decided_is_counted_apart_and_the_sums_are_of_all_rows():
         (3, 2, 2, 2),
     ]
     assert (first.model_sha256, first.candidate_sha256) == (SHA, "1" * 64)
-    assert first.mean[0] == pytest.approx(said.score[:2].mean())
+    assert first.sums.mean[0] == pytest.approx(said.score[:2].mean(), abs=1e-5)
 
 
 @given(st.integers(1, 40), st.lists(st.integers(0, 39), max_size=4), st.integers(0, 1000))
@@ -93,14 +94,13 @@ def test_sums_are_those_of_all_rows_however_they_were_cut_into_batches(rows, cut
     (summary,) = summaries.drain(SPANS)
     present = [column[~np.isnan(column)] for column in matrix.T.astype(np.float64)]
     assert summary.scored == rows
-    assert summary.missing == [int(np.isnan(column).sum()) for column in matrix.T]
+    assert summary.sums.missing == [int(np.isnan(column).sum()) for column in matrix.T]
     for signal, column in enumerate(present):
         expected = np.bincount(np.searchsorted([-1.0, 0.0, 1.0], column, side="left"), minlength=4)
-        assert summary.histogram[signal] == expected.tolist()
-        assert summary.tail[signal] == int((column > 3.0).sum())
+        assert summary.sums.histogram[signal] == expected.tolist()
+        assert summary.sums.tail[signal] == int((column > 3.0).sum())
         if len(column):
-            assert summary.mean[signal] == pytest.approx(column.mean(), abs=1e-5)
-            assert summary.m2[signal] == pytest.approx(((column - column.mean()) ** 2).sum(), abs=1e-3)
+            assert summary.sums.mean[signal] == pytest.approx(column.mean(), abs=1e-5)
 
 
 def test_each_partition_has_the_sums_of_its_own_rows_beyond_what_is_held_before_it_is_added():
@@ -119,12 +119,12 @@ def test_each_partition_has_the_sums_of_its_own_rows_beyond_what_is_held_before_
         inputs = np.tile(decode(raw(at[0])).inputs, (mine.sum(), 1))
         matrix = signal_matrix(inputs, said.take(mine)).astype(np.float64)
         assert summary.scored == mine.sum()
-        assert summary.mean == pytest.approx(matrix.mean(axis=1), abs=1e-5)
-        assert summary.squares == pytest.approx((np.clip(matrix, -4, 4) ** 2).sum(axis=1), rel=1e-5)
-        assert summary.histogram[0] == np.bincount(np.searchsorted([-1, 0, 1], matrix[0]), minlength=4).tolist()
-        assert summary.tail == (matrix > 3.0).sum(axis=1).tolist()
-        assert summary.raw == pytest.approx(inputs.sum(axis=0, dtype=np.float64))
-        assert summary.hours[:24] == np.bincount(hours[mine], minlength=24).tolist()
+        assert summary.sums.mean == pytest.approx(matrix.mean(axis=1), abs=1e-5)
+        assert summary.sums.squares == pytest.approx((np.clip(matrix, -4, 4) ** 2).sum(axis=1), rel=1e-5)
+        assert summary.sums.histogram[0] == np.bincount(np.searchsorted([-1, 0, 1], matrix[0]), minlength=4).tolist()
+        assert summary.sums.tail == (matrix > 3.0).sum(axis=1).tolist()
+        assert summary.sums.raw == pytest.approx(inputs.sum(axis=0, dtype=np.float64))
+        assert summary.sums.hours[:24] == np.bincount(hours[mine], minlength=24).tolist()
 
 
 def test_an_input_that_was_missing_is_no_observation_and_neither_is_its_residual():
@@ -162,9 +162,10 @@ def by_segment() -> Summaries:
     return Summaries(references(), None, SHA, "worker-1", segments=BY_CURRENCY)
 
 
-def counted(summary: object) -> tuple[object, ...]:
+def counted(summary: DriftSummary | SegmentSummary) -> tuple[object, ...]:
     """What is counted, and so adds up exactly."""
-    return tuple(getattr(summary, name) for name in ("scored", "anomalies", "missing", "tail", "histogram", "hours"))
+    sums = summary.sums
+    return summary.scored, summary.anomalies, sums.missing, sums.tail, sums.histogram, sums.hours
 
 
 def added(summaries: Summaries, records: list[tuple[bytes, int]], said: object, rows: list[int], read: Decoder) -> None:
@@ -201,21 +202,18 @@ def test_segments_add_up_to_their_rows_and_to_the_partition_whatever_the_batches
     for mine, plain in zip(split.drain(SPANS), whole.drain(SPANS), strict=True):
         assert counted(mine) == counted(plain)
         assert (mine.event_time_min, mine.event_time_max) == (plain.event_time_min, plain.event_time_max)
-        np.testing.assert_allclose(mine.mean, plain.mean, atol=1e-5)
-        np.testing.assert_allclose(mine.m2, plain.m2, atol=1e-3)
-        assert plain.segments == []
+        np.testing.assert_allclose(mine.sums.mean, plain.sums.mean, atol=2e-5)
+        assert plain.by_segment == {}
         held = {currencies[row] for row in rows if places[row] == mine.partition}
-        assert [s.segment for s in mine.segments] == [f"currency={c}" for c in CURRENCIES if c in held]
-        for segment in mine.segments:
+        assert list(mine.by_segment) == [f"currency={c}" for c in CURRENCIES if c in held]
+        for label, segment in mine.by_segment.items():
             alone = fresh()
-            own = [
-                r for r in range(n) if places[r] == mine.partition and f"currency={currencies[r]}" == segment.segment
-            ]
+            own = [r for r in range(n) if places[r] == mine.partition and f"currency={currencies[r]}" == label]
             added(alone, records, said, own, decode)
             (expected,) = alone.drain(SPANS)
             assert counted(segment) == counted(expected)
             for name in ("mean", "clipped", "squares", "raw"):
-                np.testing.assert_allclose(getattr(segment, name), getattr(expected, name), atol=1e-3)
+                np.testing.assert_allclose(getattr(segment.sums, name), getattr(expected.sums, name), atol=1e-3)
 
 
 def test_an_interval_leaves_nothing_of_a_segment_to_the_next():
@@ -225,5 +223,5 @@ def test_an_interval_leaves_nothing_of_a_segment_to_the_next():
         decoded = in_segments(taken)
         summaries.add(taken, decoded, said, [outcome(decoded, said, [0])])
         (summary,) = summaries.drain(SPANS)
-        assert [(s.segment, s.scored, s.anomalies) for s in summary.segments] == [(f"currency={currency}", 1, 1)]
+        assert [(k, s.scored, s.anomalies) for k, s in summary.by_segment.items()] == [(f"currency={currency}", 1, 1)]
         assert (summary.scored, summary.anomalies) == (1, 1)
