@@ -63,8 +63,8 @@ def parse(text: str) -> Address:
     return Address(found["name"], found["version"], found["alias"])
 
 
-def shown(uri: str) -> str:
-    """For everybody: without a password."""
+def without_credentials(uri: str) -> str:
+    """The URI without user name and password, fit to be published."""
     return _CREDENTIALS.sub("//", uri)
 
 
@@ -78,7 +78,7 @@ def fetchable(source: str, tracking_uri: str) -> str:
     """
     place = urlsplit(source)
     if place.scheme == "mlflow-artifacts":
-        return f"{shown(tracking_uri).rstrip('/')}/{_PROXY}/{place.path.lstrip('/')}"
+        return f"{without_credentials(tracking_uri).rstrip('/')}/{_PROXY}/{place.path.lstrip('/')}"
     if place.scheme not in ("", "file", "s3", "http", "https"):
         raise RegistryError(f"{source} cannot be fetched by workers: they read files, s3:// and http(s)://")
     return source

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-from models.registry.address import Registered, RegistryError, fetchable, parse, shown
+from models.registry.address import Registered, RegistryError, fetchable, parse, without_credentials
 
 KNOBS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -71,7 +71,7 @@ def answered(uri: str) -> Iterator[None]:
         raise
     except Exception as error:
         said = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise RegistryError(f"the registry at {shown(uri)}: {said[:300]}") from error
+        raise RegistryError(f"the registry at {without_credentials(uri)}: {said[:300]}") from error
 
 
 class Registry:
@@ -165,11 +165,11 @@ def knock(uri: str) -> None:
         RegistryError: nobody answers.
     """
     try:
-        urlopen(f"{shown(uri).rstrip('/')}/health", timeout=PATIENCE_S).close()  # noqa: S310 - the setting says http(s)
+        urlopen(f"{without_credentials(uri).rstrip('/')}/health", timeout=PATIENCE_S).close()  # noqa: S310 - the setting says http(s)
     except HTTPError:
         return
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise RegistryError(
-            f"the registry at {shown(uri)} does not answer ({reason}): start it, or correct tracking_uri"
+            f"the registry at {without_credentials(uri)} does not answer ({reason}): start it, or correct tracking_uri"
         ) from error

@@ -1,22 +1,20 @@
-"""A worker's settings in, an audit record out when they are not those of its last start. Values of secrets never."""
+"""Puts the settings of a worker on the audit trail where they have changed since its last start; secrets never."""
 
-import re
 from collections.abc import Callable, Mapping
 
-import msgspec
-
+from models.registry.address import without_credentials
 from schemas.rollout import AuditRecord
 from schemas.topics import AUDIT
 from stream_app.audit.record import audit_record
-from stream_app.kafka.log import read_to_end
+from stream_app.audit.sealer import decoded
+from stream_app.kafka.log import read_backwards
 from stream_app.settings import Settings
 
 ACTION = "configure"
-_CREDENTIALS = re.compile(r"//[^/@\s]+@")  # of a URL
 
 
 def put_on_record(settings: Settings, audit: Callable[[AuditRecord], None]) -> None:
-    """Compare with the last start under the same name, and write what is different.
+    """Compare with the last start under the same name, and record what has changed.
 
     Raises:
         BrokerError: the trail cannot be read.
@@ -29,33 +27,33 @@ def put_on_record(settings: Settings, audit: Callable[[AuditRecord], None]) -> N
 
 
 def shown(settings: Settings) -> dict[str, str]:
-    """Each setting that is not the default, as text. Of `[kafka]` the names alone: its values may be secrets."""
+    """Each setting that differs from its default, as text. Of `[kafka]` the names alone: its values may be secrets."""
     changed = settings.model_dump(exclude_defaults=True)
     return {name: _text(value) for name, value in sorted(changed.items())}
 
 
 def last(settings: Settings) -> dict[str, str] | None:
-    """What the last start under this name has put on record; None where there was none."""
-    decode = msgspec.json.Decoder(AuditRecord).decode
-    found = None
-    for message in read_to_end(settings, AUDIT):
-        value = message.value() or b""
-        if b'"configure"' not in value:
-            continue
-        try:
-            record = decode(value)
-        except (msgspec.DecodeError, UnicodeError):
-            continue
-        if record.action == ACTION and record.actor == settings.worker_name:
-            found = record.settings
-    return found
+    """The settings that the last start under this name put on record; None where there was none."""
+    for stretch in read_backwards(settings, AUDIT):
+        found = None
+        for message in stretch:
+            found = _configured(message.value() or b"", settings.worker_name) or found
+        if found is not None:
+            return found.settings
+    return None
 
 
 def difference(before: Mapping[str, str], now: Mapping[str, str]) -> str:
-    """What changed, a setting after the other."""
+    """The changes in words."""
     names = sorted({name for name in before.keys() | now.keys() if before.get(name) != now.get(name)})
     return "; ".join(f"{name}: {before.get(name, 'default')} -> {now.get(name, 'default')}" for name in names)
 
 
+def _configured(value: bytes, worker: str) -> AuditRecord | None:
+    """The record, if it is one of this worker's settings."""
+    record = decoded(value) if b'"configure"' in value else None
+    return record if record is not None and (record.action, record.actor) == (ACTION, worker) else None
+
+
 def _text(value: object) -> str:
-    return ", ".join(sorted(value)) if isinstance(value, dict) else _CREDENTIALS.sub("//***@", str(value))
+    return ", ".join(sorted(value)) if isinstance(value, dict) else without_credentials(str(value))

@@ -12,7 +12,7 @@ from confluent_kafka import KafkaException, libversion
 from msgspec import Struct
 from pydantic_settings import EnvSettingsSource, TomlConfigSettingsSource
 
-from models.registry.address import RegistryError, shown
+from models.registry.address import RegistryError, without_credentials
 from models.registry.registry import WEB, in_use, knock
 from schemas.topics import ALL, MODEL_SWAP
 from stream_app.cli.invocation import current
@@ -85,7 +85,7 @@ def origins(settings: Settings) -> Iterator[Diagnosis]:
     }
     for name in sorted(settings.model_fields_set):
         value = getattr(settings, name)
-        text = ", ".join(value) if isinstance(value, dict) else shown(str(value))
+        text = ", ".join(value) if isinstance(value, dict) else without_credentials(str(value))
         origin = next((source for source, names in sources.items() if name in names), "program")
         yield Diagnosis("settings", True, f"{name} = {text} ({origin})")
     if not settings.model_fields_set:
@@ -142,14 +142,15 @@ def model_registry(settings: Settings) -> Iterator[Diagnosis]:
     elif find_spec("mlflow") is None:
         yield Diagnosis("registry", True, "MLflow is not installed: trainings are not logged")
     elif not uri.startswith(WEB):
-        yield Diagnosis("registry", True, f"{shown(uri)}{'' if in_use(uri) else ', made by the first training'}")
+        state = "" if in_use(uri) else ", made by the first training"
+        yield Diagnosis("registry", True, f"{without_credentials(uri)}{state}")
     else:
         try:
             knock(uri)
         except RegistryError as error:
             yield Diagnosis("registry", False, str(error), "workers do not need it: what runs goes on")
         else:
-            yield Diagnosis("registry", True, f"{shown(uri)} answers")
+            yield Diagnosis("registry", True, f"{without_credentials(uri)} answers")
 
 
 def broker(settings: Settings) -> Diagnosis:

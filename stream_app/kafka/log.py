@@ -209,6 +209,29 @@ def read_to_end(
             yield from (m for m in messages if _offset(m) < tail.ends.get(_place(m), 0))
 
 
+def read_backwards(settings: Settings, topic: Topic) -> Iterator[Iterator[Message]]:
+    """The committed records of a topic with one partition in stretches, the newest stretch first, each twice as long.
+
+    Within a stretch records come in the order of the log. For a search that most often ends near the end of the log.
+
+    Raises:
+        BrokerUnavailable, NotAuthorised, TopicMissing: as `read_to_end` does.
+    """
+    full = name(settings, topic)
+    consumer = clients.consumer(settings, None)
+    try:
+        low, end = offsets.watermarks(consumer, full, 0)
+    except KafkaException as exception:
+        raise explain(exception, settings, full) from exception
+    finally:
+        consumer.close()
+    length = CHUNK
+    while low < end:
+        start = max(low, end - length)
+        yield read_to_end(settings, topic, bounds={0: (start, end)})
+        end, length = start, 2 * length
+
+
 def _place(message: Message) -> Place:
     return message.topic() or "", message.partition() or 0  # the stubs allow None, for messages not yet sent
 

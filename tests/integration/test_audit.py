@@ -125,6 +125,23 @@ def test_settings_go_on_record_once_and_then_when_they_change(settings: Settings
     assert b"hunter2" not in b"".join(values(settings))
 
 
+def test_settings_that_have_not_changed_stay_off_the_record_however_much_came_between(settings: Settings) -> None:
+    topics.ensure(settings, [AUDIT])
+    publisher = Publisher(settings)
+    for explain_top in (3, 5):
+        own = settings.model_copy(update={"worker_id": "w1", "explain_top": explain_top})
+        configuration.put_on_record(own, publisher.audit)
+        for number in range(1500):
+            publisher.audit(audit_record("ann", "stage", f"model {number}"))
+        publisher.close(30)
+    configuration.put_on_record(own, publisher.audit)
+    publisher.close(30)
+    assert [r.effect for r in committed_records(settings, AUDIT) if r.action == "configure"] == [
+        "first start under this name",
+        "explain_top: default -> 5",
+    ]
+
+
 def test_a_worker_puts_its_settings_on_record_and_seals_the_trail(
     settings: Settings, tmp_path: Path, wait_until: Wait
 ) -> None:

@@ -7,7 +7,7 @@ import pytest
 from schemas.topics import AUDIT, MODEL_SWAP, TRANSACTIONS
 from stream_app.kafka import clients, topics
 from stream_app.kafka.clients import TopicMissing
-from stream_app.kafka.log import Tail, read_to_end
+from stream_app.kafka.log import Tail, read_backwards, read_to_end
 
 pytestmark = pytest.mark.kafka
 
@@ -76,6 +76,15 @@ def test_a_start_leaves_out_what_is_older(kafka):
     put(kafka, AUDIT, b"now", at=now)
     assert read(kafka, AUDIT, start=now - timedelta(hours=1)) == [b"now"]
     assert read(kafka, AUDIT, start=now + timedelta(hours=1)) == []
+
+
+def test_backwards_the_newest_stretch_comes_first_and_all_of_them_are_the_topic(kafka):
+    values = [b"%04d" % number for number in range(3500)]
+    put(kafka, AUDIT, *values)
+    stretches = [[message.value() for message in stretch] for stretch in read_backwards(kafka, AUDIT)]
+    assert [len(stretch) for stretch in stretches] == [1000, 2000, 500]
+    assert [value for stretch in reversed(stretches) for value in stretch] == values
+    assert list(read_backwards(kafka, MODEL_SWAP)) == []
 
 
 def test_a_topic_that_is_not_there_is_named(settings):
