@@ -38,7 +38,7 @@ class Guarantee(StrEnum):
 
 
 class GuardMode(StrEnum):
-    """What the guard does with what it finds: look at nothing, report, or report and act."""
+    """Whether the guard is off, only reports, or also acts."""
 
     OFF = "off"
     ADVISE = "advise"
@@ -46,14 +46,14 @@ class GuardMode(StrEnum):
 
 
 class GatePolicy(StrEnum):
-    """Whether a model may be staged that no gate has looked at."""
+    """Whether a model may be staged without a verdict of the gates."""
 
     OFF = "off"
     REQUIRE = "require"
 
 
 class Signatures(StrEnum):
-    """What becomes of commands and models that no trusted key has signed."""
+    """Whether commands and models without the signature of a trusted key are accepted."""
 
     OFF = "off"
     WARN = "warn"
@@ -168,7 +168,6 @@ class Settings(BaseSettings):
     signing_key: Path | None = Field(default=None, description="private key that commands given here are signed with")
 
     drift_block_events: int = Field(default=64, ge=32, description="transactions per block that the detectors see")
-    drift_delta: float = Field(default=0.002, gt=0, lt=1, description="ADWIN's error bound, shared over all signals")
     drift_effect_sd: float = Field(default=0.15, ge=0, description="smallest shift that is an alert, in reference sd")
 
     web_host: str = Field(default="127.0.0.1", description="where the page and /metrics listen")
@@ -182,7 +181,7 @@ class Settings(BaseSettings):
 
     @property
     def worker_name(self) -> str:
-        """This worker's name: stable over restarts, so a successor ends its predecessor's open transaction at once."""
+        """Stable over restarts, so that a successor ends its predecessor's open transaction at once."""
         return self.worker_id or f"{socket.gethostname()}-{self.web_port}"
 
     @property
@@ -192,12 +191,12 @@ class Settings(BaseSettings):
 
     @property
     def reader_groups(self) -> str:
-        """How groups begin of those who only read, for whom access lists name a prefix."""
+        """Prefix of the consumer groups of read-only clients (rights are granted by prefix)."""
         return f"{self.app_id}-reader-"
 
     @property
     def transactional_ids(self) -> str:
-        """How the transactional ids of all workers begin."""
+        """Prefix of the transactional ids of all workers."""
         return f"{self.topic_prefix}{self.app_id}-"
 
     @classmethod

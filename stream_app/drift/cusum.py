@@ -41,13 +41,11 @@ class Bound:
 
     Attributes:
         effect: Smallest shift that matters, in reference standard deviations.
-        delta: Bound of the error of all statistics together (ADWIN's).
-        watches: How many watches of the same stream share it.
+        watches: How many watches of the same stream share the error bounds.
         doubt: How far a mean of the reference itself may be off, in its standard deviations.
     """
 
     effect: float
-    delta: float
     watches: int = 1
     doubt: float = 0.0
 

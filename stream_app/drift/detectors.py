@@ -22,6 +22,7 @@ RECENT_EVENTS = 1024
 # A change that ADWIN has seen may need more of the pooled blocks to show in the recent mean; then it was too small.
 LATCH_POOLED = 8
 GRACE_POOLED = 4
+DELTA = 0.002  # ADWIN's error bound, shared by all statistics and all watches of the stream
 
 
 def blocks_of(events: int, block_events: int) -> int:
@@ -42,7 +43,7 @@ class Detectors:
         columns = [
             i for i, s in enumerate(standard.statistics) if s.kind not in {StatisticKind.SHARE, StatisticKind.TAIL}
         ]
-        self._delta = bound.delta / bound.watches / max(len(columns), 1)
+        self._delta = DELTA / bound.watches / max(len(columns), 1)
         self._windows = {column: self._window() for column in columns}
         self.cusum = Cusum(standard, bound)
         self._pooled = blocks_of(POOLED_EVENTS, block_events)

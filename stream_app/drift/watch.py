@@ -75,7 +75,7 @@ class Watch:
         self._blocks = Blocks(size)
         self._standard = Standard(manifest)
         self._effect = settings.drift_effect_sd
-        self._detectors = Detectors(self._standard, size, Bound(self._effect, settings.drift_delta, watches, doubt))
+        self._detectors = Detectors(self._standard, size, Bound(self._effect, watches, doubt))
         self._incidents = Incidents(self._standard.founding, _kin(self._standard, manifest), size)
         self._distances = WindowDistances(manifest)
         self._history: deque[tuple[Block, np.ndarray]] = deque(maxlen=blocks_of(HISTORY_EVENTS, size))

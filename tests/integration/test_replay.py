@@ -12,7 +12,7 @@ import pytest
 
 from models import archive, artefact
 from schemas import topics as declared
-from schemas.topics import ANOMALIES, SCORES, TRANSACTIONS
+from schemas.topics import ANOMALIES, LATENTS, SCORES, TRANSACTIONS
 from stream_app.cli.data import publish_frame
 from stream_app.kafka import topics
 from stream_app.kafka.log import read_to_end
@@ -52,7 +52,7 @@ def scored(broker: str, champion: Path, world: pl.DataFrame, tmp_path_factory: p
     chosen = world.filter(world["fraud"]).head(100).vstack(world.tail(EVENTS - 100))
     publish_frame(settings, chosen, None, labels=True)
     publish(settings, [(b"bad", b"no JSON")] * REFUSED)
-    with running(settings, folder, publish_scores=True, batch_max_events=37):
+    with running(settings, folder, publish_scores=True, publish_latents=True, batch_max_events=37):
         deadline = time.monotonic() + 90
         while committed_offsets(settings) < EVENTS + REFUSED and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -75,17 +75,22 @@ def replayed(settings: Settings, model: Path, threshold: float | None = None) ->
     return what_if(settings, spans(settings), artefact.load(model), threshold)
 
 
-def test_the_same_log_gives_the_same_scores(scored: Settings, champion: Path) -> None:
+def test_the_same_log_gives_the_same_scores_and_latents(scored: Settings, champion: Path) -> None:
     then = {(s.source.partition, s.source.offset): s.score for s in committed_records(scored, SCORES)}
     assert len(then) == EVENTS
-    rescore, now = Rescorer(scored, artefact.load(champion)), {}
+    of_latents = {(v.source.partition, v.source.offset): v.latent for v in committed_records(scored, LATENTS)}
+    rescore, now, latents = Rescorer(scored, artefact.load(champion)), {}, {}
     records = read_to_end(scored, TRANSACTIONS, bounds=spans(scored))
     while messages := list(islice(records, 1024)):
         decoded, found, _ = rescore(messages)
         places = [(messages[row].partition(), messages[row].offset()) for row in decoded.rows]
         now.update(zip(places, found.score.tolist(), strict=True))
+        latents.update(zip(places, found.latent.tolist(), strict=True))
     assert now.keys() == then.keys()
     np.testing.assert_allclose([now[place] for place in then], list(then.values()), rtol=1e-5)
+    assert latents.keys() == of_latents.keys()
+    again = [latents[place] for place in of_latents]
+    np.testing.assert_allclose(again, list(of_latents.values()), rtol=1e-4, atol=1e-5)
 
 
 def test_the_model_that_decided_gains_and_loses_nothing(scored: Settings, champion: Path) -> None:

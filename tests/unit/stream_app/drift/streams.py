@@ -160,8 +160,9 @@ def stream(before: int, after: int, fault: Fault, seed: int = 1, anomalies_after
     return [*quiet, *summaries(rows[before:], start=before, anomalies=anomalies_after)]
 
 
-def aggregator(**references: Manifest) -> Aggregator:
-    return Aggregator(SETTINGS, (references or {SHA: MANIFEST}).get)
+def aggregator(drift_effect_sd: float = SETTINGS.drift_effect_sd, **references: Manifest) -> Aggregator:
+    settings = SETTINGS.model_copy(update={"drift_effect_sd": drift_effect_sd})
+    return Aggregator(settings, (references or {SHA: MANIFEST}).get)
 
 
 def fold(log: list[DriftSummary], state: Aggregator | None = None, start: int = 0) -> list[DriftAlert]:

@@ -48,6 +48,12 @@ def test_nights_are_no_drift(seed):
     assert fold(list(summaries(world(100_000, seed + 10)))) == []
 
 
+def test_a_shift_below_the_smallest_that_matters_is_no_alert():
+    log = stream(BEFORE, AFTER, grown)
+    assert confirmed(log)
+    assert fold(log, aggregator(drift_effect_sd=2.0)) == []
+
+
 def test_a_doubled_amount_is_one_alert_that_names_it():
     (alert,) = confirmed(stream(BEFORE, AFTER, doubled))
     assert {"input:amount", "residual:amount"} <= {s.signal for s in alert.signals}

@@ -271,7 +271,6 @@ def test_whoever_shares_the_error_and_doubts_the_reference_needs_more_to_find_so
         return next(block for block in range(10_000) if sums.update(observation, block))
 
     alone, shared, doubted = (
-        blocks_until_found(bound)
-        for bound in (Bound(0.15, 0.002), Bound(0.15, 0.002, 9), Bound(0.15, 0.002, doubt=0.1))
+        blocks_until_found(bound) for bound in (Bound(0.15), Bound(0.15, 9), Bound(0.15, doubt=0.1))
     )
     assert (alone, shared, doubted) == (13, 14, 23)

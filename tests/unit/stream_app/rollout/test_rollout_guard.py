@@ -86,6 +86,26 @@ def test_a_model_that_is_not_is_rolled_back_by_the_signal_that_shows_it(signal: 
     assert f"{signal}: " in report.sentence
 
 
+def convinced(settings: dict[str, Any], **changes: Any) -> list[str]:
+    """The signals that demand a rollback after four commits with these differences."""
+    return [e.signal for e in heard(*[compared(**changes)] * 4, **settings).evidence if e.against >= 1]
+
+
+@pytest.mark.parametrize(
+    ("setting", "strict", "lax", "signal", "changes"),
+    [
+        ("guard_error", 0.4, 0.01, "alerts", {"alerts": Pairs(10, 0, 5)}),
+        ("guard_alert_tolerance", 0.1, 4.0, "alerts", {"alerts": Pairs(10, 0, 20)}),
+        ("guard_latent_similarity", 0.8, 0.1, "latents", {"similarities": [0.2] * 15}),
+    ],
+)
+def test_the_same_difference_is_tolerated_or_not_as_the_setting_says(
+    setting: str, strict: float, lax: float, signal: str, changes: dict[str, Any]
+) -> None:
+    assert signal in convinced({setting: strict}, **changes)
+    assert signal not in convinced({setting: lax}, **changes)
+
+
 def tail(alike: int, stranger: int) -> list[int]:
     """The strangest rows: as strange to both models, or by a third stranger to the candidate."""
     middle = len(TAIL) // 2
