@@ -9,7 +9,7 @@ from models import artefact
 from schemas.transactions import RefusalCode
 from stream_app.replay.rescore import Rescorer
 from stream_app.settings import Settings
-from tests.tiny_model import tiny_model
+from stream_app.testing.tiny_model import tiny_model
 from tests.unit.stream_app.pipeline.rows import event
 
 
