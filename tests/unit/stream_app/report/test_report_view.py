@@ -57,23 +57,6 @@ def parts(drawn, trace):
     return values[~late].mean(), values[late].mean()
 
 
-def test_every_transaction_of_the_log_is_in_a_block(history):
-    blocks = history.blocks(SHA, event_time(0), event_time(BEFORE + AFTER), 1000)
-    assert len(blocks) == (BEFORE + AFTER) // 256
-    assert sum(block.sums.scored for block in blocks) == BEFORE + AFTER == sum(s.scored for s in history.spans)
-
-
-def test_more_blocks_than_can_be_told_apart_are_joined(history):
-    joined = history.blocks(SHA, event_time(0), event_time(BEFORE + AFTER), 10)
-    assert len(joined) <= 10
-    assert sum(block.sums.scored for block in joined) == BEFORE + AFTER
-
-
-def test_blocks_outside_the_window_or_of_another_model_are_left_out(history):
-    assert all(block.ends >= CHANGE for block in history.blocks(SHA, CHANGE, event_time(BEFORE + AFTER), 1000))
-    assert history.blocks("b" * 64, event_time(0), event_time(BEFORE + AFTER), 1000) == []
-
-
 def test_a_signal_is_at_its_reference_before_the_change_and_away_after_it(drawn):
     (amount,) = [trace for trace in drawn.traces if (trace.title, trace.usual) == ("amount", 0.0)]
     before, after = parts(drawn, amount)
@@ -123,14 +106,6 @@ def test_the_spread_of_a_field_that_is_stuck_is_drawn_as_none():
     before, after = parts(drawn := view.of_incident(alert, MANIFEST, blocks), drawn.traces[0])
     assert before == pytest.approx(1, abs=0.1)
     assert after == pytest.approx(0, abs=1e-6)
-
-
-def test_summaries_of_a_worker_that_knew_less_are_passed_over(log):
-    older = [replace(summary, sums=None) for summary in log[:50]]
-    history = history_of(older + log[50:])
-    blocks = history.blocks(SHA, event_time(0), event_time(BEFORE + AFTER), 1000)
-    assert sum(block.sums.scored for block in blocks) == sum(summary.scored for summary in log[52:])
-    assert len(history.spans) == len(log)
 
 
 def test_a_window_without_an_incident_shows_what_is_furthest_away():
