@@ -1,8 +1,8 @@
 """Average precision and card precision of both models on labelled rows, with paired bootstrap intervals.
 
-Resampled are customers with all their transactions (a cluster bootstrap: Davison and Hinkley 1997, Bootstrap Methods
-and their Application, section 3.8), since those of one customer are not independent; both models see the same
-resamples, so what is common to both does not widen the interval of their difference.
+Customers are resampled with all their transactions (a cluster bootstrap: Davison and Hinkley 1997, Bootstrap Methods
+and their Application, section 3.8), since transactions of one customer are not independent. Both models see the same
+resamples, so that common variation does not widen the interval of their difference.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ WHY = "a candidate that finds less fraud is no better, however new it is; a poin
 
 
 def gate(comparison: GateComparison, limits: Limits) -> Gate:
-    """The candidate may not be shown, nor be suspected, to lose more than the limits."""
+    """The whole interval of the candidate's losses must lie within the limits."""
     fraud = comparison.fraud
     if fraud is None:
         allowed = limits.accuracy.without_labels == "allow"
@@ -47,8 +47,8 @@ class AveragePrecision:
 
     Attributes:
         name: Of the figure.
-        customer: int [rows], whose, in descending order of score.
-        fraud: int [frauds], which of these rows are frauds.
+        customer: int [rows], number of the customer, in descending order of score.
+        fraud: int [frauds], positions of the frauds in this order.
     """
 
     name = "average precision"
@@ -77,7 +77,7 @@ class CardPrecision:
     Attributes:
         name: Of the figure.
         days: For each day: int [cards] customers in descending order of their score, and bool [cards] compromised.
-        customers: How many there are.
+        customers: Number of customers.
     """
 
     name = f"card precision@{TOP_CARDS}"
@@ -124,7 +124,7 @@ def _loss(
     limits: Limits,
     most: float,
 ) -> list[Measure]:
-    """Both figures for information, and what the candidate loses with its interval."""
+    """Both figures for information, and the loss of the candidate with its interval."""
     count = int(customers(rows).max()) + 1
     rng = np.random.default_rng(limits.sample.seed)
     losses = np.empty(limits.sample.resamples)

@@ -1,4 +1,4 @@
-"""How far the two sets of alerts are the same: their Jaccard index (Jaccard 1912)."""
+"""Overlap of the two sets of alerts: their Jaccard index (Jaccard 1912)."""
 
 import numpy as np
 
@@ -18,7 +18,7 @@ def gate(comparison: GateComparison, limits: Limits) -> Gate:
 
 
 def jaccard(a: np.ndarray, b: np.ndarray) -> float:
-    """What both hold of what either holds, 0 to 1; two empty sets are the same.
+    """Size of the intersection relative to the union, 0 to 1; 1 for two empty sets.
 
     Args:
         a: bool [n].

@@ -1,4 +1,4 @@
-"""Two models and the same transactions in; scores, latents and decisions of both, row by row, out."""
+"""Candidate and champion on the same transactions: scores, latents and decisions, row by row."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -31,7 +31,7 @@ class Side:
 
     @property
     def threshold(self) -> float:
-        """Its own, calibrated to its own budget."""
+        """Of this model, calibrated to its own budget."""
         return self.runtime.manifest.calibration.threshold
 
     @cached_property
@@ -41,7 +41,7 @@ class Side:
 
     @cached_property
     def p_values(self) -> np.ndarray:
-        """float64 [rows], by its own calibration: what makes the scores of two models comparable."""
+        """float64 [rows], by this model's calibration, which makes scores of two models comparable."""
         return self.runtime.manifest.calibration.p_values(self.score)
 
 
@@ -50,11 +50,11 @@ class GateComparison:
     """Both models on the same rows.
 
     Attributes:
-        candidate: Who wants to serve.
-        champion: Who serves.
+        candidate: The model that is to serve.
+        champion: The model that serves.
         frame: The rows, sorted by time.
-        fraud: bool [rows]; None without labels: a column that is not there, or no fraud in it.
-        measured: bool [rows], those that accuracy is measured on (`models.protocol.protocol_rows`).
+        fraud: bool [rows]; None without labels: the column is missing, or has one value only.
+        measured: bool [rows], the rows that accuracy is measured on (`models.protocol.protocol_rows`).
     """
 
     candidate: Side
@@ -65,7 +65,7 @@ class GateComparison:
 
     @cached_property
     def legitimate(self) -> np.ndarray:
-        """Row numbers of legitimate transactions; without labels, of those that the champion lets pass."""
+        """Row numbers of legitimate transactions; without labels, of the rows that the champion lets pass."""
         return np.flatnonzero(~(self.champion.alerts if self.fraud is None else self.fraud))
 
 
@@ -80,11 +80,11 @@ def compare(
     """Score the same rows with both.
 
     Args:
-        candidate: Who wants to serve.
-        champion: Who serves.
+        candidate: The model that is to serve.
+        champion: The model that serves.
         frame: Transactions of `models.data.frame.LAYOUT`, with or without labels; before `since`, history that makes
             compromised customers known.
-        limits: How many rows are looked at: the newest whole days up to that.
+        limits: Give the number of rows to compare: the newest whole days up to it.
         since: First day to compare. None: the first of the frame.
         until: Last day. None: the last of the frame.
 

@@ -1,4 +1,4 @@
-"""What a candidate costs beside the champion: both are timed in turns, so that a busy machine slows both alike."""
+"""Time and memory of the candidate and the champion, timed in turns so that a busy machine slows both alike."""
 
 import time
 from collections.abc import Callable
@@ -20,12 +20,12 @@ MEBI = 2**20
 
 
 class ScoringCost(NamedTuple):
-    """What scoring costs, in batches of 1024 on one thread.
+    """Time and memory of scoring, in batches of 1024 on one thread.
 
     Attributes:
         us_per_event: Median, microseconds.
         batch_p99_ms: 99th percentile of a batch, milliseconds.
-        mebibytes: The parameters, and what scoring a batch allocates.
+        mebibytes: The parameters and the allocations of scoring one batch.
     """
 
     us_per_event: float
@@ -36,7 +36,7 @@ class ScoringCost(NamedTuple):
 def gate(candidate: Runtime, champion: Runtime, limits: Limits) -> Gate:
     """Neither much slower nor much larger than the champion, unless cheap anyway.
 
-    Both are timed on golden rows: what a batch costs does not depend on its values.
+    Both are timed on golden rows: the cost of a batch does not depend on its values.
     """
     ours, theirs = measure(candidate, champion)
     allowed = limits.cost
@@ -60,7 +60,7 @@ def gate(candidate: Runtime, champion: Runtime, limits: Limits) -> Gate:
 def measure(
     candidate: Runtime, champion: Runtime, clock: Callable[[], float] = time.perf_counter
 ) -> tuple[ScoringCost, ScoringCost]:
-    """The cost of both, in that order. Takes `TIME_LIMIT_S` at most, or five rounds where these take longer."""
+    """The cost of both, in this order. Takes `TIME_LIMIT_S`, or `FEWEST_ROUNDS` rounds if they take longer."""
     models = (candidate, champion)
     batches = [np.resize(_golden(model), (BATCH, len(model.manifest.inputs))) for model in models]
     seconds: list[tuple[float, ...]] = []
@@ -88,16 +88,16 @@ def _golden(model: Runtime) -> np.ndarray:
 
 
 def _parameters(model: Runtime) -> int:
-    """Bytes of the tensors in the graph; freezing has made constants of them."""
+    """Bytes of the tensors in the graph, which freezing has turned into constants."""
     constants = model.graph.graph.findAllNodes("prim::Constant", recurse=True)  # type: ignore[attr-defined]
     kinds = [(node, node.kindOf("value")) for node in constants if node.hasAttribute("value")]
     return sum(node.t("value").nbytes for node, kind in kinds if kind == "t")
 
 
 def _allocated(model: Runtime, batch: np.ndarray) -> int:
-    """Bytes that scoring one batch asks for, over all operators.
+    """Bytes allocated by scoring one batch, over all operators.
 
-    By torch's older profiler: the newer one writes to stderr, and takes seconds to start.
+    Measured by torch's older profiler: the newer one writes to stderr and takes seconds to start.
     """
     with profile(profile_memory=True) as profiled:  # type: ignore[no-untyped-call]
         model.score(batch)

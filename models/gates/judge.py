@@ -1,4 +1,4 @@
-"""All gates on one candidate, in their order: the comparison in, the report out."""
+"""Runs all gates on one candidate, in order."""
 
 from datetime import UTC, datetime
 
@@ -11,13 +11,7 @@ from schemas.transactions import ModelRef
 
 
 def judge(comparison: GateComparison, limits: Limits, now: datetime | None = None) -> GateReport:
-    """May the candidate take the champion's place?
-
-    Args:
-        comparison: Both on the same rows.
-        limits: How far it may differ.
-        now: Moment of the report. None: the clock's.
-    """
+    """Whether the candidate may take the champion's place; `now` is the time of the report, by default the clock's."""
     candidate, champion = comparison.candidate.runtime, comparison.champion.runtime
     gates = [
         accuracy.gate(comparison, limits),
@@ -42,12 +36,9 @@ def judge(comparison: GateComparison, limits: Limits, now: datetime | None = Non
 
 
 def without_data(candidate: Runtime, champion: Runtime | None, limits: Limits) -> list[str]:
-    """What speaks against a candidate where no data is at hand, as in a worker that stages it; empty: nothing.
+    """Objections to a candidate without data to compare on, as in a worker that stages it; empty if there are none.
 
-    Args:
-        candidate: Loaded.
-        champion: What serves; None where nothing does, and so nothing can be compared.
-        limits: How far it may differ.
+    Without a champion (none serves yet) only the golden rows are checked.
     """
     gates = [robustness.on_golden_rows(candidate, limits)]
     if champion is not None:

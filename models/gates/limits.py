@@ -1,4 +1,4 @@
-"""How far a candidate may differ from the champion: one frozen struct, read from TOML over the package's defaults."""
+"""The limits of the gates, read from a TOML file over the package's defaults."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -27,7 +27,7 @@ class _Table(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Sample(_Table, frozen=True):
-    """How much is looked at."""
+    """Size of the samples."""
 
     rows: Count
     latent_rows: Annotated[int, Meta(ge=100, le=10_000)]
@@ -36,7 +36,7 @@ class Sample(_Table, frozen=True):
 
 
 class Accuracy(_Table, frozen=True):
-    """How much worse it may be on labelled rows."""
+    """Largest loss on labelled rows."""
 
     without_labels: Literal["refuse", "allow"]
     confidence: Annotated[float, Meta(gt=0, lt=1)]
@@ -45,7 +45,7 @@ class Accuracy(_Table, frozen=True):
 
 
 class Volume(_Table, frozen=True):
-    """How many more or fewer alerts."""
+    """Smallest and largest ratio of alerts."""
 
     ratio_least: Share
     ratio_most: Annotated[float, Meta(ge=1)]
@@ -53,13 +53,13 @@ class Volume(_Table, frozen=True):
 
 
 class Agreement(_Table, frozen=True):
-    """How many of the alerts are the same."""
+    """Smallest overlap of the alerts."""
 
     jaccard_least: Share
 
 
 class Stability(_Table, frozen=True):
-    """How much of the latents' geometry is kept."""
+    """How much of the latents' geometry must be kept."""
 
     cka_least: Share
     neighbours: Annotated[int, Meta(ge=1, le=50)]
@@ -67,14 +67,14 @@ class Stability(_Table, frozen=True):
 
 
 class Shift(_Table, frozen=True):
-    """How far the p-values move."""
+    """How far the p-values may move."""
 
     psi_most: Positive
     kl_most: Positive
 
 
 class Robustness(_Table, frozen=True):
-    """How steady decisions are."""
+    """How steady decisions must be."""
 
     move: Share
     flips_most: Share
@@ -84,7 +84,7 @@ class Robustness(_Table, frozen=True):
 
 
 class Cost(_Table, frozen=True):
-    """How much slower and larger."""
+    """How much slower and larger the candidate may be."""
 
     times_slower_most: Annotated[float, Meta(ge=1)]
     us_per_event_free: Positive
@@ -93,7 +93,7 @@ class Cost(_Table, frozen=True):
 
 
 class Limits(_Table, frozen=True):
-    """All of them."""
+    """The limits of all gates."""
 
     sample: Sample
     accuracy: Accuracy
@@ -106,13 +106,10 @@ class Limits(_Table, frozen=True):
 
 
 def load_limits(path: Path | None = None) -> Limits:
-    """The limits of a TOML file.
-
-    Args:
-        path: The file; what it leaves out is the package's default. None: the defaults.
+    """The limits of a TOML file, which need only hold the fields that differ from the defaults.
 
     Raises:
-        LimitsError: unreadable, or a field is wrong or unknown; one line that names it.
+        LimitsError: the file is unreadable, or a field is wrong or unknown; the message names it in one line.
     """
     try:
         given = read_toml(path) if path else {}
@@ -124,7 +121,7 @@ def load_limits(path: Path | None = None) -> Limits:
 
 
 def _over(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """The defaults with what is given in their place, table by table."""
+    """The defaults with the given fields in their place, table by table."""
     merged = dict(defaults)
     for name, table in given.items():
         is_known = isinstance(table, dict) and isinstance(defaults.get(name), dict)

@@ -113,13 +113,13 @@ def _unit(side: Side, rows: np.ndarray) -> np.ndarray:
 
 
 def _rotation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """What turns x onto y best: orthogonal Procrustes (Schönemann 1966)."""
+    """The rotation that brings x closest to y: orthogonal Procrustes (Schönemann 1966)."""
     left, _, right = np.linalg.svd(x.T @ y, full_matrices=False)
     return np.asarray(left @ right)
 
 
 def _flat(place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Two coordinates, also where there is one latent."""
+    """Two coordinates; the second is 0 for a single latent."""
     return place[:, 0], place[:, 1] if place.shape[1] > 1 else np.zeros(len(place))
 
 

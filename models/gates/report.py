@@ -1,4 +1,4 @@
-"""What gates say: measures beside their limits, a verdict, a sentence, and why it matters; for machines as JSON."""
+"""The report of the gates: measures beside their limits, a result and a sentence for each gate; also as JSON."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from schemas.transactions import ModelRef
 
 
 class GateResult(StrEnum):
-    """What a gate decides."""
+    """The decision of a gate."""
 
     PASSED = "passed"
     REFUSED = "refused"
@@ -20,15 +20,15 @@ class GateResult(StrEnum):
 
 
 class Measure(Struct, frozen=True, omit_defaults=True):
-    """One figure beside its limit.
+    """One figure beside its limits.
 
     Attributes:
-        name: What it is.
-        value: The figure; None where it could not be had, which no limit allows.
-        least: It may not be below.
-        most: It may not be above.
-        interval: Confidence interval of the figure. Where there is one, all of it must lie within the limits: what
-            cannot be told from a breach does not pass.
+        name: Of the figure.
+        value: The figure; None if it could not be measured, which no limit allows.
+        least: Lower limit.
+        most: Upper limit.
+        interval: Confidence interval of the figure. If given, all of it must lie within the limits: a figure that may
+            be a breach does not pass.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Measure(Struct, frozen=True, omit_defaults=True):
 
     @property
     def holds(self) -> bool:
-        """Within the limits. A NaN is not."""
+        """Whether the figure is within its limits. NaN is not."""
         if self.value is None:
             return False
         low, high = self.interval or (self.value, self.value)
@@ -54,7 +54,7 @@ class Measure(Struct, frozen=True, omit_defaults=True):
 
     @property
     def limit(self) -> str:
-        """The limit, for people; empty where there is none."""
+        """The limit, for people; empty if there is none."""
         if self.least is not None and self.most is not None:
             return f" (limit {self.least:.3g} to {self.most:.3g})"
         if self.least is not None:
@@ -63,15 +63,15 @@ class Measure(Struct, frozen=True, omit_defaults=True):
 
 
 class Gate(Struct, frozen=True):
-    """What one gate says.
+    """The result of one gate.
 
     Attributes:
         name: `alert volume`, `latent stability`, ...
-        verdict: What it decides. `not measured` refuses or lets pass as the limits say: see `passes`.
+        verdict: The decision. Whether `not measured` refuses depends on the limits: see `passes`.
         passes: Whether the candidate may go on.
-        sentence: Value, limit and verdict, for people.
-        remark: What the figures do not say.
-        why: Why it matters.
+        sentence: Value, limit and decision, for people.
+        remark: Context that the figures lack.
+        why: Why the gate matters.
         measures: The figures.
     """
 
@@ -85,22 +85,15 @@ class Gate(Struct, frozen=True):
 
 
 def judged(name: str, why: str, measures: Sequence[Measure], remark: str = "") -> Gate:
-    """A gate that passes when every measure holds.
-
-    Args:
-        name: Of the gate.
-        why: Why it matters.
-        measures: The figures; those without a limit are for information.
-        remark: What the figures do not say.
-    """
+    """A gate that passes when every measure holds; measures without a limit are for information."""
     passes = all(measure.holds for measure in measures)
     verdict = GateResult.PASSED if passes else GateResult.REFUSED
-    said = "; ".join([*map(str, measures), *([remark] if remark else [])])
-    return Gate(name, verdict, passes, f"{name} {verdict}: {said}", remark, why, list(measures))
+    findings = "; ".join([*map(str, measures), *([remark] if remark else [])])
+    return Gate(name, verdict, passes, f"{name} {verdict}: {findings}", remark, why, list(measures))
 
 
 def not_measured(name: str, why: str, because: str, passes: bool) -> Gate:
-    """A gate that had nothing to measure; the limits decide what that means."""
+    """A gate without anything to measure; the limits decide whether it passes."""
     consequence = "the limits allow that" if passes else "the limits refuse that"
     sentence = f"{name} not measured: {because}; {consequence}"
     return Gate(name, GateResult.NOT_MEASURED, passes, sentence, f"{because}; {consequence}", why, [])
@@ -110,14 +103,14 @@ class GateReport(Struct, frozen=True):
     """All gates on one candidate.
 
     Attributes:
-        candidate: Who wants to serve.
-        champion: Whom it is compared with.
-        made_at: When.
+        candidate: The model that is to serve.
+        champion: The model that serves.
+        made_at: Time of the comparison.
         since: First day of the rows.
         until: Last day of the rows.
-        rows: How many there are.
-        frauds: How many of them are labelled so; None without labels.
-        gates: What each says, in order.
+        rows: Number of transactions.
+        frauds: Number of rows labelled as fraud; None without labels.
+        gates: Results in the order of `models.gates.judge`.
     """
 
     candidate: ModelRef
@@ -136,12 +129,12 @@ class GateReport(Struct, frozen=True):
 
     @property
     def passed(self) -> bool:
-        """No gate refuses."""
+        """Whether no gate refuses."""
         return not self.failed
 
     @property
     def conclusion(self) -> str:
-        """The verdict in a sentence."""
+        """The decision in a sentence."""
         who = f"{self.candidate.name} {self.candidate.version} ({self.candidate.sha256[:12]})"
         of = f"{self.champion.name} {self.champion.version} ({self.champion.sha256[:12]})"
         if self.passed:

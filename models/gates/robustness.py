@@ -1,4 +1,4 @@
-"""Whether decisions are steady: small moves of the inputs do not flip them, and what is far out does not pass."""
+"""Whether decisions are steady: small moves of the inputs do not flip them, and absurd values do not pass."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ ORDINARY_ROWS = 200
 
 
 def gate(comparison: GateComparison, limits: Limits) -> Gate:
-    """Flips relative to the alerts, and single inputs that far out in otherwise ordinary rows."""
+    """Flips relative to the alerts, and single absurd inputs in otherwise ordinary rows."""
     side, rng = comparison.candidate, np.random.default_rng(limits.sample.seed)
     flips = int(flipped(side.runtime, side.inputs, limits.robustness.move, rng).sum())
     ordinary = comparison.legitimate[~side.alerts[comparison.legitimate]]
@@ -30,7 +30,7 @@ def gate(comparison: GateComparison, limits: Limits) -> Gate:
 
 
 def on_golden_rows(runtime: Runtime, limits: Limits) -> Gate:
-    """The same on the rows that a model brings along: for where there is no data."""
+    """The same on the golden rows of the model, where there is no data."""
     inputs = np.array([row.inputs for row in runtime.manifest.golden], dtype=np.float32)
     rng = np.random.default_rng(limits.sample.seed)
     with one_thread():
@@ -67,7 +67,7 @@ def flipped(runtime: Runtime, inputs: np.ndarray, move: float, rng: np.random.Ge
 def unnoticed(runtime: Runtime, ordinary: np.ndarray, largest: np.ndarray, far_out: float) -> np.ndarray:
     """Share of rows that still pass when one input alone is far out, for each input: float64 [inputs].
 
-    A score that is no number is unnoticed.
+    A NaN score counts as passing.
 
     Args:
         runtime: The model.

@@ -1,7 +1,7 @@
-"""Whether the scores mean what they meant: both models' p-values on the same rows, as histograms.
+"""Whether scores keep their meaning: both models' p-values on the same rows, as histograms.
 
-Scores of two models have no common unit; p-values, each by its own calibration, have. What rules and severities read is
-the p-value.
+Scores of two models have no common unit; p-values, each by its own calibration, have. Rules and severities read the
+p-value.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from models.gates.report import Gate, Measure, judged
 
 NAME = "score distribution"
 WHY = "severities and downstream rules are set on p-values: a candidate whose p-values lie elsewhere moves all of them"
-# Finer towards the strange end, where decisions are made; ascending.
+# Ascending; finer towards small p-values, where decisions are made.
 EDGES = np.array([0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
 
 

@@ -1,7 +1,7 @@
 """Whether the latents of legitimate transactions keep their geometry.
 
-Two latent spaces have no common axes: a retraining may rotate, mirror and scale them and mean the same. So what is
-compared is which transactions are alike: all pairs at once by linear CKA, nearest neighbours by their overlap.
+Two latent spaces have no common axes: a retraining may rotate, mirror and scale them without changing their meaning. So
+similarities between transactions are compared: of all pairs by linear CKA, of nearest neighbours by their overlap.
 """
 
 import numpy as np
@@ -51,7 +51,7 @@ def neighbour_overlap(x: np.ndarray, y: np.ndarray, k: int) -> float:
 
 
 def _is_neighbour(x: np.ndarray, k: int) -> np.ndarray:
-    """Which are neighbours of which, bool [n, n]: k true in each row."""
+    """Whether column j is among the k nearest neighbours of row i, bool [n, n]."""
     x = x - x.mean(axis=0)  # the squares below lose digits to a common offset
     square = np.square(x).sum(axis=1)
     distance = square[:, None] - 2 * (x @ x.T) + square

@@ -1,4 +1,4 @@
-"""How many alerts the candidate gives on recent rows, relative to the champion's, each at its own threshold."""
+"""The candidate's number of alerts relative to the champion's on recent rows, each at its own threshold."""
 
 from models.gates.comparison import GateComparison
 from models.gates.limits import Limits
@@ -9,7 +9,7 @@ WHY = "each alert is an analyst's time: a better model that gives a third more o
 
 
 def gate(comparison: GateComparison, limits: Limits) -> Gate:
-    """The ratio must lie within the limits. With too few alerts to take one, the candidate does not pass."""
+    """The ratio must lie within the limits. With too few alerts for a ratio, the candidate does not pass."""
     candidate, champion = comparison.candidate, comparison.champion
     alerts, usual = int(candidate.alerts.sum()), int(champion.alerts.sum())
     if usual < limits.volume.fewest_alerts:

@@ -15,12 +15,12 @@ from stream_app.kafka.topics import name
 from stream_app.replay.rescore import Rescorer
 from stream_app.settings import Settings
 
-TOLERANCE = 1e-5  # relative, of scores: what "same log, same decisions" promises
-SHARE_TOLERANCE = 1e-4  # of parts and reconstructions: differences of nearly equal numbers
+TOLERANCE = 1e-5  # relative, of scores: the promise of "same log, same decisions"
+SHARE_TOLERANCE = 1e-4  # of shares and reconstructions, which are differences of nearly equal numbers
 
 
 class ReplayError(UserError):
-    """It cannot be replayed; the message says why, and what to do."""
+    """The replay is impossible; the message says why, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def receipt(settings: Settings, anomaly: Anomaly, runtime: Runtime) -> Receipt:
 
     Raises:
         ReplayError: the input no longer holds the record.
-        BrokerError: it cannot be read.
+        BrokerError: the input cannot be read.
     """
     place = anomaly.source
     found = list(read_to_end(settings, TRANSACTIONS, bounds={place.partition: (place.offset, place.offset + 1)}))

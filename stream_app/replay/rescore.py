@@ -22,7 +22,7 @@ class Rescorer:
     """The stages between consume and emit, with one model.
 
     Args:
-        settings: How the pipeline decodes and explains.
+        settings: Limits of decoding and explaining.
         runtime: The model.
         threshold: Replaces the threshold that the model was calibrated to.
         top: Reasons for each anomaly; None: as the settings say.

@@ -50,7 +50,7 @@ class WhatIf:
         false_then: Confirmed legitimate transactions among the published anomalies.
         false_now: Confirmed legitimate transactions among the alerts.
         scores: float32 [scored], in the order of reading.
-        fraud: int8 [scored], 1 fraud, 0 legitimate, -1 not known.
+        fraud: int8 [scored], 1 fraud, 0 legitimate, -1 unknown.
     """
 
     model: ModelRef
@@ -175,7 +175,7 @@ def _place(message: Record) -> Place:
 
 
 def _labels(settings: Settings) -> dict[str, int]:
-    """Transaction to 1 for fraud, 0 for legitimate, by its latest label."""
+    """Transaction id to its latest label: 1 for fraud, 0 for legitimate."""
     decode = msgspec.json.Decoder(Label).decode
     found = {}
     for message in read_to_end(settings, LABELS):

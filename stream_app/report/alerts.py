@@ -1,34 +1,27 @@
-"""The alerts that were published, oldest first, each once; and one of them by its id."""
+"""Published drift alerts, oldest first, each once; and the choice of one by its id."""
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
 
 import msgspec
 
 from schemas.drift import DriftAlert
 from schemas.errors import UserError
+from stream_app.kafka.log import Record
 
 SHOWN_IDS = 8
 
 
 class ReportError(UserError):
-    """What was asked for cannot be told; the message says why, and what to do."""
+    """The report or explanation cannot be made; the message says why, and what to do."""
 
 
-class Message(Protocol):
-    """What is asked of a Kafka message."""
-
-    def value(self) -> bytes | None:
-        """The encoded record."""
-
-
-def published(messages: Iterable[Message]) -> list[DriftAlert]:
-    """The alerts of the topic. One that was published again (same id) counts once; what is none is passed over."""
+def published(records: Iterable[Record]) -> list[DriftAlert]:
+    """The alerts of the topic. One that was published again (same id) counts once; foreign records are skipped."""
     decode = msgspec.json.Decoder(DriftAlert).decode
     found: dict[str, DriftAlert] = {}
-    for message in messages:
+    for record in records:
         try:
-            alert = decode(message.value() or b"")
+            alert = decode(record.value() or b"")
         except (msgspec.DecodeError, UnicodeDecodeError):
             continue
         found[alert.alert_id] = alert
@@ -36,10 +29,10 @@ def published(messages: Iterable[Message]) -> list[DriftAlert]:
 
 
 def choose(alerts: Sequence[DriftAlert], alert_id: str | None) -> DriftAlert:
-    """The alert with this id; the newest without.
+    """The alert with this id, or the newest.
 
     Raises:
-        ReportError: there is none, with the ids that there are.
+        ReportError: there is none; the message lists the newest ids.
     """
     if not alerts:
         raise ReportError("there is no drift alert: nothing has left the model's reference so far")

@@ -1,6 +1,6 @@
-"""The summaries' log in; blocks of each model and its segments, and where in the input they were counted, out.
+"""The log of drift summaries, folded into blocks of each model and segment as it is read.
 
-Summaries are folded as they are read: what is kept grows with blocks, not with commits.
+Memory grows with the number of blocks, not of commits.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ from stream_app.drift.symptoms import WHOLE
 
 
 class SummarySpan(NamedTuple):
-    """Where one summary counted: input offsets of a partition, and the event times in them."""
+    """The input offsets of one summary, and the event times in them."""
 
     partition: int
     from_offset: int
@@ -28,14 +28,14 @@ class SummarySpan(NamedTuple):
 
 
 class History:
-    """Everything that was scored, in the order of the log.
+    """All summaries of the topic, in the order of the log.
 
     Args:
         block_events: Scored transactions that fill a block.
 
     Attributes:
-        spans: One for each summary in which something was scored.
-        latest_model: Digest of the model of the last of them; None before the first.
+        spans: One for each summary with scored transactions.
+        latest_model: Digest of the model of the newest span; None before the first.
     """
 
     def __init__(self, block_events: int) -> None:
@@ -46,7 +46,7 @@ class History:
         self._blocks: dict[tuple[str, str], list[Block]] = {}
 
     def add(self, summary: DriftSummary) -> None:
-        """Take the next summary."""
+        """Add the next summary."""
         first, last = summary.event_time_min, summary.event_time_max
         if first is None or last is None:
             return
@@ -61,7 +61,7 @@ class History:
     def blocks(
         self, model_sha256: str, since: datetime, until: datetime, at_most: int, segment: str = WHOLE
     ) -> list[Block]:
-        """The blocks of one model that reach into a span of event time, joined until they are no more than so many."""
+        """Blocks of one model that overlap a span of event time, joined to `at_most` many."""
         of_all = self._blocks.get((model_sha256, segment), [])
         found = [b for b in of_all if b.begins <= until and b.ends >= since]
         together = -(-len(found) // at_most) or 1
@@ -75,7 +75,7 @@ class History:
 
 
 def total(blocks: Iterable[Block]) -> Sums:
-    """The sums of blocks, at least one."""
+    """The sums of at least one block."""
     return reduce(add, (block.sums for block in blocks))
 
 

@@ -17,7 +17,7 @@ from stream_app.report.view import Distribution, Trace, View
 
 WIDE, NARROW = 9.6, 4.4  # inches
 ROW = 0.86
-FAR = 0.5  # reference sd: a smaller scale would make noise look like news
+FAR = 0.5  # reference sd: a smaller scale would make noise look like drift
 
 
 def signals(view: View, change: datetime | None, raised: datetime | None, width: float = WIDE) -> Markup:
@@ -81,7 +81,7 @@ def _row(axes: Axes, times: Sequence[datetime], trace: Trace, change: datetime |
 
 
 def _scale(axes: Axes, trace: Trace, shares: bool) -> None:
-    """The usual level is always in sight, and noise does not fill the row."""
+    """Set limits so that the usual level is in sight and noise does not fill the row."""
     values = [value for value in trace.values if not isnan(value)]
     low, high = min([trace.usual, *values]), max([trace.usual, *values])
     least = 0.02 if shares else FAR

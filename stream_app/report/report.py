@@ -1,4 +1,4 @@
-"""The three steps of a report: gather what the topics say, re-score transactions, compose figures and page."""
+"""The three steps of a drift report: read the topics, re-score transactions, compute what the page shows."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -36,17 +36,17 @@ from stream_app.settings import Settings
 NEEDED = ("evidently", "matplotlib", "pandas")
 # A picture has no more points than can be told apart.
 MOST_BLOCKS = 240
-TOLD_EVERY = 500
+PROGRESS_EVERY = 500  # summaries
 
 
 @dataclass(frozen=True)
 class Gathered:
-    """What the topics say of a window.
+    """The topics' contents for one window.
 
     Attributes:
-        window: Its span of event time.
-        history: Everything that was scored.
-        incidents: Alerts of the window, oldest first, each with the manifest of its model, None where it is gone.
+        window: Span of event time.
+        history: All summaries of the topic.
+        incidents: Alerts of the window, oldest first, each with its model's manifest (None if the model is gone).
         runtime: The model that scored last.
         events: Transactions scored in the window, to the nearest summary.
     """
@@ -68,7 +68,7 @@ class SignalFigure(Struct, frozen=True):
 
 
 class LevelFigure(Struct, frozen=True):
-    """Mean of one input in its own unit, in the reference rows and in the current ones since the change."""
+    """Mean of one input in its own unit, over the reference rows and over the current rows since the change."""
 
     name: str
     unit: str
@@ -77,14 +77,14 @@ class LevelFigure(Struct, frozen=True):
 
 
 class IncidentFigures(Struct, frozen=True):
-    """One alert of the window, and the levels of the inputs that it is about."""
+    """One alert of the window, with the levels of the inputs that moved."""
 
     alert: DriftAlert
     levels: list[LevelFigure]
 
 
 class Figures(Struct, frozen=True):
-    """What the page says, in figures."""
+    """The figures of the page, also printed as JSON."""
 
     made_at: datetime
     window: Window
@@ -102,13 +102,13 @@ class Figures(Struct, frozen=True):
 
 @dataclass(frozen=True)
 class DriftReport:
-    """Everything that goes onto the page.
+    """The content of the page.
 
     Attributes:
-        figures: The figures.
-        views: What is drawn, one for each incident; None where its model or its blocks are gone.
-        overview: What is drawn of a window without incidents.
-        comparison: What Evidently says; None where there are too few reference rows.
+        figures: Key figures.
+        views: Plot data of each incident; None if its model or its blocks are gone.
+        overview: Plot data of a window without incidents.
+        comparison: Evidently's findings; None if there are too few rows.
     """
 
     figures: Figures
@@ -118,10 +118,10 @@ class DriftReport:
 
 
 def check_installed() -> None:
-    """Before anything is read.
+    """Check the extra `report` before anything is read.
 
     Raises:
-        ReportError: something that draws or compares is not installed.
+        ReportError: a package of the extra is missing.
     """
     lacking = [name for name in NEEDED if find_spec(name) is None]
     if lacking:
@@ -135,9 +135,9 @@ def gather(settings: Settings, window: str, tell: Callable[[str], None]) -> Gath
     """Read summaries, alerts and the swap log.
 
     Raises:
-        ReportError: nothing was scored, or not in this window.
+        ReportError: nothing was scored, or nothing in this window.
         BrokerError: a topic cannot be read.
-        FetchError, ArtefactError: the model that scored last cannot be had.
+        FetchError, ArtefactError: the model that scored last cannot be fetched or loaded.
     """
     history = _history(settings, tell)
     if history.latest_model is None:
@@ -162,10 +162,8 @@ def rescore(settings: Settings, gathered: Gathered, reference: Path | None, adva
     """Reference rows and current rows, by the model that scored last.
 
     Args:
-        settings: Where the input topic is.
-        gathered: What the topics say.
         reference: Training data; None: the first rows that the input topic holds before the window.
-        advance: Called with how many of `gathered.events` have been read.
+        advance: Called with the number of `gathered.events` read so far.
 
     Raises:
         DataError: the training data cannot be used.
@@ -181,7 +179,7 @@ def rescore(settings: Settings, gathered: Gathered, reference: Path | None, adva
 
 
 def compose(gathered: Gathered, reference: Rows, current: Rows) -> DriftReport:
-    """Everything that goes onto the page."""
+    """The content of the page."""
     window, manifest = gathered.window, gathered.runtime.manifest
     sha256 = gathered.runtime.sha256
     blocks = gathered.history.blocks(sha256, window.since, window.until, MOST_BLOCKS)
@@ -212,17 +210,17 @@ def compose(gathered: Gathered, reference: Rows, current: Rows) -> DriftReport:
 def _history(settings: Settings, tell: Callable[[str], None]) -> History:
     history, decode = History(settings.drift_block_events), msgspec.json.Decoder(DriftSummary).decode
     for count, message in enumerate(read_to_end(settings, DRIFT_SUMMARIES)):
-        if count % TOLD_EVERY == 0:
+        if count % PROGRESS_EVERY == 0:
             tell(f"reading what was scored: {count:,} summaries")
         try:
             history.add(decode(message.value() or b""))
-        except (msgspec.DecodeError, UnicodeDecodeError):  # foreign; the aggregator says so in its log
+        except (msgspec.DecodeError, UnicodeDecodeError):  # a foreign record; the aggregator logs it
             continue
     return history
 
 
 def _uris(settings: Settings) -> dict[str, str]:
-    """Digest to where it was staged from."""
+    """Model digest to the URI that it was staged from."""
     entries = fold(read_to_end(settings, MODEL_SWAP), trust=trust(settings))
     stages = (entry.command for entry in entries if isinstance(entry.command, Stage) and not entry.refused)
     return {stage.model.sha256: stage.uri for stage in stages}
@@ -252,9 +250,9 @@ def _signals(manifest: Manifest, sums: Sums) -> list[SignalFigure]:
 
 
 def _levels(alert: DriftAlert, manifest: Manifest, reference: np.ndarray, current: np.ndarray) -> list[LevelFigure]:
-    """Means of what is there, of the inputs that moved; an input that one of them never has is left out.
+    """Means of the inputs that moved, without missing values; an input that is all missing on one side is left out.
 
-    Rows are of everywhere: they say nothing of an incident in one segment.
+    Rows are not split by segment, so an incident in one segment has no levels.
     """
     if alert.segment:
         return []

@@ -1,6 +1,6 @@
-"""Events in, rows of inputs, score and latents out, by the very code that decodes and scores the stream.
+"""Transactions as rows of inputs, score and latents, by the code that decodes and scores the stream.
 
-Nothing is taken from what was decided then: the rows of one report are all of one model, whoever served at the time.
+Published decisions are not used: all rows of a report are scored by one model, whichever model served at the time.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ from stream_app.report.history import SummarySpan
 from stream_app.report.window import Window
 from stream_app.settings import Settings
 
-# More rows make Evidently slower and its verdicts no better: a shift of 0.05 sd is beyond chance in as many already.
+# More rows make Evidently slower and its verdicts no better: in 10,000 a shift of 0.05 sd is already significant.
 MOST_ROWS = 10_000
 BATCH = 1024
 
@@ -37,7 +37,7 @@ class Rows:
         names: Columns: the model's inputs in their own units, `score`, then the latents.
         values: float32 [rows, columns], NaN where missing.
         times: Event time of each row.
-        source: Where they are from, in words.
+        source: Their origin, in words.
     """
 
     names: Sequence[str]
@@ -46,7 +46,7 @@ class Rows:
     source: str
 
     def after(self, moment: datetime) -> np.ndarray:
-        """The values of the rows from this moment on."""
+        """Values of the rows from this moment on."""
         later: np.ndarray = self.values[[at >= moment for at in self.times]]
         return later
 
@@ -70,7 +70,7 @@ def of_window(
 def before_window(
     settings: Settings, runtime: Runtime, spans: Sequence[SummarySpan], window: Window, advance: Advance
 ) -> Rows:
-    """The first transactions that the input topic still holds, as far as they are older than the window; maybe none.
+    """The first transactions that the input topic still holds and that are older than the window; may be empty.
 
     Raises:
         BrokerError: the topic cannot be read.
@@ -86,10 +86,10 @@ def before_window(
 
 
 def of_file(path: Path, runtime: Runtime, record_max_bytes: int) -> Rows:
-    """Training data: the rows of a file in the model's own training window, as events that producers would publish.
+    """Training data: a file's rows in the model's training window, encoded and decoded like published events.
 
     Raises:
-        DataError: the file cannot be used, or holds nothing of that window.
+        DataError: the file cannot be used, or has no row in that window.
     """
     from models.data.events import encode
     from models.data.frame import read

@@ -1,4 +1,4 @@
-"""An incident and the blocks around it in; what is drawn of it out: plain numbers, so that a test can look at them."""
+"""The plot data of an incident and the blocks around it, as plain numbers that a test can check."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from stream_app.report.words import shift_words, signal_name
 
 MOST_TRACES = 5
 MOST_DISTRIBUTIONS = 6
-# After the change so many blocks are "now": longer, and an incident that has ended would look half as far.
+# Blocks after the change that count as "now". With more, an incident that has ended would look half as large.
 NOW_BLOCKS = 64
 
 
@@ -26,11 +26,11 @@ class Trace:
     """One statistic over time.
 
     Attributes:
-        title: Of what.
-        unit: Of the values.
+        title: Display name of the signal.
+        unit: Unit of the values.
         note: How far it has moved, in words.
-        values: One for each block; NaN where nothing was observed.
-        usual: What it is without drift.
+        values: One for each block; NaN if nothing was observed.
+        usual: The value without drift.
     """
 
     title: str
@@ -45,11 +45,11 @@ class Distribution:
     """One signal in the reference's bins.
 
     Attributes:
-        title: Of what.
+        title: Display name of the signal.
         edges: Inner bin edges, as the model sees the signal.
         reference: Share of each bin in the reference.
-        current: The same now.
-        psi: How far these are from each other.
+        current: Share of each bin now.
+        psi: Distance between the two (population stability index).
     """
 
     title: str
@@ -61,13 +61,13 @@ class Distribution:
 
 @dataclass(frozen=True)
 class View:
-    """What is drawn.
+    """Data of the pictures of one incident.
 
     Attributes:
         times: Middle of each block.
         traces: The signals that moved furthest, the furthest first, then the alert rate.
         distributions: Of the same signals.
-        events: Transactions that the current distributions are of.
+        events: Transactions in the current distributions.
     """
 
     times: Sequence[datetime]
@@ -77,13 +77,13 @@ class View:
 
 
 def of_incident(alert: DriftAlert, manifest: Manifest, blocks: Sequence[Block]) -> View:
-    """An incident among at least one block of its model; of one in a segment, manifest and blocks are the segment's."""
+    """The view of an incident on at least one block; in a segment, manifest and blocks are those of the segment."""
     after = [block for block in blocks if block.ends > alert.since][:NOW_BLOCKS]
     return _view(alert.signals, manifest, blocks, after or blocks[-1:])
 
 
 def of_window(manifest: Manifest, blocks: Sequence[Block]) -> View:
-    """A window without an incident: the signals that are furthest away all the same."""
+    """The view of a window without an incident: its signals that are furthest from the reference."""
     now = total(blocks)
     shifts = [
         SignalShift(s.name, StatisticKind.MEAN, (mean - s.mean) / s.std, s.mean, mean, 0.0)
@@ -93,7 +93,7 @@ def of_window(manifest: Manifest, blocks: Sequence[Block]) -> View:
 
 
 def signal_distances(manifest: Manifest, sums: Sums) -> Mapping[str, Distances]:
-    """Signal to the distance of these transactions from the reference."""
+    """Distance of each signal from the reference."""
     return {
         signal.name: distances(counts, np.array(signal.shares))
         for signal, counts in zip(manifest.signals, _histograms(manifest, sums), strict=True)
@@ -131,7 +131,7 @@ def _spread(sums: Sums, column: int, _: SignalReference) -> float:
     if not present:
         return float("nan")
     variance = sums.squares[column] / present - (sums.clipped[column] / present) ** 2
-    return float(max(variance, 0.0) ** 0.5)  # of a field that is stuck, rounding leaves less than nothing
+    return float(max(variance, 0.0) ** 0.5)  # rounding makes the variance of a stuck field negative
 
 
 def _missing(sums: Sums, column: int, _: SignalReference) -> float:
@@ -147,7 +147,7 @@ STATISTICS: dict[StatisticKind, tuple[str, float, Callable[[Sums, int, SignalRef
     StatisticKind.SPREAD: ("spread, in reference sd, values limited to 4", 1.0, _spread),
     StatisticKind.SHARE: ("share of records", 0.0, _missing),
 }
-"""Statistic to its unit, what it is without drift, and how a block gives it."""
+"""Statistic to its unit, its value without drift, and its computation from the sums of a block."""
 
 
 def _alert_rate(manifest: Manifest, blocks: Sequence[Block]) -> Trace:

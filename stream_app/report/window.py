@@ -1,4 +1,4 @@
-"""`24h`, `7d`, `20000` or FROM/UNTIL in, a span of event time out: which transactions a report is about."""
+"""The window of a report: `24h`, `7d`, `20000` or FROM/UNTIL, resolved to a span of event time."""
 
 import re
 from collections.abc import Sequence
@@ -26,14 +26,14 @@ class Window(Struct, frozen=True):
 
 
 def resolve(text: str, spans: Sequence[SummarySpan]) -> Window:
-    """The window that a text means on what has been scored.
+    """The window that a text means, counted back from the newest scored transaction.
 
     Args:
         text: See `EXPECTED`.
-        spans: What was scored, in the order of the log, at least one.
+        spans: Of all summaries, in the order of the log, at least one.
 
     Raises:
-        ReportError: it means none, or nothing was scored in it.
+        ReportError: the text is no window, or nothing was scored in it.
     """
     first, last = min(span.first for span in spans), max(span.last for span in spans)
     if "/" in text:
@@ -54,7 +54,7 @@ def resolve(text: str, spans: Sequence[SummarySpan]) -> Window:
 
 
 def _moment(text: str) -> datetime | None:
-    """None where nothing is given: open on this side. A time without a zone is UTC."""
+    """None for an empty text, which leaves this side open. A time without a zone is UTC."""
     if not text:
         return None
     try:
@@ -65,7 +65,7 @@ def _moment(text: str) -> datetime | None:
 
 
 def _nth_last(events: int, spans: Sequence[SummarySpan]) -> datetime:
-    """Where the last so many transactions begin, to the nearest summary."""
+    """Event time of the n-th last transaction, to the nearest summary."""
     left = events
     for span in sorted(spans, key=lambda span: span.last, reverse=True):
         left -= span.scored

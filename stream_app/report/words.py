@@ -1,4 +1,4 @@
-"""An alert in, sentences out: what moved, how far, and what it does to decisions. The same for terminal and page."""
+"""A drift alert in words, for terminal and page alike: what moved, how far, and the effect on decisions."""
 
 from datetime import timedelta
 
@@ -10,7 +10,7 @@ BAR_PARTS = " ▏▎▍▌▋▊▉"
 
 
 def signal_name(signal: str) -> str:
-    """A signal as a person calls it."""
+    """The display name of a signal."""
     kind, _, name = signal.partition(":")
     if signal == DEAD_LETTERS:
         return "refused records"
@@ -18,7 +18,7 @@ def signal_name(signal: str) -> str:
 
 
 def shift_words(shift: SignalShift) -> str:
-    """How far, in the unit of its statistic."""
+    """How far a signal moved, in the unit of its statistic."""
     match shift.detector:
         case StatisticKind.SHARE:
             return f"{shift.shift:.1%} {'refused' if shift.signal == DEAD_LETTERS else 'missing'}"
@@ -29,7 +29,7 @@ def shift_words(shift: SignalShift) -> str:
 
 
 def levels(shift: SignalShift) -> str:
-    """Before and now as the model sees the signal; empty where the shift says it already."""
+    """Reference and current level as the model sees the signal; empty for a share, which the shift already gives."""
     if shift.detector is StatisticKind.SHARE:
         return ""
     return f"{shift.reference:.3g} → {shift.current:.3g}"
