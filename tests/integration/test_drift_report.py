@@ -5,6 +5,7 @@ import threading
 from html.parser import HTMLParser
 
 import msgspec
+import numpy as np
 import polars as pl
 import pytest
 
@@ -23,9 +24,13 @@ from stream_app.kafka import clients, topics
 from stream_app.kafka.log import read_to_end
 from stream_app.report import report
 from stream_app.report.alerts import published
+from stream_app.report.comparison import compare
+from stream_app.report.page import script_digests
+from stream_app.report.rows import Rows
 from stream_app.rollout import commands
 from stream_app.rollout.client import Order
 from tests.integration.test_cli import environment
+from tests.markup import MARKUP, Page
 from tests.unit.stream_app.cli.cli_runner import stream_app
 from tests.workers import running
 
@@ -111,6 +116,19 @@ class Loads(HTMLParser):
             self.fetched += Loads(given["srcdoc"]).fetched
         sources = {given.get(name) for name in ("src", "href", "data", "poster", "srcset", "xlink:href")} - {None}
         self.fetched += [source for source in sources if not source.startswith(("data:", "#"))]
+
+
+def test_a_column_name_becomes_no_markup_in_evidentlys_page():
+    values = np.random.default_rng(0).normal(size=(200, 2)).astype(np.float32)
+    plain, hostile = (
+        compare(Rows([name, "score"], values, [], ""), Rows([name, "score"], values + 1, [], ""))
+        for name in ("amount", MARKUP)
+    )
+    assert [column.name for column in hostile.columns] == [MARKUP, "score"]
+    page, harmless = Page(hostile.html), Page(plain.html)
+    assert page.kinds == harmless.kinds
+    assert len(page.scripts) == len(harmless.scripts) == len(script_digests(hostile.html))
+    assert "<img src=x" not in hostile.html
 
 
 def test_the_report_and_the_explanation_of_a_drifted_stream(cli, drifted, tmp_path, monkeypatch):

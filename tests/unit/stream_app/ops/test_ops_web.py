@@ -126,6 +126,14 @@ def test_no_string_of_an_event_can_become_markup() -> None:
         )
 
 
+def test_a_link_from_a_record_leads_to_http_and_nowhere_else() -> None:
+    """Links are made by `el` with `href`; the one that takes its address from a record looks at it first."""
+    source = "".join(script.read_text() for script in STATIC.glob("*.js"))
+    assert re.findall(r"\bhref\b[^}]*", source) == ["href: vitals.web_url "]
+    assert r"const link = /^https?:\/\//.test(vitals.web_url)" in source
+    assert not re.search(r"""setAttribute\(["']on|\.(src|action|location)\s*=|window\.open""", source)
+
+
 def test_only_the_static_folder_is_served(worker: Worker) -> None:
     assert worker.http.get("/static/%2e%2e/web.py").status_code == 404
     assert worker.http.get("/", method="POST").status_code == 405
