@@ -79,7 +79,7 @@ def test_a_segment_has_blocks_of_its_own():
 
 
 def test_summaries_of_a_worker_that_knew_less_count_where_they_were_scored_but_fill_no_block(log):
-    older = [replace(summary, clipped=[], squares=[], products=[], raw=[], hours=[]) for summary in log[:4]]
+    older = [replace(summary, sums=None) for summary in log[:4]]
     history = history_of(older + log[4:])
     assert scored(history.blocks(SHA, event_time(0), END, 1000)) == ROWS - 4 * SUMMARY_ROWS
     assert len(history.spans) == len(log)

@@ -11,7 +11,7 @@ from models.data.frame import DataError, write
 from models.data.simulator import Simulation, simulate
 from stream_app.report import rows
 from stream_app.report.rows import of_file
-from tests.tiny_model import tiny_model
+from stream_app.testing.tiny_model import tiny_model
 
 RECORD_MAX_BYTES = 10_000
 SECOND_DAY = datetime(2026, 1, 2, tzinfo=UTC)
