@@ -176,7 +176,8 @@ def alerts(rows: Rows, model: Model, partition: np.ndarray | None = None) -> lis
 
 def alerts_of_heirs(rows: Rows, model: Model, killed: Sequence[int]) -> list[DriftAlert]:
     """What is published where aggregators are killed after so many summaries of the log: each heir folds it anew."""
-    log, published = [msgspec.json.encode(summary) for summary in summaries(rows, model)], []
+    log = [msgspec.json.encode(summary) for summary in summaries(rows, model)]
+    published: list[DriftAlert] = []
     for end in (*killed, len(log)):
         replica, known = Replica(Settings(), {SHA: model.manifest}.get), {(a.alert_id, a.phase) for a in published}
         said = [alert for offset, value in enumerate(log[:end]) for alert in replica.take(offset, value)]

@@ -18,8 +18,8 @@ from models import artefact
 from models.data.events import encode
 from models.data.frame import read
 from models.data.simulator import Simulation, simulate
-from models.features import load_spec
-from models.training import TrainingConfig, matrix, train
+from models.features import load_spec, matrix
+from models.training import TrainingConfig, train
 from schemas.topics import TRANSACTIONS
 from stream_app.kafka import clients, topics
 from stream_app.settings import Settings

@@ -131,7 +131,7 @@ def await_commits(settings: Settings, since: datetime, workers: Collection[str],
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{', '.join(workers)} committed {counted:,} of {total:,} within {PATIENCE_S:.0f} s")
             for message in summaries.poll(0.1):
-                summary = decode(message.value())
+                summary = decode(message.value() or b"")
                 if summary.worker in workers:
                     events = summary.scored + summary.dead_lettered
                     commits.append(Commit(message.timestamp()[1] / 1000, events, summary.worker))

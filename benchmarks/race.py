@@ -113,7 +113,10 @@ class Race:
             raise WrongWork(f"{name} ended with code {done.returncode}: {last}")
         figures: dict[str, Any] = orjson.loads(lines[-1])
         if contestant.module != "ceiling":
-            found = [orjson.loads(message.value())["transaction_id"] for message in read_to_end(self._settings, output)]
+            found = [
+                orjson.loads(message.value() or b"")["transaction_id"]
+                for message in read_to_end(self._settings, output)
+            ]
             self._check_peer(name, found, contestant, figures["events"])
         return figures
 
@@ -139,7 +142,7 @@ class Race:
 
     def _own(self, since: datetime) -> list[Anomaly]:
         decode = msgspec.json.Decoder(Anomaly).decode
-        return [decode(message.value()) for message in read_to_end(self._settings, ANOMALIES, since)]
+        return [decode(message.value() or b"") for message in read_to_end(self._settings, ANOMALIES, since)]
 
     def _committed(self, group: str) -> dict[int, int]:
         """Input partition to committed offset."""

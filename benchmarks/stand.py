@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import orjson
 import polars as pl
@@ -45,7 +46,7 @@ def full(
     return settings, passes * len(kept)
 
 
-def model_of(frame: pl.DataFrame, name: str, inputs: int = 1 + len(FEATURES), **config: int) -> Path:
+def model_of(frame: pl.DataFrame, name: str, inputs: int = 1 + len(FEATURES), **config: Any) -> Path:
     """A model with so many inputs, of the quality that one epoch gives: what it finds is not what is measured.
 
     Its rows are of the whole time, or later ones would be strange to it, and their anomalies what costs.

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -83,7 +84,7 @@ def _cost(frame: pl.DataFrame, first: Path, second: Path) -> dict[str, float]:
             refs = [ModelRef("bench", str(n), str(n) * 64) for n in (1, 2)]
             beside = SecondModel("s", runtimes[1], refs[1], percent, is_candidate=True)
             trial = SecondScorer(Serving(runtimes[0], refs[0], None, "a", beside), beside, "w", None)
-            found[f"{name}_adds"] = _each(lambda trial=trial: trial.decide(raw, decoded, scored, 1.0))
+            found[f"{name}_adds"] = _each(partial(trial.decide, raw, decoded, scored, 1.0))
     return {f"{name}_us_per_event": round(value, 3) for name, value in found.items()}
 
 
@@ -123,7 +124,7 @@ def _commands(frame: pl.DataFrame, first: Path, second: Path) -> dict[str, Any]:
         deploys = []
         for number in range(DEPLOYS):
             _must(commands.deploy(settings, Order("bench"), third[number % 2]))
-            deploys.append(_timed(lambda n=number: commands.deploy(settings, Order("bench"), third[(n + 1) % 2])))
+            deploys.append(_timed(partial(commands.deploy, settings, Order("bench"), third[(number + 1) % 2])))
         return {"workers": len(WORKERS), "rollback_ms": _quantiles(rollbacks), "deploy_ms": _quantiles(deploys)}
 
 

@@ -37,7 +37,7 @@ def publish(settings: Settings, records: Iterable[tuple[bytes | None, bytes | No
 def committed_records(settings: Settings, topic: Topic) -> list[Any]:
     """Every record of an output topic that a read-committed consumer sees, decoded."""
     decode = msgspec.json.Decoder(topic.record).decode
-    return [decode(message.value()) for message in read_to_end(settings, topic)]
+    return [decode(message.value() or b"") for message in read_to_end(settings, topic)]
 
 
 def committed_offsets(settings: Settings) -> int:

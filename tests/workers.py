@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -65,7 +66,7 @@ def running(settings: Settings, folder: Path, program: str | None = None, **over
         worker.stop()
 
 
-def start_together(stack: ExitStack, settings: Settings, folder: Path, **overrides: object) -> list[Worker]:
+def start_together(stack: ExitStack, settings: Settings, folder: Path, **overrides: Any) -> list[Worker]:
     """Two workers, ready; started at once, because most of a start is waiting for imports."""
     with ThreadPoolExecutor() as pool:
         starts = [pool.submit(stack.enter_context, running(settings, folder, **overrides)) for _ in range(2)]

@@ -82,7 +82,7 @@ class Scoring:
         """The same, of records that the library has decoded."""
         rows = np.array([self._read(event) for event in events], dtype=np.float32)
         scores = self._runtime.score(rows[:, self._order]).score
-        return [self._anomaly(events[row], scores[row]) for row in np.flatnonzero(scores >= self.threshold)]
+        return [self._anomaly(events[row], scores[row]) for row in np.flatnonzero(scores >= self.threshold).tolist()]
 
     def _anomaly(self, event: dict[str, Any], score: np.floating[Any]) -> Produced:
         record = {

@@ -28,7 +28,7 @@ def application(job: Job) -> faust.App:
     )
     transactions, anomalies, enough = app.topic(job.topic), app.topic(job.output), asyncio.Event()
 
-    @app.agent(transactions)
+    @app.agent(transactions)  # type: ignore[arg-type]  # Faust types the protocol, not its own stream
     async def score(stream: faust.Stream[bytes]) -> None:
         async for values in stream.take(TAKE, within=WITHIN_S):
             watch.arrived(len(values))
@@ -37,7 +37,7 @@ def application(job: Job) -> faust.App:
             if watch.done:
                 enough.set()
 
-    @app.task
+    @app.task  # type: ignore[untyped-decorator]
     async def stop() -> None:
         await enough.wait()
         await asyncio.sleep(0)  # the agent acknowledges its last batch

@@ -15,7 +15,7 @@ def main(job: Job) -> None:
         if message is None or message.error():
             continue
         watch.arrived(1)
-        for key, value in scoring([message.value()]):
+        for key, value in scoring([message.value() or b""]):
             producer.produce(job.output, value, key)
         producer.poll(0)
     producer.flush()

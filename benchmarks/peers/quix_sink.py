@@ -13,7 +13,7 @@ from benchmarks.peers.contract import BATCH, CONSUMER, PRODUCER, Job, Scoring, S
 COMMIT_EVERY = 8 * BATCH  # over all partitions: a checkpoint costs milliseconds
 
 
-class ScoringSink(BatchingSink):
+class ScoringSink(BatchingSink):  # type: ignore[misc]  # its package lives in an environment of its own
     """Scores what a checkpoint has buffered, one partition at a time."""
 
     def __init__(self, job: Job, watch: Stopwatch) -> None:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, ClusterMetadata
 
 from stream_app.embedded import jars, node, supervisor
 from stream_app.embedded.broker import JVM
@@ -128,7 +128,7 @@ class Cluster:
         assert metadata is not None
         return int(metadata.topics[topic].partitions[partition].leader)
 
-    def _metadata(self) -> "object | None":
+    def _metadata(self) -> ClusterMetadata | None:
         try:
             place = {"bootstrap.servers": self.bootstrap_servers, "log_level": 0}
             return AdminClient({**place, **self._entrance.client}).list_topics(timeout=5)

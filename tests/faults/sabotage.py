@@ -33,7 +33,7 @@ def stop_before_commit(number: int) -> None:
                 signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
             super().commit_transaction(*arguments)
 
-    clients.Producer = Stopping  # type: ignore[misc]
+    clients.Producer = Stopping  # type: ignore[misc, attr-defined]
     main()
 
 
@@ -50,7 +50,7 @@ def stop_before_offsets(number: int) -> None:
                 signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
             super().send_offsets_to_transaction(*arguments)
 
-    clients.Producer = Stopping  # type: ignore[misc]
+    clients.Producer = Stopping  # type: ignore[misc, attr-defined]
     main()
 
 

@@ -13,7 +13,7 @@ import pytest
 from models import archive
 from schemas.topics import SCORES
 from stream_app.rollout import commands
-from stream_app.rollout.client import Order
+from stream_app.rollout.client import Order, Outcome
 from stream_app.rollout.commands import models
 from stream_app.settings import Settings
 from stream_app.testing.tiny_model import tiny_model
@@ -82,7 +82,7 @@ class Stage:
     def _any(self) -> Path:
         return self._chance.choice(self.paths)
 
-    def _deploy_broken(self) -> commands.Outcome:
+    def _deploy_broken(self) -> Outcome:
         return commands.deploy(self._settings, Order("test", timeout_s=EFFECT_S), self._folder / "8.pt")
 
 

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from threading import Event, Thread
+from typing import Any
 
 import msgspec
 import pytest
@@ -24,7 +25,7 @@ CHUNK = 200
 
 def records(first: int):
     for i in range(first, first + CHUNK):
-        event = {
+        event: dict[str, Any] = {
             "transaction_id": str(i),
             "event_time": "2026-01-01T00:00:00Z",
             "customer_id": str(i % 97),

@@ -70,7 +70,7 @@ def test_a_pickle_in_the_place_of_torchscripts_own_calls_nothing(entry: str, goo
 def test_an_archive_bomb_is_refused_before_it_is_unpacked(good: Path, tmp_path: Path) -> None:
     bomb = tmp_path / "bomb.pt"
     bomb.write_bytes(good.read_bytes())
-    with zipfile.ZipFile(bomb, "a", zipfile.ZIP_DEFLATED) as archive, archive.open("x/zeros", "w") as zeros:
+    with zipfile.ZipFile(bomb, "a", zipfile.ZIP_DEFLATED) as padded, padded.open("x/zeros", "w") as zeros:
         for _ in range(archive.LARGEST_BYTES // (16 << 20) + 1):
             zeros.write(bytes(16 << 20))
     assert bomb.stat().st_size < 2 << 20

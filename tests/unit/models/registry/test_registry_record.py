@@ -181,7 +181,7 @@ def test_a_registry_that_is_down_leaves_the_artefact_and_says_what_is_missing(tr
         STREAM_APP_TRACKING_URI="http://127.0.0.1:1", STREAM_APP_MODEL_NAME="gift-cards",
     )  # fmt: skip
     assert result.exit_code == 0
-    assert artefact.read_manifest(tmp_path / "m.pt").name == "gift-cards"
+    assert archive.read(tmp_path / "m.pt").manifest.name == "gift-cards"
     assert json.loads(result.stdout)["registered"] is None
     assert archive.read(tmp_path / "m.pt").sha256 == json.loads(result.stdout)["sha256"]
     (line,) = result.stderr.strip().splitlines()

@@ -154,7 +154,8 @@ def test_near_the_threshold_another_calibration_shows_in_every_row(pair: Pair) -
     second.is_candidate = True
     counter = ComparisonCounter(first, second)
     said = pair.first.score(DECODED.inputs[: len(scores)])
-    counter.add(*[replace(said, score=scores)] * 2, np.ones(len(scores), dtype=bool))
+    rescored = replace(said, score=scores)
+    counter.add(rescored, rescored, np.ones(len(scores), dtype=bool))
     shift = dict(zip(TAIL, counter.drain().tail_shift, strict=True))
     assert {centre: count for centre, count in shift.items() if count} == {0.3: 3}
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.runtime import Scored
 from schemas.drift import DriftSummary, SegmentSummary
 from stream_app.pipeline.batch import Decided, Decoded, Raw, Reasoned
 from stream_app.pipeline.decode import Decoder
@@ -26,7 +27,7 @@ def none_anomalous(rows: list[int]) -> Reasoned:
     return Reasoned(np.array(rows, dtype=np.int64), np.zeros(a), [], np.zeros((a, 0)), np.zeros((a, 0)))
 
 
-def outcome(decoded: Decoded, said: object, anomalous: list[int], author: object = None):
+def outcome(decoded: Decoded, said: Scored, anomalous: list[int], author: object = None):
     return Decided(author, decoded, said), none_anomalous(anomalous)
 
 
@@ -34,7 +35,7 @@ def fresh() -> Summaries:
     return Summaries(references(), None, SHA, "worker-1")
 
 
-def batch(values: list[bytes | None], partitions: list[int], seed: int) -> tuple[Raw, Decoded, object]:
+def batch(values: list[bytes | None], partitions: list[int], seed: int) -> tuple[Raw, Decoded, Scored]:
     taken = raw(*values, partitions=partitions)
     decoded = decode(taken)
     return taken, decoded, scored(len(decoded.rows), seed)
@@ -168,7 +169,7 @@ def counted(summary: DriftSummary | SegmentSummary) -> tuple[object, ...]:
     return summary.scored, summary.anomalies, sums.missing, sums.tail, sums.histogram, sums.hours
 
 
-def added(summaries: Summaries, records: list[tuple[bytes, int]], said: object, rows: list[int], read: Decoder) -> None:
+def added(summaries: Summaries, records: list[tuple[bytes, int]], said: Scored, rows: list[int], read: Decoder) -> None:
     """Some of the rows as one batch; every third of all is anomalous."""
     taken = raw(*(records[row][0] for row in rows), partitions=[records[row][1] for row in rows])
     decoded, part = read(taken), said.take(np.array(rows, dtype=np.int64))
