@@ -1,6 +1,6 @@
-"""Audit records in, the bytes that go onto the topic out: numbered by writer, each with the digest of the one before.
+"""Chains the audit records of one writer: each is numbered and carries the digest of its predecessor.
 
-What is hashed is the value of the record, byte for byte as it stands on the topic.
+The digest is over the value of the record, byte for byte as it is on the topic.
 """
 
 import hashlib
@@ -14,14 +14,14 @@ from schemas.rollout import AuditRecord
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """Where one writer's session stands: from its first record to the end of the process."""
+    """The end of one writer's chain, which begins and ends with its process."""
 
     writer: str = field(default_factory=lambda: uuid4().hex)
     sequence: int = 0
     previous: str = ""
 
     def link(self, record: AuditRecord) -> tuple[bytes, "Chain"]:
-        """The next record of this writer, encoded, and where the chain stands once that has been handed to the client.
+        """The record encoded as the next one of the chain, and the chain after it.
 
         Records must reach the topic in the order of their links.
         """

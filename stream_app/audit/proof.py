@@ -1,8 +1,8 @@
-"""The audit log in, where and how it was tampered with out. Pure.
+"""Finds where and how the audit log was tampered with. Pure.
 
-Two witnesses. Seals say what the log held, record by record: against them the log is compared as two sequences, which
-names what was removed, changed, inserted or moved. The writers' chains say the same of what is not sealed yet, as far
-as a later record of the same writer stands. Behind the last seal, the end of a writer's chain has no witness.
+Seals list the digests that the log held, so comparing the two sequences names each record that was removed, changed,
+inserted or moved. Records after the last seal are checked by the chains of their writers, as far as a later record of
+the same writer exists; the end of each chain cannot be checked.
 """
 
 from collections import defaultdict
@@ -32,9 +32,9 @@ class AuditBreak:
     """One place where the trail does not hold.
 
     Attributes:
-        offset: Where: of the record as it stands; of a removed one, where it stood.
-        how: What was done.
-        what: The same for a person.
+        offset: The present offset of the record; of a removed record, its former offset.
+        how: What was done to it.
+        what: The same as a sentence.
     """
 
     offset: int
@@ -44,15 +44,15 @@ class AuditBreak:
 
 @dataclass(frozen=True, slots=True)
 class AuditVerdict:
-    """What was found.
+    """The result of the check.
 
     Attributes:
-        ok: No break.
+        ok: There is no break.
         records: Records in the log.
         unchained: Of these, at the beginning, from before records were chained.
-        sealed: Of these, held by a seal.
-        head: OFFSET:SHA256 of the last seal: kept elsewhere, it proves everything before it. Empty without a seal.
-        breaks: Where it does not hold, in the order of the log.
+        sealed: Of these, covered by a seal.
+        head: OFFSET:SHA256 of the last seal, empty without one; kept elsewhere, it proves everything before it.
+        breaks: In the order of the log.
     """
 
     ok: bool
@@ -65,7 +65,7 @@ class AuditVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One record as it stands in the log."""
+    """A record at its present place in the log."""
 
     offset: int
     sha256: str
@@ -73,7 +73,7 @@ class Standing:
 
 
 Expected = tuple[int, str | None]
-"""An offset, and the digest that a seal gives for it; None where no seal that is left holds it."""
+"""An offset and its sealed digest; None where no remaining seal covers it."""
 
 
 def prove(values: Sequence[tuple[int, bytes]], head: str | None = None) -> AuditVerdict:
@@ -86,14 +86,12 @@ def prove(values: Sequence[tuple[int, bytes]], head: str | None = None) -> Audit
     log = [Standing(offset, digest(value), decoded(value)) for offset, value in values]
     expected = _sealed(log)
     breaks, covered = _against_seals(expected, log)
-    told = {found.offset for found in breaks}
+    broken = {found.offset for found in breaks}
     suspects = {found.offset for found in breaks if found.how is not Tampering.REMOVED}
-    missed = {sha256 for offset, sha256 in expected if sha256 and offset in told}
+    missed = {sha256 for offset, sha256 in expected if sha256 and offset in broken}
     missed |= {s.sha256 for s in log if s.offset in suspects}
     unchained = next((i for i, s in enumerate(log) if s.record is not None and s.record.sequence), len(log))
-    since = (
-        covered if breaks else 0
-    )  # what is wrong in the sealed part is told by its seals; its chains would repeat it
+    since = covered if breaks else 0  # the chains would only repeat what the seals have found
     innocent = [s for s in log if s.offset not in suspects]
     breaks += _foreign(s for s in log[max(unchained, since) :] if s.offset not in suspects)
     breaks += _against_chains(innocent, {s.offset for s in log[since:]}, missed)
@@ -113,9 +111,9 @@ def prove(values: Sequence[tuple[int, bytes]], head: str | None = None) -> Audit
 
 
 def _sealed(log: Sequence[Standing]) -> list[Expected]:
-    """What the log held according to its seals, from offset 0 on.
+    """The content of the log according to its seals, from offset 0 on.
 
-    A later seal wins: one that it contradicts was changed, and is not to accuse others.
+    Where seals contradict each other the later one wins: the earlier one was changed, and must not accuse records.
     """
     found: dict[int, str] = {}
     digests: set[str] = set()
@@ -132,7 +130,7 @@ def _sealed(log: Sequence[Standing]) -> list[Expected]:
 
 
 def _against_seals(expected: Sequence[Expected], log: Sequence[Standing]) -> tuple[list[AuditBreak], int]:
-    """What differs from the seals, and how many records of the log they cover."""
+    """Differences from the seals, and the number of records that they cover."""
     start = 0
     for (offset, sha256), standing in zip(expected, log, strict=False):
         if standing.offset != offset or sha256 not in (standing.sha256, None):
@@ -154,12 +152,12 @@ def _against_seals(expected: Sequence[Expected], log: Sequence[Standing]) -> tup
 
 
 def _last_seal(log: Sequence[Standing]) -> int:
-    """The row of the last seal: everything that it holds stands before it."""
+    """The row of the last seal: everything that it covers is before it."""
     return max((row for row, s in enumerate(log) if s.record is not None and s.record.seal is not None), default=0)
 
 
 def _block(wanted: Sequence[Expected], standing: Sequence[Standing]) -> list[AuditBreak]:
-    """A stretch in which nothing agrees."""
+    """The breaks of a stretch in which no digest agrees."""
     if len(wanted) == len(standing):
         pairs = zip(wanted, standing, strict=True)
         return [_break(s.offset, Tampering.CHANGED) for (_, sha256), s in pairs if sha256 is not None]
@@ -183,7 +181,7 @@ def _break(offset: int, how: Tampering) -> AuditBreak:
 
 
 def _moved(breaks: list[AuditBreak], expected: dict[int, str | None], log: Sequence[Standing]) -> list[AuditBreak]:
-    """What is gone in one place and stands in another was moved."""
+    """Turn a removal and an insertion of the same digest into one move."""
     at = {s.offset: s.sha256 for s in log}
     gone = {expected[b.offset]: b for b in breaks if b.how is Tampering.REMOVED and expected[b.offset]}
     found: list[AuditBreak] = []
@@ -200,7 +198,7 @@ def _moved(breaks: list[AuditBreak], expected: dict[int, str | None], log: Seque
 
 
 def _foreign(log: Iterable[Standing]) -> Iterator[AuditBreak]:
-    """Records of no chain, where chains have begun."""
+    """Records without a chain, after the first record that has one."""
     for s in log:
         if s.record is None:
             yield AuditBreak(s.offset, Tampering.INSERTED, f"the record at offset {s.offset} is no audit record")
@@ -210,7 +208,7 @@ def _foreign(log: Iterable[Standing]) -> Iterator[AuditBreak]:
 
 @dataclass(slots=True)
 class _Writer:
-    """One writer's chain, as far as it has been followed: its records by digest, and the last in their numbering."""
+    """One writer's chain so far: offsets by digest, and the record with the highest number."""
 
     at: dict[str, int] = field(default_factory=dict)
     number: int = 0
@@ -218,7 +216,7 @@ class _Writer:
 
 
 def _against_chains(log: Sequence[Standing], judged: set[int], missed: set[str]) -> Iterator[AuditBreak]:
-    """What contradicts the writers' own chains at these offsets, but for what was told already."""
+    """Contradictions to the writers' own chains at these offsets, without the ones that are known already."""
     writers: dict[str, _Writer] = defaultdict(_Writer)
     for standing in log:
         record = standing.record
@@ -234,7 +232,7 @@ def _against_chains(log: Sequence[Standing], judged: set[int], missed: set[str])
 
 
 def _link(writer: _Writer, standing: Standing, record: AuditRecord) -> AuditBreak | None:
-    """What is wrong between a record and the one before it of the same writer."""
+    """The break between a record and its predecessor in the chain, if there is one."""
     offset, number, known = standing.offset, record.sequence, writer.number
     who = f"{record.actor} (writer {record.writer[:8]})"
     if standing.sha256 in writer.at:
@@ -256,7 +254,7 @@ def _link(writer: _Writer, standing: Standing, record: AuditRecord) -> AuditBrea
 
 
 def _against_head(log: Sequence[Standing], head: str | None) -> Iterator[AuditBreak]:
-    """Whether what was the last seal at an earlier time still stands."""
+    """Whether the last seal of an earlier check is still in its place."""
     if not head:
         return
     place, _, sha256 = head.partition(":")

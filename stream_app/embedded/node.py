@@ -1,9 +1,9 @@
-"""A folder as a KRaft node: formatted once, configured at each start. For one machine, not for production.
+"""The folder of a KRaft node: formatted once, configured at each start. For one machine, not for production.
 
 data/                the logs; `meta.properties` in it names the cluster
 server.properties    the broker's configuration, written at each start
 log4j2.properties    its logging, warnings and worse
-broker.log           what it said since its last start
+broker.log           its log since the last start
 """
 
 import secrets
@@ -45,7 +45,7 @@ PROPERTIES = {
     "num.io.threads": 4,
     "background.threads": 2,
     "num.recovery.threads.per.data.dir": 1,
-    "controlled.shutdown.enable": "false",  # there is nobody to hand over to
+    "controlled.shutdown.enable": "false",  # there is no other broker to hand over to
 }
 
 LOGGING = """\
@@ -60,7 +60,7 @@ rootLogger.appenderRef.console.ref=console
 
 
 def format_folder(command: list[str], home: Path) -> str:
-    """Make the folder a new cluster, unless it is one.
+    """Make the folder a new cluster, unless it is one already.
 
     Args:
         command: Java with its class path.
@@ -133,7 +133,7 @@ def _read_properties(path: Path) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """A port that nobody listens on: for the moment."""
+    """A port that is free at this moment."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])

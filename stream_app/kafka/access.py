@@ -1,6 +1,6 @@
-"""Users and access lists, from the declaration in `roles`: what is missing is made, what is there stays.
+"""Creates the users and access list entries that `roles` declares, where they are missing.
 
-Nothing is ever taken away here: a user may have rights for others' work. What a user may do beyond its role is named.
+Nothing is ever removed, because a user may have rights for other work; rights beyond the role are reported.
 """
 
 import json
@@ -46,11 +46,11 @@ _RESOURCES = {
 
 
 class NotGranted(BrokerError):  # noqa: N818 - named after the state of the world
-    """A user or its rights could not be made; the message says why, and what to do."""
+    """A user or its rights could not be created; the message says why, and what to do."""
 
 
 class AccessOutcome(StrEnum):
-    """What became of one thing."""
+    """What was done about a user or a right."""
 
     MADE = "made"
     SET = "password set"
@@ -60,14 +60,14 @@ class AccessOutcome(StrEnum):
 
 
 class AccessEntry(Struct, frozen=True):
-    """One line of what was done.
+    """One user or right, and what was done about it.
 
     Attributes:
-        user: Whose.
-        what: `user`, or the resource.
-        name: Of a user, how it says who it is; of a resource, which one, and a star at its end: all that begin so.
-        operation: What may be done; empty of the user itself.
-        outcome: What became of it.
+        user: The user's name.
+        what: `user`, or the kind of resource.
+        name: The user's SCRAM mechanism, or the resource's name, with a star after a prefix.
+        operation: What may be done; empty for the user itself.
+        outcome: What was done.
     """
 
     user: str
@@ -81,8 +81,8 @@ class Access:
     """The access lists of one cluster, as its administrator sees them.
 
     Args:
-        settings: Of somebody who may alter the cluster.
-        dry_run: Look, and change nothing.
+        settings: An administrator's.
+        dry_run: Report, and change nothing.
     """
 
     def __init__(self, settings: Settings, dry_run: bool = False) -> None:
@@ -91,16 +91,13 @@ class Access:
         self._client: AdminClient = clients.admin(settings)
 
     def grant(self, role: Role, user: str, secrets_file: Path | None = None) -> list[AccessEntry]:
-        """Let a user do what the role does.
+        """Give a user the rights of a role.
 
         Args:
-            role: What it may do.
-            user: Its name: of SCRAM, of a certificate, or whatever else the cluster knows users by.
-            secrets_file: The user is made, too, with the password in this file; where there is no file, with a new
-                one, which is written there. None: others make users.
-
-        Returns:
-            What was done, and what was there.
+            role: The rights.
+            user: The principal's name: of SCRAM, of a certificate, or of another mechanism.
+            secrets_file: Create the SCRAM user too, with the password in this file; where the file does not exist,
+                with a new password, which is written to it. None: users are created elsewhere.
 
         Raises:
             NotGranted: the cluster keeps no access lists or no such users, or the file is somebody else's.
@@ -118,7 +115,7 @@ class Access:
         if self._dry_run:
             return entry(AccessOutcome.KEPT if known else AccessOutcome.MISSING)
         if known and not secrets_file.exists():
-            return entry(AccessOutcome.KEPT)  # whoever runs with its password goes on
+            return entry(AccessOutcome.KEPT)  # its password stays valid
         password = _password(secrets_file, user)
         order = UserScramCredentialUpsertion(user, ScramCredentialInfo(self._mechanism, ITERATIONS), password.encode())
         for outcome in self._client.alter_user_scram_credentials([order], request_timeout=ANSWER_S).values():
@@ -149,7 +146,7 @@ class Access:
 
     @property
     def _mechanism(self) -> ScramMechanism:
-        """As the administrator comes in, whose mechanism the cluster does take; else the stronger one."""
+        """The administrator's own mechanism, which the cluster accepts; else the stronger one."""
         given = clients.passed_through(self._settings)
         own = str(given.get("sasl.mechanism", given.get("sasl.mechanisms", "")))
         return ScramMechanism.SCRAM_SHA_256 if own == "SCRAM-SHA-256" else ScramMechanism.SCRAM_SHA_512
@@ -176,7 +173,7 @@ class Access:
 
 
 def _password(secrets_file: Path, user: str) -> str:
-    """The password in the user's file, which is made where there is none: for its owner alone to read."""
+    """The password in the user's file; a new file is readable by its owner only."""
     name, word = "sasl.username", "sasl.password"
     try:
         secrets_file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
-"""Who may do what on the cluster: each role with the topics, groups and transactional ids that its work takes.
+"""The roles of the cluster's users, each with the topics, groups and transactional ids that its work needs.
 
-There is no other declaration: `stream-app rights` grants this one, docs/operations.md shows it, tests hold it.
+The only declaration of rights: `stream-app rights` grants it and docs/operations.md shows it.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from stream_app.settings import Settings
 
 
 class Resource(StrEnum):
-    """What a right is about, in the words of Kafka's access lists."""
+    """The kind of resource, in the words of Kafka's access lists."""
 
     TOPIC = "topic"
     GROUP = "group"
@@ -22,7 +22,7 @@ class Resource(StrEnum):
 
 
 class Operation(StrEnum):
-    """What may be done with it. Who may read or write may also describe."""
+    """What may be done with a resource. Reading and writing include describing."""
 
     READ = "read"
     WRITE = "write"
@@ -35,9 +35,9 @@ class Right:
     """One entry of an access list.
 
     Attributes:
-        resource: The kind of it.
-        name: Which one.
-        prefixed: All whose names begin so.
+        resource: The kind of resource.
+        name: Its name, or the prefix of names.
+        prefixed: Whether the name is a prefix.
         operation: What may be done.
     """
 
@@ -47,7 +47,7 @@ class Right:
     operation: Operation
 
     def __str__(self) -> str:
-        """The name, with a star where it stands for all that begin so."""
+        """The name, with a star after a prefix."""
         return f"{self.name}*" if self.prefixed else self.name
 
 
@@ -56,12 +56,12 @@ class Role:
     """One kind of user of the cluster.
 
     Attributes:
-        name: In a word.
-        purpose: What it does, for people.
-        reads: Topics.
-        writes: Topics.
-        works: It is the application: its groups and its transactions.
-        follows: It sees how far the application has come: its group's offsets.
+        name: As on the command line.
+        purpose: What it does, in words.
+        reads: Topics that it reads.
+        writes: Topics that it writes.
+        works: Whether it is the application, and uses its groups and transactions.
+        follows: Whether it sees the committed offsets of the application's group.
     """
 
     name: str
@@ -98,26 +98,18 @@ ROLES = (PRODUCER, WORKER, OPERATOR, READER, CASE_TOOL)
 
 
 def user(settings: Settings, role: Role) -> str:
-    """The name under which a role comes in, where it has only one user: as transactional ids begin."""
+    """The default user name of a role, under the prefix of the transactional ids."""
     return f"{settings.transactional_ids}{role.name}"
 
 
 def rights(settings: Settings, role: Role) -> list[Right]:
-    """Everything that a role may do, with the names that this installation gives to things.
-
-    Args:
-        settings: Prefix and application id.
-        role: Which one.
-
-    Returns:
-        In order of resource and name, none twice.
-    """
+    """The rights of a role under the names of this installation, in order of resource and name, without duplicates."""
     return sorted({*_on_topics(settings, role), *_on_groups(settings, role), *_on_transactions(settings, role)})
 
 
 def _on_topics(settings: Settings, role: Role) -> Iterator[Right]:
     used = {Operation.READ: role.reads, Operation.WRITE: role.writes}
-    # Whoever uses a topic may see whether it is as it was declared: commands look before they begin
+    # Commands check that a topic is as declared before they use it
     used[Operation.DESCRIBE_CONFIGS] = role.reads + role.writes
     for operation, those in used.items():
         for topic in those:

@@ -1,6 +1,6 @@
-"""Topics, from their declarations in `schemas.topics`: created where they are missing, refused where they contradict.
+"""Creates the topics that `schemas.topics` declares, and refuses existing ones that contradict the declaration.
 
-Safe when several workers and commands do it at once: whoever comes second finds the topic there and checks it.
+Safe when several workers and commands do it at once: the second finds the topic and checks it.
 """
 
 import time
@@ -27,14 +27,10 @@ def name(settings: Settings, topic: Topic) -> str:
 
 
 def ensure(settings: Settings, topics: Iterable[Topic] = ALL) -> None:
-    """Create what is missing, and return once every topic can be used.
-
-    Args:
-        settings: Prefix, partitions, replication factor, and where the cluster is.
-        topics: Which ones.
+    """Create missing topics, and return once all of them can be used.
 
     Raises:
-        TopicConflict: one is there that the product cannot work with; all such are named, with what to change.
+        TopicConflict: existing topics cannot be used; the message names all of them and what to change.
         BrokerUnavailable, NotAuthorised: see `clients`.
     """
     wanted = {name(settings, topic): topic for topic in topics}
@@ -44,7 +40,7 @@ def ensure(settings: Settings, topics: Iterable[Topic] = ALL) -> None:
         missing = {full: topic for full, topic in wanted.items() if full not in there}
         _create(client, settings, missing)
         _await_leaders(client, set(missing), settings)
-        # All of them: what was missing may since have been created by somebody else, and otherwise
+        # All of them: another process may meanwhile have created a missing one differently
         conflicts = _conflicts(client, wanted)
     except KafkaException as exception:
         raise explain(exception, settings, "topics") from exception
@@ -73,7 +69,7 @@ def _create(client: AdminClient, settings: Settings, missing: dict[str, Topic]) 
 
 
 def _await_leaders(client: AdminClient, names: set[str], settings: Settings) -> None:
-    """A topic just created is not yet in every broker's metadata: a client that comes too early finds nothing."""
+    """Wait: a topic that was just created is not yet in every broker's metadata."""
     deadline = time.monotonic() + PATIENCE_S
     while not all(_led(client, full) for full in names):
         if time.monotonic() > deadline:
@@ -102,16 +98,16 @@ def _values(config: dict[str, Any]) -> dict[str, str]:
 
 
 def contradictions(full: str, topic: Topic, partitions: int, config: dict[str, str]) -> list[str]:
-    """Why a topic that exists cannot serve as what is declared; empty when it can.
+    """Why an existing topic cannot be used as declared; empty when it can.
 
-    Retention of what is not read from its beginning, and the number of partitions of what is partitioned, are the
-    business of the cluster's owner.
+    The retention of topics that are not read from their beginning, and the number of partitions of partitioned ones,
+    are the cluster owner's decision.
 
     Args:
         full: Its name on the cluster.
         topic: The declaration.
-        partitions: How many it has.
-        config: Its settings on the cluster.
+        partitions: Its number of partitions on the cluster.
+        config: Its configuration on the cluster.
 
     Returns:
         A sentence for each contradiction, with what to change.

@@ -1,11 +1,11 @@
-"""Whether an account of the input holds: pure arithmetic over spans, so that it can be tested without a cluster.
+"""The invariants of the account of the input: pure arithmetic over spans, so that it can be tested without a cluster.
 
-A span is what one commit says of one partition. For each partition:
+A span is the account of one partition in one commit. For each partition:
 
     1. the spans join: no offset is left out, none is counted twice, and one ends at the committed offset
     2. each span adds up: offsets = scored + dead-lettered + offsets that hold no record
-    3. the output topics hold exactly what each span says, each once
-    4. each anomaly names a model that its span says has decided, and as many name a canary as the span says
+    3. the output topics hold exactly the number of outputs that each span promises, each once
+    4. each anomaly names a model that decided in its span, and the number that names a canary is the span's
 """
 
 from bisect import bisect_left
@@ -43,7 +43,7 @@ class LedgerBreak(Struct, frozen=True):
 
 
 def up_to(spans: Sequence[LedgerSpan], committed: int) -> list[LedgerSpan]:
-    """The spans that end at or before the committed offset: what a busy cluster adds meanwhile is for the next time."""
+    """The spans that end at or before the committed offset; the next check sees what a busy cluster adds meanwhile."""
     return [span for span in spans if span.to_offset <= committed]
 
 
@@ -52,7 +52,7 @@ def joins(partition: int, spans: Sequence[LedgerSpan], start: int | None, commit
 
     Args:
         partition: For the breaks.
-        spans: As written.
+        spans: In the order of the log.
         start: First offset that the input still holds: what is gone from before the first span is not missed. None
             where retention has deleted spans: the account then begins with the first that is left.
         committed: The group's committed offset.
@@ -84,7 +84,7 @@ def outputs(
         promised: Each span and how many outputs it promises.
         found: Source offsets of the outputs that the topic holds, in any order.
         what: `anomaly`, `dead letter`.
-        complete: False when retention has deleted records of the topic: then fewer is no break.
+        complete: False when retention has deleted records of the topic; then too few outputs are no break.
     """
     ordered = sorted(found)
     for offset, count in Counter(ordered).items():
@@ -98,7 +98,7 @@ def outputs(
 
 
 def authors(partition: int, spans: Sequence[LedgerSpan], found: Sequence[tuple[int, str]]) -> Iterator[LedgerBreak]:
-    """Whether the anomalies name the models that the spans say have decided.
+    """Whether each anomaly names a model that decided in its span.
 
     Args:
         partition: For the breaks.
@@ -126,11 +126,11 @@ def authors(partition: int, spans: Sequence[LedgerSpan], found: Sequence[tuple[i
 
 
 def emptiness(partition: int, spans: Sequence[LedgerSpan], held: Sequence[int]) -> Iterator[LedgerBreak]:
-    """Whether the offsets that the spans call empty hold no record.
+    """Whether the offsets that are empty by the spans hold no record.
 
     Args:
         partition: For the breaks.
-        spans: Those to check.
+        spans: The spans to check.
         held: Offsets of the committed records that the input holds there, ascending.
     """
     for span in spans:
