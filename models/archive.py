@@ -15,6 +15,7 @@ import msgspec
 
 from models.manifest import Manifest
 from schemas.errors import UserError
+from schemas.transactions import ModelRef
 
 MANIFEST = "manifest.json"
 LARGEST_BYTES = 512 * 1024 * 1024  # of the file, and of all that is in it once unpacked; a usual model has 100 kB
@@ -58,6 +59,11 @@ class Archive:
             raise ArtefactError(f"{self.where} is not a model artefact: train one with `stream-app train`") from error
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise ArtefactError(f"the manifest in {self.where} cannot be read: {error}") from error
+
+    @property
+    def ref(self) -> ModelRef:
+        """The model's identity, as records name it."""
+        return ModelRef(self.manifest.name, self.manifest.version, self.sha256)
 
 
 def read(path: Path) -> Archive:

@@ -53,6 +53,10 @@ class ModelRef(Struct, frozen=True):
     version: str
     sha256: Sha256
 
+    def __str__(self) -> str:
+        """For people: name, version and the start of the digest."""
+        return f"{self.name} {self.version} ({self.sha256[:12]})"
+
 
 class Reason(Struct, frozen=True):
     """One input's part in a score."""

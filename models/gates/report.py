@@ -135,11 +135,9 @@ class GateReport(Struct, frozen=True):
     @property
     def conclusion(self) -> str:
         """The decision in a sentence."""
-        who = f"{self.candidate.name} {self.candidate.version} ({self.candidate.sha256[:12]})"
-        of = f"{self.champion.name} {self.champion.version} ({self.champion.sha256[:12]})"
         if self.passed:
-            return f"{who} may take the place of {of}: all {len(self.gates)} gates let it pass"
-        return f"{who} may not take the place of {of}: refused for {', '.join(self.failed)}"
+            return f"{self.candidate} may take the place of {self.champion}: all {len(self.gates)} gates let it pass"
+        return f"{self.candidate} may not take the place of {self.champion}: refused for {', '.join(self.failed)}"
 
     def encode(self) -> bytes:
         """As JSON."""

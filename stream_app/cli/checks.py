@@ -1,4 +1,4 @@
-"""What can be wrong with an installation, one function each: settings in, findings out that say what to change."""
+"""What can be wrong with an installation: a function for each check, whose diagnoses say what to change."""
 
 import shutil
 import socket
@@ -14,18 +14,15 @@ from pydantic_settings import EnvSettingsSource, TomlConfigSettingsSource
 
 from models.registry.address import RegistryError, without_credentials
 from models.registry.registry import WEB, in_use, knock
-from schemas.topics import ALL, MODEL_SWAP
+from schemas.topics import ALL
 from stream_app.cli.invocation import current
 from stream_app.kafka import clients, topics
 from stream_app.kafka.clients import BrokerError, explain
-from stream_app.kafka.log import read_to_end
 from stream_app.kafka.permissions import authorized_operations, missing_rights, words
 from stream_app.kafka.roles import ROLES, WORKER
-from stream_app.rollout import artefacts
+from stream_app.rollout import artefacts, commands
 from stream_app.rollout.artefacts import FetchError
-from stream_app.rollout.entries import fold
-from stream_app.rollout.state import Release, Rollout
-from stream_app.rollout.trust import trust
+from stream_app.rollout.state import Release
 from stream_app.settings import ENVIRONMENT_PREFIX, SETTINGS_FILE, Settings
 
 PACKAGES = ("stream-app", "confluent-kafka", "faust-streaming", "torch", "river", "polars")
@@ -192,8 +189,7 @@ def permissions(settings: Settings) -> Iterator[Diagnosis]:
 
 def models_in_service(settings: Settings) -> Iterator[Diagnosis]:
     """The models that the swap log prescribes can be fetched from here, and are what was announced."""
-    log = fold(read_to_end(settings, MODEL_SWAP), trust=trust(settings))
-    rollout = log[-1].after if log else Rollout()
+    rollout = commands.models(settings).rollout
     if rollout.serving is None:
         yield Diagnosis("model", True, "none in service yet: stream-app deploy MODEL")
     else:

@@ -35,11 +35,11 @@ def commanded(
         except Refused as refused:
             outcome = Outcome(ok=False, sentence=str(refused))
     if as_json:
-        out_json(outcome)
+        out_json({name: getattr(outcome, name) for name in Outcome.__slots__ if name != "log"})
     else:
         out(outcome.sentence)
     if outcome.command_id:
-        update_aliases(settings)
+        update_aliases(settings, outcome.log)
     if not outcome.ok:
         raise typer.Exit(1)
 

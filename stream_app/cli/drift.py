@@ -11,7 +11,7 @@ from rich.text import Text
 from schemas.drift import DriftAlert
 from schemas.topics import DRIFT_ALERTS
 from stream_app.cli.configured import connected_settings
-from stream_app.cli.readable import clean, model, moment
+from stream_app.cli.readable import clean, moment
 from stream_app.cli.terminal import console, out, out_json, table
 from stream_app.kafka.log import read_to_end
 from stream_app.report.alerts import choose, published
@@ -83,7 +83,7 @@ def _overview(alerts: list[DriftAlert]) -> Table:
 def _tell(alert: DriftAlert) -> None:
     """The alert as a person reads it: a head, what moved as bars, then words."""
     screen = console()
-    screen.print(Text(clean(f"{alert.alert_id}  {alert.severity}  {model(alert.model)}"), style="bold"))
+    screen.print(Text(clean(f"{alert.alert_id}  {alert.severity}  {alert.model}"), style="bold"))
     facts = Table.grid(padding=(0, 2))
     facts.add_column(no_wrap=True)
     facts.add_column(overflow="fold")

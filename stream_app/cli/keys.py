@@ -8,10 +8,8 @@ import typer
 
 from models import archive, signing
 from schemas.errors import UserError
-from schemas.transactions import ModelRef
 from stream_app.cli.configured import settings
 from stream_app.cli.terminal import out, out_json, say
-from stream_app.rollout.state import describe
 from stream_app.rollout.trust import signing_key, trust
 
 app = typer.Typer(rich_markup_mode=None)
@@ -69,5 +67,4 @@ def sign(
 ) -> None:
     """Release MODEL: write its signature beside it, over its digest."""
     artefact = archive.read(model)
-    name = describe(ModelRef(artefact.manifest.name, artefact.manifest.version, artefact.sha256))
-    out(f"{name} signed in {signing.sign_artefact(model, artefact.sha256, signing.read_key(key))}")
+    out(f"{artefact.ref} signed in {signing.sign_artefact(model, artefact.sha256, signing.read_key(key))}")

@@ -1,4 +1,4 @@
-"""One record, one line for a person: what happened, to whom, why. Nothing is refused: foreign values are shown too."""
+"""Records as lines for people: what happened, to whom, why. Foreign values are shown, not refused."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -22,7 +22,7 @@ from schemas.rollout import (
     Stage,
 )
 from schemas.topics import Topic
-from schemas.transactions import Anomaly, DeadLetter, Label, Latent, ModelRef, Reason, Score, Transaction
+from schemas.transactions import Anomaly, DeadLetter, Label, Latent, Reason, Score, Transaction
 
 LONGEST_RAW = 200
 
@@ -72,11 +72,6 @@ def moment(at: datetime) -> str:
 def number(value: float | None) -> str:
     """A figure with four significant digits."""
     return "missing" if value is None else f"{value:.4g}"
-
-
-def model(ref: ModelRef | None) -> str:
-    """Name, version and the head of the digest."""
-    return "no model" if ref is None else f"{ref.name} {ref.version} ({ref.sha256[:12]})"
 
 
 def reason(part: Reason) -> str:
@@ -131,13 +126,13 @@ def _drift_alert(d: DriftAlert) -> str:
 
 
 def _status(s: ModelStatus) -> str:
-    parts = [f"{moment(s.at)}  {s.worker}  {s.phase:<9}  serves {model(s.serving)}"]
+    parts = [f"{moment(s.at)}  {s.worker}  {s.phase:<9}  serves {s.serving or 'no model'}"]
     if s.command_id:
         parts.append(f"command {s.command_id}")
     if s.barriers:
         parts.append("from offsets " + ", ".join(f"{p}:{offset}" for p, offset in s.barriers.items()))
     if s.candidate is not None:
-        parts.append(f"tries out {model(s.candidate)} for {s.percent:g} %")
+        parts.append(f"tries out {s.candidate} for {s.percent:g} %")
     if s.guard is not None:
         parts.append(s.guard.sentence)
     if s.vitals is not None:
@@ -157,7 +152,7 @@ def _comparison(c: Comparison) -> str:
 
 def _command(c: Command) -> str:
     what = c.__struct_config__.tag
-    on = f" {model(c.model)} from {c.uri} to {c.role}" if isinstance(c, Stage) else ""
+    on = f" {c.model} from {c.uri} to {c.role}" if isinstance(c, Stage) else ""
     of = f" of {c.stage_id}" if isinstance(c, Activate | Abort | Shadow | Canary | Promote) else ""
     of += f" for {c.percent:g} %" if isinstance(c, Stage | Canary) and c.percent else ""
     of += f" to {c.to[:12]}" if isinstance(c, Rollback) and c.to else ""

@@ -6,6 +6,7 @@ from models.registry.address import RegistryError
 from schemas.errors import UserError
 from stream_app.cli.configured import connected_settings
 from stream_app.cli.terminal import out, say, waiting
+from stream_app.rollout.client import Models
 from stream_app.rollout.registry_sync import sync
 from stream_app.settings import Settings
 
@@ -34,15 +35,15 @@ def sync_now() -> None:
         out(line)
 
 
-def update_aliases(settings: Settings) -> None:
+def update_aliases(settings: Settings, log: Models | None) -> None:
     """Let the aliases follow what a command has done; where that is not possible, a worker does it later."""
     try:
-        for line in _synced(settings):
+        for line in _synced(settings, log):
             say(line)
     except RegistryError as error:
         say(f"the registry's aliases are not up to date: {error}; later: stream-app registry sync")
 
 
-def _synced(settings: Settings) -> list[str]:
+def _synced(settings: Settings, log: Models | None = None) -> list[str]:
     with waiting("telling the registry"):
-        return sync(settings)
+        return sync(settings, log)

@@ -157,9 +157,8 @@ def _what_if(
 
 
 def _tell_what_if(found: WhatIf, spans: Bounds) -> None:
-    model = found.model
     where = ", ".join(f"{partition}: {first} to {end - 1}" for partition, (first, end) in spans.items())
-    out(f"{model.name} {model.version} ({model.sha256[:12]}), threshold {found.threshold:.4g}, offsets {where}")
+    out(f"{found.model}, threshold {found.threshold:.4g}, offsets {where}")
     out(f"{found.events:,} records, {found.refused:,} of them refused; labels for {found.labelled:,}")
     figures = ("as decided", "replayed", "change")
     compared = table("", *figures, right=figures)

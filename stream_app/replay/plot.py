@@ -44,4 +44,4 @@ def _draw(figure: Figure, found: WhatIf) -> None:
     right.set(title=f"+{len(found.gained):,} gained, -{len(found.lost):,} lost", ylabel="transactions")
     right.margins(y=0.15)
     right.legend()
-    figure.suptitle(f"{found.model.name} {found.model.version} ({found.model.sha256[:12]}), {found.events:,} records")
+    figure.suptitle(f"{found.model}, {found.events:,} records")

@@ -21,7 +21,7 @@ from stream_app.kafka.clients import BrokerUnavailable
 from stream_app.kafka.log import Tail
 from stream_app.rollout.entries import Entry, fold
 from stream_app.rollout.publish import Publisher
-from stream_app.rollout.state import Release, Rollout, describe
+from stream_app.rollout.state import Release, Rollout
 from stream_app.rollout.trust import trust
 from stream_app.rollout.workers import Worker, Workers, recent
 from stream_app.settings import Settings
@@ -71,6 +71,14 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
+class Models:
+    """The state that the swap log prescribes, and every record with what became of it, oldest first."""
+
+    rollout: Rollout
+    history: list[Entry]
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of a command.
 
@@ -85,6 +93,7 @@ class Outcome:
         elapsed_s: From writing the command to its last effect.
         workers: Seconds from writing the command until each worker's heartbeat named it.
         waiting: The command stands, and takes effect as soon as a worker runs.
+        log: The swap log, as far as the session has read it; None where it has not.
     """
 
     ok: bool
@@ -97,6 +106,7 @@ class Outcome:
     elapsed_s: float = 0.0
     workers: Mapping[str, float] = field(default_factory=dict)
     waiting: bool = False
+    log: Models | None = field(default=None, repr=False)
 
 
 class CommandSession:
@@ -163,7 +173,7 @@ class CommandSession:
         self, release: Release, action: str, percent: float | None = None, gates: GateVerdict | None = None
     ) -> Outcome:
         """Command in two phases: every worker loads the model, then the controller puts it to use."""
-        name = describe(release.model)
+        name = str(release.model)
         command = Stage(
             uri=release.uri,
             model=release.model,
@@ -232,6 +242,7 @@ class CommandSession:
             elapsed_s=self._elapsed() if self._command_id else 0.0,
             workers=workers or {},
             waiting=waiting,
+            log=Models(self.rollout, self._entries),
         )
 
     @property
@@ -250,7 +261,7 @@ class CommandSession:
 
     def _staged(self, stage: Stage) -> Outcome:
         """Wait for the controller's decision on the stage, then for its effect."""
-        timeout_s, name = self.order.timeout_s, describe(stage.model)
+        timeout_s, name = self.order.timeout_s, str(stage.model)
         limit_s = self._settings.stage_timeout_s + GRACE_S if timeout_s is None else timeout_s
         while self._elapsed() < limit_s:
             self._poll()
@@ -328,7 +339,7 @@ class CommandSession:
             case Abort() as abort:
                 return abort.reason or f"aborted by {abort.issuer}"
             case Stage() as newer:
-                return f"{newer.issuer} staged {describe(newer.model)} instead"
+                return f"{newer.issuer} staged {newer.model} instead"
             case other:
                 return f"{other.issuer} {'rolled back' if isinstance(other, Rollback) else 'promoted it'} meanwhile"
 
@@ -344,10 +355,10 @@ def _pending(rollout: Rollout, stage: Stage) -> bool:
 def _in_effect(rollout: Rollout) -> str:
     """What decides, as a sentence without an end."""
     serving, candidate = rollout.serving, rollout.candidate
-    name = describe(serving.model) if serving else "nothing"
+    name = str(serving.model) if serving else "nothing"
     if candidate is None:
         return f"{name} serves"
-    other = describe(candidate.release.model)
+    other = str(candidate.release.model)
     if candidate.percent:
         return f"{other} decides for {candidate.percent:g} % of the customers, {name} for the others,"
     return f"{other} is the shadow of {name}"

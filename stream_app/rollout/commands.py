@@ -5,20 +5,20 @@ read.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from models.archive import Archive
 from models.gates.report import GateReport
 from models.registry.address import Registered
 from schemas.rollout import Abort, Canary, Freeze, GateVerdict, Promote, Rollback, Shadow, Unfreeze
 from schemas.topics import MODEL_SWAP
-from schemas.transactions import ModelRef
 from stream_app.kafka.log import read_to_end
 from stream_app.rollout import artefacts
 from stream_app.rollout.artefacts import Source
-from stream_app.rollout.client import CommandSession, Order, Outcome
-from stream_app.rollout.entries import Entry, fold
-from stream_app.rollout.state import Release, Rollout, describe
+from stream_app.rollout.client import CommandSession, Models, Order, Outcome
+from stream_app.rollout.entries import fold
+from stream_app.rollout.state import Release, Rollout
 from stream_app.rollout.trust import trust
 from stream_app.settings import Settings
 
@@ -37,14 +37,6 @@ class Refused(Exception):  # noqa: N818 - named after what happened
         reasons = "; ".join(gate.sentence for gate in report.gates if not gate.passes)
         super().__init__(f"{report.conclusion}. {reasons}. --override REASON puts it through all the same")
         self.report = report
-
-
-@dataclass(frozen=True, slots=True)
-class Models:
-    """The state that the swap log prescribes, and every record with what became of it, oldest first."""
-
-    rollout: Rollout
-    history: list[Entry]
 
 
 def models(settings: Settings) -> Models:
@@ -77,7 +69,7 @@ def deploy(settings: Settings, order: Order, model: Source, gate: Gate = ungated
     with CommandSession(settings, order) as session:
         serving = session.rollout.serving
         if serving is not None and serving.model.sha256 == release.model.sha256:
-            return session.outcome(True, f"{describe(serving.model)} serves already")
+            return session.outcome(True, f"{serving.model} serves already")
         gates = gate(session, archive)
         _record_origin(session, model, archive, release)
         return session.stage(release, "deploy", gates=gates)
@@ -116,7 +108,7 @@ def try_out(
             return session.stage(release, action, percent, gates)
         if candidate is None:
             return session.outcome(False, f"there is no candidate: name one with `stream-app {action} MODEL`")
-        name = describe(candidate.release.model)
+        name = str(candidate.release.model)
         if candidate.percent == (percent or 0.0):
             return session.outcome(True, f"{name} does that already")
         head = {"stage_id": candidate.stage_id, **order.head()}
@@ -132,7 +124,7 @@ def promote(settings: Settings, order: Order) -> Outcome:
                 False, "there is no candidate to promote: try one out with `stream-app shadow MODEL`"
             )
         command = Promote(stage_id=candidate.stage_id, **order.head())
-        return session.at_once(command, describe(candidate.release.model))
+        return session.at_once(command, str(candidate.release.model))
 
 
 def abort(settings: Settings, order: Order) -> Outcome:
@@ -140,13 +132,13 @@ def abort(settings: Settings, order: Order) -> Outcome:
     with CommandSession(settings, order) as session:
         pending, candidate = session.rollout.pending, session.rollout.candidate
         if pending is not None:
-            name = describe(pending.release.model)
+            name = str(pending.release.model)
             command = Abort(stage_id=pending.stage_id, **order.head())
             return session.logged(command, name, f"{name} is no longer staged")
         if candidate is None:
             return session.outcome(False, "nothing is staged and there is no candidate: there is nothing to abort")
         command = Abort(stage_id=candidate.stage_id, **order.head())
-        return session.at_once(command, describe(candidate.release.model))
+        return session.at_once(command, str(candidate.release.model))
 
 
 def freeze(settings: Settings, order: Order, frozen: bool) -> Outcome:
@@ -185,14 +177,14 @@ def rollback(settings: Settings, order: Order, to: str | None = None) -> Outcome
             no_gate = GateVerdict(passed=False, override_by=order.issuer, override_reason="a rollback asks no gate")
             return session.stage(release, "rollback", gates=no_gate)
         if rollout.candidate is None and release == rollout.serving:
-            return session.outcome(True, f"{describe(release.model)} serves already")
+            return session.outcome(True, f"{release.model} serves already")
         command = Rollback(to=release.model.sha256, **order.head())
-        return session.at_once(command, describe(release.model))
+        return session.at_once(command, str(release.model))
 
 
 def _release(model: Source, archive: Archive, sha256: str | None = None) -> Release:
-    manifest = archive.manifest
-    return Release(ModelRef(manifest.name, manifest.version, sha256 or archive.sha256), artefacts.uri_of(model))
+    ref = archive.ref if sha256 is None else replace(archive.ref, sha256=sha256)
+    return Release(ref, artefacts.uri_of(model))
 
 
 def _record_origin(session: CommandSession, model: Source, archive: Archive, release: Release) -> None:
@@ -200,7 +192,7 @@ def _record_origin(session: CommandSession, model: Source, archive: Archive, rel
     m = archive.manifest
     session.record(
         "train",
-        describe(release.model),
+        str(release.model),
         effect=f"trained at {m.created_at.isoformat(timespec='seconds')} on {m.rows} rows from {m.trained_from} to "
         f"{m.trained_until} (data sha256 {m.data_sha256}), seed {m.seed}, code {m.code_version}",
     )

@@ -20,7 +20,7 @@ from stream_app.rollout import warden
 from stream_app.rollout.entries import Entry
 from stream_app.rollout.follower import Follower
 from stream_app.rollout.publish import NotPublished, Publisher
-from stream_app.rollout.state import Pending, Rollout, describe
+from stream_app.rollout.state import Pending, Rollout
 from stream_app.rollout.warden import Warden
 from stream_app.rollout.workers import Worker, Workers, recent
 from stream_app.settings import Settings
@@ -170,7 +170,7 @@ class Controller:
 
     def _write(self, command: Activate | Abort, pending: Pending) -> None:
         action = "activate" if isinstance(command, Activate) else "abort"
-        logger.info("%s %s: %s", action, describe(pending.release.model), command.reason)
+        logger.info("%s %s: %s", action, str(pending.release.model), command.reason)
         try:
             self._sink.command(command)
         except NotPublished as error:
@@ -180,7 +180,7 @@ class Controller:
             audit_record(
                 self._issuer,
                 action,
-                describe(pending.release.model),
+                str(pending.release.model),
                 reason=command.reason,
                 effect="in service from each worker's next batch on" if action == "activate" else "not put in service",
                 command_id=command.command_id,

@@ -25,7 +25,7 @@ from stream_app.rollout.admission import Admission
 from stream_app.rollout.artefacts import ModelCache
 from stream_app.rollout.entries import Entry, read
 from stream_app.rollout.publish import Publisher
-from stream_app.rollout.state import Pending, Release, Rollout, Watch, describe
+from stream_app.rollout.state import Pending, Release, Rollout, Watch
 from stream_app.rollout.trust import trust
 from stream_app.rollout.warm import RETRY_AFTER_S, WarmModels
 from stream_app.settings import GuardMode, Settings
@@ -127,8 +127,8 @@ class Follower:
             return None
         failure = self.warm.failure(prescribed)
         if failure is None:
-            return f"loading {describe(prescribed.model)}"
-        return f"cannot serve {describe(prescribed.model)}: {failure}"
+            return f"loading {prescribed.model}"
+        return f"cannot serve {prescribed.model}: {failure}"
 
     def _guarded(self, work: Callable[[], None]) -> None:
         """A thread of this class never dies in silence: whoever runs the follower reads `failure`."""
@@ -172,8 +172,8 @@ class Follower:
         serving = Serving(runtime, release.model, _model(rollout.previous), rollout.command_id, second)
         if self.serving != serving:
             self.serving = serving
-            beside = f" beside {describe(second.model)}" if second else ""
-            logger.info("serving %s%s by command %s", describe(release.model), beside, rollout.command_id)
+            beside = f" beside {second.model}" if second else ""
+            logger.info("serving %s%s by command %s", str(release.model), beside, rollout.command_id)
 
     def _second(self, rollout: Rollout) -> SecondModel | None:
         """What scores beside the model that serves, if warm: the candidate or, for a while, the previous model."""
@@ -248,7 +248,7 @@ class Follower:
         )
         if reason:
             self._metrics.swaps["rejected"].inc()
-            subject = describe(pending.release.model)
+            subject = str(pending.release.model)
             self._sink.audit(audit_record(self.worker, "reject", subject, reason=reason, command_id=pending.stage_id))
 
 

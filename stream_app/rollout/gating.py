@@ -15,11 +15,10 @@ from models.gates.judge import judge
 from models.gates.limits import load_limits
 from models.gates.report import GateReport
 from schemas.rollout import GateVerdict
-from schemas.transactions import ModelRef
 from stream_app.rollout.artefacts import ModelCache
 from stream_app.rollout.client import CommandSession
 from stream_app.rollout.commands import Refused
-from stream_app.rollout.state import Release, describe
+from stream_app.rollout.state import Release
 from stream_app.rollout.trust import trust
 from stream_app.settings import Settings
 
@@ -50,7 +49,7 @@ class Gates:
             return None
         report = None
         if self.data is not None:
-            session.progress(f"comparing with {describe(serving.model)}")
+            session.progress(f"comparing with {serving.model}")
             report = self._report(candidate, serving, self.data)
         verdict = GateVerdict(
             passed=report is not None and report.passed,
@@ -78,8 +77,7 @@ class Gates:
 
 
 def _record(session: CommandSession, candidate: Archive, report: GateReport | None, verdict: GateVerdict) -> None:
-    manifest = candidate.manifest
-    name = describe(ModelRef(manifest.name, manifest.version, candidate.sha256))
+    name = str(candidate.ref)
     if report is not None:
         effect = "passed" if report.passed else f"refused for {', '.join(report.failed)}"
         session.record("gate", name, reason=report.digest, effect=effect)

@@ -24,7 +24,8 @@ from importlib.util import find_spec
 from models.registry.registry import Registry, connect, in_use
 from schemas.errors import UserError
 from schemas.rollout import Stage
-from stream_app.rollout.commands import Models, models
+from stream_app.rollout.client import Models
+from stream_app.rollout.commands import models
 from stream_app.rollout.state import Release, Rollout
 from stream_app.settings import Settings, environment, load
 
@@ -35,8 +36,12 @@ LIMIT_S = 120.0
 AGAIN_AFTER_S = 60.0
 
 
-def sync(settings: Settings) -> list[str]:
+def sync(settings: Settings, log: Models | None = None) -> list[str]:
     """Bring the aliases of every model that was ever staged up to date: a sentence for each that has moved.
+
+    Args:
+        settings: Which registry, and where the log is.
+        log: The log, where it has just been read.
 
     Raises:
         RegistryError: the registry cannot be changed. One that is down fails before the log is read.
@@ -45,7 +50,7 @@ def sync(settings: Settings) -> list[str]:
     if not in_use(settings.tracking_uri):
         return []
     registry = connect(settings.tracking_uri)
-    log = models(settings)
+    log = log or models(settings)
     names = sorted({entry.command.model.name for entry in log.history if isinstance(entry.command, Stage)})
     return [line for name in names for line in _move(registry, name, log)]
 

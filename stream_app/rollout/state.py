@@ -251,10 +251,5 @@ def _freeze(state: Rollout, frozen: bool) -> tuple[Rollout, str | None]:
     return replace(state, frozen=frozen), None
 
 
-def describe(model: ModelRef) -> str:
-    """A model for people: name, version and the start of its digest."""
-    return f"{model.name} {model.version} ({model.sha256[:12]})"
-
-
 def _is(release: Release | None, sha256: str) -> bool:
     return release is not None and release.model.sha256 == sha256

@@ -11,7 +11,7 @@ from models.manifest import Manifest
 from models.runtime import Runtime
 from stream_app.metrics import Metrics
 from stream_app.rollout.artefacts import ModelCache
-from stream_app.rollout.state import Release, describe
+from stream_app.rollout.state import Release
 
 RETRY_AFTER_S = 2.0  # a file on shared storage may appear late; reading a missing one is cheap
 
@@ -80,7 +80,7 @@ class WarmModels:
         except Exception as error:  # whatever it is means the same: it may not serve
             reason = str(error) or type(error).__name__
             if self.failure(release) != reason:
-                logger.warning("cannot load %s: %s", describe(release.model), reason)
+                logger.warning("cannot load %s: %s", str(release.model), reason)
             with self._lock:
                 self._failed[release] = _Failure(reason, time.monotonic() + RETRY_AFTER_S)
         else:

@@ -24,10 +24,11 @@ from models.protocol import DAY, protocol_rows
 from schemas import topics as declared
 from schemas.comparison import Finding
 from schemas.rollout import Rollback, Stage
-from schemas.topics import ANOMALIES, AUDIT, COMPARISONS
+from schemas.topics import ANOMALIES, AUDIT, COMPARISONS, MODEL_SWAP
 from stream_app.cli.invocation import issuer
 from stream_app.kafka import topics
-from stream_app.rollout import commands
+from stream_app.kafka.log import Tail
+from stream_app.rollout import artefacts, commands
 from stream_app.rollout.client import Order
 from stream_app.rollout.gating import Gates
 from stream_app.rollout.guard import Guard
@@ -36,6 +37,7 @@ from stream_app.testing import incident
 from stream_app.testing.incident import TEST_WEEK
 from stream_app.testing.stream import Stream
 from stream_app.verify.cluster import verify
+from tests.counting import counted
 from tests.traffic import committed_offsets, committed_records
 from tests.unit.stream_app.cli.cli_runner import stream_app
 from tests.workers import running
@@ -115,7 +117,13 @@ def test_a_deploy_of_the_shifted_candidate_is_refused_unless_somebody_says_why_n
         assert "gates are required and none has looked at it" in bare.sentence
         assert worker.model() == serving
 
-        assert commands.deploy(strict, Order("ann"), equal, gates).ok
+        with counted(
+            log_read=(Tail.__init__, lambda given: MODEL_SWAP in given["topics"]),
+            file_opened=(archive.read, lambda given: given["path"] == equal),
+            uri_fetched=(artefacts.fetch, lambda given: equal.name in given["uri"]),
+        ) as calls:
+            assert commands.deploy(strict, Order("ann"), equal, gates).ok
+        assert +calls == {"log_read": 1, "file_opened": 1}
         assert commands.deploy(strict, Order("bob"), shifted, Gates(strict, week, "the quarter's figures")).ok
         wait_until(lambda: worker.model() == archive.read(shifted).sha256)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from stream_app.settings import Guarantee, Settings, SettingsError, load
+from stream_app.settings import Guarantee, Settings, SettingsError, environment, load
 
 
 @pytest.fixture(autouse=True)
@@ -124,3 +124,10 @@ def test_the_name_of_a_worker_is_the_same_after_a_restart_and_differs_by_port():
     assert load().worker_name == load().worker_name
     assert load(web_port=7001).worker_name != load(web_port=7002).worker_name
     assert load(worker_id="w-1").worker_name == "w-1"
+
+
+def test_a_process_can_be_given_the_same_settings_by_its_environment(empty_place, monkeypatch):
+    given = load(kafka={"sasl.username": "ann", "retries": 3}, web_port=7000, guard="act", topic_prefix="eu-")
+    for name, value in environment(given).items():
+        monkeypatch.setenv(name, value)
+    assert load() == given

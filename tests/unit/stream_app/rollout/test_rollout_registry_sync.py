@@ -1,6 +1,9 @@
-"""What the registry's aliases name follows from the swap log: what serves, what was before, what is tried out."""
+"""What the registry's aliases name follows from the swap log; a worker has it done by a process with its settings."""
 
+import asyncio
+import logging
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +12,9 @@ from schemas.rollout import Abort, Activate, Command, Promote, Role, Rollback, S
 from schemas.transactions import ModelRef
 from stream_app.rollout.commands import Models
 from stream_app.rollout.entries import fold
-from stream_app.rollout.registry_sync import moves
+from stream_app.rollout.registry_sync import RegistrySync, moves
 from stream_app.rollout.state import Rollout
+from stream_app.settings import Settings
 from tests.unit.stream_app.rollout.swap_log import MemoryLog
 
 VERSIONS = {digit * 64: digit for digit in "123"}
@@ -78,3 +82,28 @@ def test_each_name_has_aliases_of_its_own() -> None:
 
 def test_what_is_so_already_moves_nothing() -> None:
     assert moves("card-fraud", Models(Rollout(), []), {"candidate": "3"}, VERSIONS) == {}
+
+
+def test_a_worker_runs_it_as_a_process_with_every_setting_that_it_was_given(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It finds the registry and the secrets file by settings that are neither in the environment nor in a file."""
+    secrets = tmp_path / "no-such-secrets.json"
+    settings = Settings(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db", kafka_secrets_file=secrets)
+    log = MemoryLog()
+    log.append(*serve("1"))
+    rollout = fold(log.records)[-1].after
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(RegistrySync(settings, lambda: rollout, lambda: True).step())
+    assert str(secrets) in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+def test_a_worker_that_does_not_run_the_controller_updates_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = Settings(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db", kafka_secrets_file=tmp_path / "none.json")
+    log = MemoryLog()
+    log.append(*serve("1"))
+    asyncio.run(RegistrySync(settings, lambda: fold(log.records)[-1].after, lambda: False).step())
+    assert caplog.text == ""
