@@ -10,7 +10,7 @@ import pytest
 
 from schemas.rollout import Abort, Activate, Command, Promote, Role, Rollback, Stage
 from schemas.transactions import ModelRef
-from stream_app.rollout.commands import Models
+from stream_app.rollout.client import Models
 from stream_app.rollout.entries import fold
 from stream_app.rollout.registry_sync import RegistrySync, moves
 from stream_app.rollout.state import Rollout
