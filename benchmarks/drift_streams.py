@@ -25,7 +25,7 @@ from models.segments import Places
 from models.training import TrainingConfig, train
 from schemas.drift import DriftAlert, DriftSummary
 from stream_app.drift.aggregator import Aggregator
-from stream_app.drift.replica import Replica
+from stream_app.drift.host import Replica
 from stream_app.pipeline.summarise import signal_matrix
 from stream_app.pipeline.sums import Bins, PartitionSums
 from stream_app.settings import Settings

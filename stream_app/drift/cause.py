@@ -1,7 +1,7 @@
-"""What has moved in, the likely cause out, with its evidence and what to do about it.
+"""Names the likely cause of a change from the signals that moved, with the evidence and what to do about it.
 
-Which signals move together names the cause: what the model cannot reconstruct is broken, what it can is a change of the
-world. Retraining helps with the second alone; trained on a broken field, a model learns the fault.
+Signals that the model can no longer reconstruct are broken; those that it can are a change of the world. Retraining
+helps with the second only; trained on a broken field, a model learns the fault.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,10 +30,10 @@ LOOK_AT_ANOMALIES = "Look at the latest anomalies for the terminals and customer
 
 @dataclass(frozen=True)
 class Cause:
-    """What it is likely to be.
+    """The likely cause of an incident.
 
     Attributes:
-        kind: In a word.
+        kind: For machines.
         cause: A sentence, with its evidence.
         action: What to do about it.
         retraining_helps: Whether a new model would be a remedy.
@@ -46,11 +46,10 @@ class Cause:
 
 
 def likely_cause(evidence: Evidence, manifest: Manifest, total: Sums, far: Mapping[str, Distances]) -> Cause:
-    """What the evidence means.
+    """The likely cause of a change.
 
     Args:
         evidence: Since the change.
-        manifest: Of the model that saw it.
         total: Sums since the change.
         far: Signal to its distances since the change.
     """
@@ -70,7 +69,7 @@ def likely_cause(evidence: Evidence, manifest: Manifest, total: Sums, far: Mappi
 def _of_inputs(
     evidence: Evidence, inputs: list[str], residuals: list[str], risks: frozenset[str], far: Mapping[str, Distances]
 ) -> Cause:
-    """Of what shows in the inputs themselves, be it in a few far values alone."""
+    """The cause of a change that shows in the inputs themselves, or in a few far values of them."""
     extreme = _extreme(evidence, inputs, residuals, far)
     if extreme:
         return _attack_on_few(extreme)

@@ -1,4 +1,4 @@
-"""Observations in, columns out that have left their reference: Page's cumulative sums (1954) of all statistics.
+"""Page's cumulative sums (1954) of all statistics at once.
 
 A sum grows while its statistic stays away from the reference by more than an allowance, and falls back to 0 otherwise.
 Half of the smallest shift that matters is the allowance that finds that shift soonest (Lorden 1971, Procedures for
@@ -11,7 +11,7 @@ from math import log
 import numpy as np
 
 from schemas.drift import StatisticKind
-from stream_app.drift.standardise import Observation, Standard
+from stream_app.drift.standardise import Observation, Reference
 
 # In standard deviations of a block. Second moments have a heavier tail than means.
 LIMITS = {
@@ -21,8 +21,8 @@ LIMITS = {
     StatisticKind.PRODUCT: 22.0,
     StatisticKind.SHARE: 18.0,
 }
-# Of the standard errors that a reference may be off by: of a second moment, a few customers decide.
-DOUBTS = {
+# Factor on the error of the reference: a few customers decide a second moment.
+REFERENCE_ERRORS = {
     StatisticKind.MEAN: 1.0,
     StatisticKind.SPREAD: 1.5,
     StatisticKind.TAIL: 1.0,
@@ -31,45 +31,41 @@ DOUBTS = {
 }
 LEAST_ALLOWANCE = 0.5
 SHARE_ALLOWANCE = 1.5
-# One block, whatever is in it, is not more than this: a stuck client is no drift of the stream.
+# Most that one block counts: a stuck client is no drift of the stream.
 LARGEST_STEP = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """How readily something is found.
+    """Sensitivity of the detectors.
 
     Attributes:
         effect: Smallest shift that matters, in reference standard deviations.
-        watches: How many watches of the same stream share the error bounds.
-        doubt: How far a mean of the reference itself may be off, in its standard deviations.
+        monitors: How many monitors of the same stream share the error bounds.
+        reference_error: How far a mean of the reference itself may be off, in its standard deviations.
     """
 
     effect: float
-    watches: int = 1
-    doubt: float = 0.0
+    monitors: int = 1
+    reference_error: float = 0.0
 
 
 class Cusum:
     """Two sums for each statistic, upwards and downwards.
 
-    Args:
-        standard: What the statistics are.
-        bound: How readily they find something.
-
     Attributes:
-        doubt: float64 [statistics], how far the reference may be off.
+        reference_error: float64 [statistics], how far the reference may be off.
         begins: int64 [statistics], number of the block in which the present rise began.
     """
 
-    def __init__(self, standard: Standard, bound: Bound) -> None:
-        statistics = standard.statistics
+    def __init__(self, reference: Reference, bound: Bound) -> None:
+        statistics = reference.statistics
         # By chance a sum is so high with odds of exp(-2 * allowance * limit): a share of the error costs its logarithm
-        shared = log(bound.watches) / (2 * LEAST_ALLOWANCE)
+        shared = log(bound.monitors) / (2 * LEAST_ALLOWANCE)
         self._limit = np.array([LIMITS[s.kind] for s in statistics]) + shared
-        self._shares = standard.shares
+        self._shares = reference.shares
         self._least_shift = bound.effect / 2
-        self.doubt = bound.doubt * np.array([DOUBTS[s.kind] for s in statistics])
+        self.reference_error = bound.reference_error * np.array([REFERENCE_ERRORS[s.kind] for s in statistics])
         self._sums = np.zeros((2, len(statistics)))
         self._begins = np.zeros((2, len(statistics)), dtype=np.int64)
 
@@ -85,7 +81,7 @@ class Cusum:
         """
         score = np.clip(np.nan_to_num(observation.shift / observation.noise), -LARGEST_STEP, LARGEST_STEP)
         allowance = np.maximum(self._least_shift / observation.noise, LEAST_ALLOWANCE)
-        allowance += self.doubt / observation.noise
+        allowance += self.reference_error / observation.noise
         allowance[self._shares] = SHARE_ALLOWANCE
         risen = self._sums + np.stack([score, -score]) - allowance
         self._begins = np.where((self._sums > 0) & (risen > 0), self._begins, block)

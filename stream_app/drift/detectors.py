@@ -1,4 +1,4 @@
-"""Blocks of observations in, findings out: cumulative sums see a step soon, River's ADWIN sees what creeps.
+"""Finds statistics that have left their reference: cumulative sums see a step soon, River's ADWIN a slow change.
 
 ADWIN (Bifet and Gavalda 2007) compares the two halves of every cut of its window, so it needs no threshold; one error
 bound is shared over all statistics (Bonferroni). It is handed several blocks at a time: it looks for what is slow. It
@@ -14,7 +14,7 @@ from river._river_rust.drift import AdaptiveWindowing
 
 from schemas.drift import StatisticKind
 from stream_app.drift.cusum import Bound, Cusum
-from stream_app.drift.standardise import Observation, Standard
+from stream_app.drift.standardise import Observation, Reference
 
 CLIP = 4.0
 POOLED_EVENTS = 256
@@ -22,7 +22,7 @@ RECENT_EVENTS = 1024
 # A change that ADWIN has seen may need more of the pooled blocks to show in the recent mean; then it was too small.
 LATCH_POOLED = 8
 GRACE_POOLED = 4
-DELTA = 0.002  # ADWIN's error bound, shared by all statistics and all watches of the stream
+DELTA = 0.002  # ADWIN's error bound, shared by all statistics and all monitors of a model
 
 
 def blocks_of(events: int, block_events: int) -> int:
@@ -34,22 +34,20 @@ class Detectors:
     """The detectors of one model.
 
     Args:
-        standard: What the statistics are.
         block_events: Transactions in a block.
-        bound: How readily they find something.
     """
 
-    def __init__(self, standard: Standard, block_events: int, bound: Bound) -> None:
+    def __init__(self, reference: Reference, block_events: int, bound: Bound) -> None:
         columns = [
-            i for i, s in enumerate(standard.statistics) if s.kind not in {StatisticKind.SHARE, StatisticKind.TAIL}
+            i for i, s in enumerate(reference.statistics) if s.kind not in {StatisticKind.SHARE, StatisticKind.TAIL}
         ]
-        self._delta = DELTA / bound.watches / max(len(columns), 1)
+        self._delta = DELTA / bound.monitors / max(len(columns), 1)
         self._windows = {column: self._window() for column in columns}
-        self.cusum = Cusum(standard, bound)
+        self.cusum = Cusum(reference, bound)
         self._pooled = blocks_of(POOLED_EVENTS, block_events)
         # In standard errors: ADWIN's bound has a part in the units of the values, which would hide small shifts.
         self._precision = (self._pooled * block_events) ** 0.5
-        self._effect = bound.effect + self.cusum.doubt
+        self._effect = bound.effect + self.cusum.reference_error
         self._recent: deque[np.ndarray] = deque(maxlen=blocks_of(RECENT_EVENTS, block_events))
         self._latched: dict[int, int] = {}
 
@@ -99,7 +97,7 @@ class Detectors:
         return recent
 
     def reset(self, columns: Iterable[int] | None) -> None:
-        """An incident is over: what its statistics were is forgotten. None: all of them."""
+        """Forget the past of statistics whose incident is over. None: of all."""
         chosen = list(range(len(self._recent[-1]))) if columns is None else list(columns)
         self.cusum.reset(chosen)
         for column in chosen:
@@ -107,7 +105,7 @@ class Detectors:
 
 
 def _mean(shifts: Iterable[np.ndarray]) -> np.ndarray:
-    """Mean of each statistic over the blocks that observed it; NaN where none did."""
+    """Mean of each statistic over the blocks that observed it; NaN if none did."""
     seen = np.array(list(shifts))
     known = ~np.isnan(seen)
     counts = known.sum(axis=0)
@@ -115,8 +113,8 @@ def _mean(shifts: Iterable[np.ndarray]) -> np.ndarray:
     return means
 
 
-def extent(values: np.ndarray, found: int, level: float) -> tuple[int, int]:
-    """From where to where values are away from 0: Page's cumulative sums (1954) from the finding to both sides.
+def change_interval(values: np.ndarray, found: int, level: float) -> tuple[int, int]:
+    """The stretch in which values are away from 0: Page's cumulative sums (1954) from the finding to both sides.
 
     The stretch maximises the likelihood of a normal mean that is `level` in it and 0 outside, the alternative of an
     epidemic change (Levin and Kline 1985).

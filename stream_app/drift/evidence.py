@@ -1,4 +1,4 @@
-"""What has been seen since a change in, what has moved out: how far, by which of its statistics, in which units."""
+"""Evidence for a cause: which statistics have moved since a change, how far, and in which units."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from models.distances import Distances
 from models.manifest import Manifest
 from schemas.drift import SignalShift, StatisticKind
 from stream_app.drift.merge import Sums
-from stream_app.drift.standardise import RELATION, Standard, Statistic
+from stream_app.drift.standardise import RELATION, Reference, Statistic
 
 # Standard errors: with two hundred statistics, chance alone reaches 4 once in a hundred looks.
 SURE = 4.5
@@ -18,12 +18,12 @@ LISTED = 12
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """The statistics of everything since a change.
+    """The statistics of all transactions since a change.
 
     Attributes:
         statistics: What the columns are.
         shift: float64 [statistics], 0 where nothing was observed.
-        moved: bool [statistics]: members of the incident, and what is surely and far enough away beside them.
+        moved: bool [statistics]: members of the incident, and others that are surely and far enough away.
         tails: Signal to how many times its usual share is beyond the reference's tail quantile.
         events: Transactions since.
     """
@@ -45,10 +45,6 @@ class Evidence:
             default=0.0,
         )
 
-    def signed(self, signal: str, detector: StatisticKind) -> float:
-        """The shift of one statistic, moved or not."""
-        return float(self.shift[list(self.statistics).index(Statistic(signal, detector))])
-
     def names(self, prefix: str, *kinds: StatisticKind) -> list[str]:
         """Names behind `prefix:` of the signals that moved by one of these statistics, the furthest first."""
         found = {
@@ -58,28 +54,19 @@ class Evidence:
         }
         return [signal.partition(":")[2] for signal in sorted(found, key=lambda s: (-found[s], s))]
 
-    @property
-    def relation_moved(self) -> bool:
-        """Whether a product of inputs has moved."""
-        return any(
-            moved for s, moved in zip(self.statistics, self.moved, strict=True) if s.kind is StatisticKind.PRODUCT
-        )
-
 
 def gather(
-    standard: Standard, manifest: Manifest, total: Sums, members: set[int], others: set[int], effect: float
+    reference: Reference, manifest: Manifest, total: Sums, members: set[int], others: set[int], effect: float
 ) -> Evidence:
-    """Look at the sums since a change.
+    """The evidence in the sums since a change.
 
     Args:
-        standard: The reference.
-        manifest: The same, as the model brought it.
         total: Sums since the change.
         members: Columns of the statistics that the detectors found.
         others: Columns that belong to another incident.
         effect: Smallest shift that matters.
     """
-    observation = standard.of(total)
+    observation = reference.of(total)
     shift = np.nan_to_num(observation.shift)
     moved = np.abs(shift) >= np.maximum(effect, SURE * observation.noise)
     moved[list(others)] = False
@@ -89,13 +76,13 @@ def gather(
         signal.name: float(found / max(signal.beyond, 2e-4))
         for signal, found in zip(manifest.signals, share, strict=True)
     }
-    return Evidence(standard.statistics, shift, moved, tails, total.scored)
+    return Evidence(reference.statistics, shift, moved, tails, total.scored)
 
 
 def signal_shifts(
     evidence: Evidence, manifest: Manifest, total: Sums, far: Mapping[str, Distances]
 ) -> list[SignalShift]:
-    """What has moved as alerts list it, the furthest first; of the relations the clearest alone."""
+    """The statistics that moved, as alerts list them, the furthest first; of the relations only the clearest."""
     columns = np.flatnonzero(evidence.moved).tolist()
     columns.sort(key=lambda column: -abs(evidence.shift[column]))
     products = [column for column in columns if evidence.statistics[column].kind is StatisticKind.PRODUCT]
@@ -145,7 +132,7 @@ def broken_pair(manifest: Manifest, total: Sums) -> list[str]:
 
 
 def input_correlation(manifest: Manifest) -> np.ndarray:
-    """Of the reference's clipped inputs, float64 [inputs, inputs]; 0 where the relations say nothing."""
+    """Correlation of the reference's clipped inputs, float64 [inputs, inputs]; 0 if the manifest has no relations."""
     n = len(manifest.inputs)
     if manifest.relations is None:
         return np.zeros((n, n))

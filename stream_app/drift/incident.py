@@ -1,8 +1,8 @@
-"""Findings in, incidents out: one for a cause, however many signals show it, and for as long as it lasts.
+"""Groups findings into incidents: one for each cause, however many signals show it, for as long as it lasts.
 
 raised        with the first finding, at once
-confirmed     when enough has been seen since to name the cause
-over          every one of its statistics is back at the reference, and has stayed there
+confirmed     once enough transactions have come since to name the cause
+over          all of its statistics are back at the reference, and have stayed there
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ OVER_EVENTS = 1024
 
 
 class Incident:
-    """One thing that happened.
+    """One change of the stream.
 
     Args:
         offset: Of the summary that completed the block it was found in: its identity.
@@ -26,14 +26,11 @@ class Incident:
         begins: Number of the block in which it began.
 
     Attributes:
-        offset: As given.
-        opened: As given.
-        begins: As given.
         members: Columns of the statistics that belong to it.
         moved: Columns that have moved since it began, at the last alert.
-        confirmed: It has been.
+        confirmed: Whether it has been confirmed.
         calm: For how many blocks every member has been back at the reference.
-        said: The last alert.
+        last_alert: The last alert raised.
     """
 
     def __init__(self, offset: int, opened: int, begins: int) -> None:
@@ -44,22 +41,22 @@ class Incident:
         self.moved: set[int] = set()
         self.confirmed = False
         self.calm = 0
-        self.said: DriftAlert | None = None
+        self.last_alert: DriftAlert | None = None
 
 
 class Incidents:
-    """Those of one model that are not over.
+    """The open incidents of one model.
 
     Args:
-        founding: bool [statistics]: a finding of the others is no news while an incident lasts, since a network that is
-            fed a broken field reconstructs the others worse too.
-        kin: bool [statistics, statistics]: statistics of inputs that move together in the reference too.
+        is_primary: bool [statistics]. While an incident lasts, findings of the others are part of it: a network that is
+            fed a broken field reconstructs other fields worse too.
+        correlated: bool [statistics, statistics], statistics of inputs that move together in the reference too.
         block_events: Transactions in a block.
     """
 
-    def __init__(self, founding: np.ndarray, kin: np.ndarray, block_events: int) -> None:
-        self._founding = founding
-        self._kin = kin
+    def __init__(self, is_primary: np.ndarray, correlated: np.ndarray, block_events: int) -> None:
+        self._is_primary = is_primary
+        self._correlated = correlated
         self._confirm = blocks_of(CONFIRM_EVENTS, block_events)
         self._late = blocks_of(LATE_EVENTS, block_events)
         self._over = blocks_of(OVER_EVENTS, block_events)
@@ -77,13 +74,13 @@ class Incidents:
             offset: Of the summary that completed it.
 
         Returns:
-            What is to be said now: incidents with the phase that they have reached.
+            Incidents that reach a new phase with this block.
         """
         due = [(incident, DriftPhase.OVER) for incident in self._current if self._is_over(incident, away)]
         for incident, _ in due:
             self._current.remove(incident)
-        # What is still over its limit then is what just ended: the sums are taken back after this block.
-        for finding in () if due else sorted(findings, key=lambda column: (not self._founding[column], column)):
+        # Findings belong to the incident that just ended: its sums are reset after this block.
+        for finding in () if due else sorted(findings, key=lambda column: (not self._is_primary[column], column)):
             if self._place(finding, findings[finding], block, offset):
                 due.append((self._current[-1], DriftPhase.RAISED))
         for incident in self._current:
@@ -106,7 +103,7 @@ class Incidents:
         return incident.calm >= self._over
 
     def _place(self, finding: int, begins: int, block: int, offset: int) -> bool:
-        """Give a finding to the incident that it is part of; True where that is a new one."""
+        """Give a finding to the incident that it is part of; True if that is a new one."""
         if not any(finding in incident.members for incident in self._current):
             for incident in self._current:
                 if self._takes(incident, finding, begins):
@@ -120,8 +117,8 @@ class Incidents:
     def _takes(self, incident: Incident, finding: int, begins: int) -> bool:
         members = list(incident.members)
         return bool(
-            not self._founding[finding]
+            not self._is_primary[finding]
             or begins <= incident.opened + self._late
-            or not self._founding[members].any()
-            or self._kin[finding, members].any()
+            or not self._is_primary[members].any()
+            or self._correlated[finding, members].any()
         )

@@ -1,7 +1,7 @@
-"""One model's summaries in, alerts out, where segments are watched too: a watch of the whole, and one of each segment.
+"""Monitors a model with segments: one monitor for the whole stream, and one for each segment.
 
-Each has its own reference and its own blocks, so that a drift in one transaction of fifty is found as soon as its
-segment has shown it, however still the whole is. All of them share one bound of the error.
+Each has its own reference and its own blocks, so a drift in one transaction of fifty is found as soon as its segment
+shows it, however calm the whole is. All monitors share one error bound.
 """
 
 from collections.abc import Collection, Mapping
@@ -13,31 +13,25 @@ from models.distances import Distances
 from models.manifest import Manifest, Segment
 from models.segments import manifest_of
 from schemas.drift import DriftAlert, DriftSummary, SegmentSummary
+from stream_app.drift.correlator import WHOLE, IncidentCorrelator
+from stream_app.drift.monitor import ModelMonitor
 from stream_app.drift.standardise import RELATION
-from stream_app.drift.symptoms import WHOLE, Symptoms
-from stream_app.drift.watch import Watch
 from stream_app.settings import Settings
 
 # Times the smallest shift of the whole that matters: a few customers move a small segment, and it moves few decisions.
 EFFECT = 2.0
 # Standard errors of a segment's reference that its detectors allow for: with two hundred statistics in each of a few
 # segments, some mean is that far off.
-DOUBT = 4.0
-# Of what the whole has more than usual, and times what the segments' size would explain.
+REFERENCE_ERROR = 4.0
+# A change is in segments that hold this share of the excess over usual, and this many times their share of rows.
 NEARLY_ALL = 0.75
 OUT_OF_PROPORTION = 2.0
-# Standard errors from which on a statistic of the whole says where a change is.
+# Standard errors from which on a statistic of the whole shows where a change is.
 SURE = 5.0
 
 
-class SegmentedWatch:
-    """The detectors of one model and of its segments, from its first summary on.
-
-    Args:
-        settings: Size of blocks, error bound and effect size of the detectors.
-        manifest: The model's, with segments.
-        sha256: Which model.
-    """
+class SegmentedMonitor:
+    """The monitors of one model and of its segments, from its first summary on."""
 
     def __init__(self, settings: Settings, manifest: Manifest, sha256: str) -> None:
         segments = manifest.segments
@@ -45,12 +39,14 @@ class SegmentedWatch:
         self._share = {label: segment.share for label, segment in watched.items()}
         self._numbers = {label: number for number, label in enumerate(watched, start=1)}
         of_segments = settings.model_copy(update={"drift_effect_sd": EFFECT * settings.drift_effect_sd})
-        self._whole = Watch(settings, manifest, sha256, 1 + len(watched))
-        self._watches = {
-            label: Watch(of_segments, manifest_of(manifest, segment), sha256, 1 + len(watched), doubt(segment))
+        self._whole = ModelMonitor(settings, manifest, sha256, 1 + len(watched))
+        self._monitors = {
+            label: ModelMonitor(
+                of_segments, manifest_of(manifest, segment), sha256, 1 + len(watched), reference_error(segment)
+            )
             for label, segment in watched.items()
         }
-        self._symptoms = Symptoms(self._is_within)
+        self._correlator = IncidentCorrelator(self._is_within)
 
     def update(self, summary: DriftSummary, offset: int) -> list[DriftAlert]:
         """Take the next summary, which stands at this offset of the summaries' log."""
@@ -58,16 +54,16 @@ class SegmentedWatch:
         of_parts = [
             (label, alert)
             for label, part in summary.by_segment.items()
-            if label in self._watches
-            for alert in self._watches[label].update(summary_of(part, summary), offset)
+            if label in self._monitors
+            for alert in self._monitors[label].update(summary_of(part, summary), offset)
         ]
-        if not of_all and not of_parts and not self._symptoms.resting:
+        if not of_all and not of_parts and not self._correlator.cooling_down:
             return []
         found = [(WHOLE, self._placed(alert)) for alert in of_all]
         found += [(label, self._of_segment(label, alert)) for label, alert in of_parts]
-        seen = {WHOLE: self._whole.events} | {label: watch.events for label, watch in self._watches.items()}
-        told = [self._symptoms.update(label, alert, seen) for label, alert in found]
-        return [alert for alert in told if alert is not None] + self._symptoms.rested(seen)
+        seen = {WHOLE: self._whole.events} | {label: monitor.events for label, monitor in self._monitors.items()}
+        published = [self._correlator.update(label, alert, seen) for label, alert in found]
+        return [alert for alert in published if alert is not None] + self._correlator.closed_after_rest(seen)
 
     @property
     def distances(self) -> Mapping[str, Distances]:
@@ -79,11 +75,11 @@ class SegmentedWatch:
         return self._named(replace(alert, alert_id=own_id, events_observed=self._whole.events), label)
 
     def _placed(self, alert: DriftAlert) -> DriftAlert:
-        """An alert of the whole, with the segment that nearly all of it is in; which sees undiluted what it is."""
-        label = max(self._watches, key=lambda label: self._part(alert, [label]), default=WHOLE)
+        """An alert of the whole, with the segment that nearly all of it is in, where the cause shows undiluted."""
+        label = max(self._monitors, key=lambda label: self._part(alert, [label]), default=WHOLE)
         if not label or not self._is_within(alert, [label]):
             return alert
-        cause = self._watches[label].cause(alert.since)
+        cause = self._monitors[label].cause(alert.since)
         if cause is not None:
             alert = replace(
                 alert,
@@ -99,15 +95,15 @@ class SegmentedWatch:
         return replace(alert, segment=label, cause=cause)
 
     def _is_within(self, alert: DriftAlert, labels: Collection[str]) -> bool:
-        """Whether nearly all of what the whole has more than usual is in these segments, and not by their size."""
+        """Whether nearly all of the whole's excess over usual is in these segments, out of proportion to their size."""
         share = sum(self._share[label] for label in labels if label)
         part = self._part(alert, labels)
         return part >= NEARLY_ALL and part >= OUT_OF_PROPORTION * share
 
     def _part(self, alert: DriftAlert, labels: Collection[str]) -> float:
-        """How much of what the whole has more than usual since an alert's beginning is in these segments."""
+        """Share of the whole's excess over usual, since an alert's beginning, that is in these segments."""
         whole = self._whole.excess(alert.since)
-        parts = [self._watches[label].excess(alert.since) for label in labels if label]
+        parts = [self._monitors[label].excess(alert.since) for label in labels if label]
         if whole is None:
             return 0.0
         # In standard errors of the whole, so that no statistic counts for more by its unit
@@ -117,7 +113,7 @@ class SegmentedWatch:
         return sum(float(weight @ part.sum) for part in parts if part is not None) / of_all if of_all else 0.0
 
     def _moved(self, alert: DriftAlert) -> np.ndarray:
-        """Bool [statistics]: those that an alert is about; of the relations all."""
+        """Bool [statistics], the statistics that an alert is about; all relations if it is about one."""
         about = {
             (RELATION if shift.signal.startswith(f"{RELATION}:") else shift.signal, shift.detector)
             for shift in alert.signals
@@ -132,6 +128,6 @@ def summary_of(part: SegmentSummary, summary: DriftSummary) -> DriftSummary:
     )
 
 
-def doubt(segment: Segment) -> float:
+def reference_error(segment: Segment) -> float:
     """How far a mean of a segment's reference may be off, in standard deviations: it has its rows alone."""
-    return float(DOUBT / segment.rows**0.5)
+    return float(REFERENCE_ERROR / segment.rows**0.5)

@@ -1,10 +1,13 @@
-"""Sums in, statistics in units of the model's reference out: 0 is as usual at that hour, 1 is one standard deviation.
+"""Statistics in units of the model's reference: 0 is as usual at that hour, 1 is one standard deviation.
 
-Of each signal the mean and the second moment of its clipped values; of the score and of a transaction's own fields how
-many values are in the reference's tail; of the inputs' relations each product; of inputs the share that is missing, and
-of the records the share that is refused. What is usual depends on the hour: night and
-weekend look like drift in whatever follows the clock. Where the reference is too short to know the season, what depends
-on it is not watched: the calendar flags, and for a model that reads them its score and latents.
+mean, spread    first and second moment of the clipped values of each signal
+tail            share of values in the reference's tail, of the score and of an event's own fields
+product         each product of the inputs' relations
+share           share of missing values of each input, and of refused records
+
+What is usual depends on the hour, or night and weekend would look like drift. If the reference is too short for a
+season, signals that follow the clock are not watched: the calendar flags, and the score and latents of models that read
+them.
 """
 
 from dataclasses import dataclass
@@ -23,7 +26,7 @@ USUAL_SHARE = 0.01
 
 
 class Statistic(NamedTuple):
-    """One column of what the detectors see."""
+    """One column of an observation."""
 
     signal: str
     kind: StatisticKind
@@ -42,18 +45,15 @@ class Observation:
     noise: np.ndarray
 
 
-class Standard:
+class Reference:
     """The reference of one model, as arrays.
-
-    Args:
-        manifest: The model's.
 
     Attributes:
         statistics: The columns of an observation.
-        shares: Numbers of those that are a share.
-        founding: bool [statistics]: about the input itself. The others are functions of the inputs: while an incident
-            lasts, what they show is a symptom.
-        scale: float64 [statistics], what 1 is in the units of the model's signals: to compare standards of one model.
+        shares: bool [statistics], those that are a share.
+        is_primary: bool [statistics], about the input itself. The others are functions of the inputs: while an incident
+            lasts, they show symptoms.
+        scale: float64 [statistics], 1 in the units of the model's signals: to compare references of one model.
     """
 
     def __init__(self, manifest: Manifest) -> None:
@@ -88,7 +88,7 @@ class Standard:
         self.shares = np.array([s.kind is StatisticKind.SHARE for s in self.statistics])
         as_they_are = np.ones(len(self._inputs) + 1)
         self.scale = np.concatenate((*self._std, self._tail_std, self._products[1], as_they_are))
-        self.founding = np.array([s.signal.startswith("input:") or s.signal == DEAD_LETTERS for s in self.statistics])
+        self.is_primary = np.array([s.signal.startswith("input:") or s.signal == DEAD_LETTERS for s in self.statistics])
 
     def of(self, sums: Sums) -> Observation:
         """The statistics of at least one transaction."""
@@ -134,14 +134,14 @@ class Standard:
 
 
 def season_of_bins(manifest: Manifest) -> np.ndarray | None:
-    """Usual share of each bin at each hour, float64 [HOURS, bins of all signals]; None where it is not known."""
+    """Usual share of each bin at each hour, float64 [HOURS, bins of all signals]; None if it is not known."""
     if not manifest.has_season:
         return None
     return np.concatenate([np.array(s.season.shares) for s in manifest.signals if s.season], axis=1)
 
 
 def watched_signals(manifest: Manifest) -> frozenset[str]:
-    """Names of the signals that do not follow the calendar, or whose season is known."""
+    """Names of the signals that are watched: independent of the calendar, or with a known season."""
     calendar = {entry.name for entry in manifest.inputs if entry.role == "calendar"}
     if manifest.has_season:
         # What the model makes of a flag changes within the hour in which the flag does

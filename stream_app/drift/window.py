@@ -1,4 +1,4 @@
-"""Sums of some blocks in, each signal's distance from what is usual at those hours out."""
+"""Distance of each signal, over a window of blocks, from what is usual at the hours of that window."""
 
 from collections.abc import Mapping
 
@@ -11,11 +11,7 @@ from stream_app.drift.standardise import season_of_bins
 
 
 class WindowDistances:
-    """Compares with the reference of one model.
-
-    Args:
-        manifest: The model's.
-    """
+    """Compares with the reference of one model."""
 
     def __init__(self, manifest: Manifest) -> None:
         self._names = manifest.signal_names

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from schemas.drift import DriftSummary
 from stream_app.drift.blocks import Block, Blocks
+from stream_app.drift.correlator import WHOLE
 from stream_app.drift.merge import Sums
 from stream_app.drift.segmented import summary_of
-from stream_app.drift.symptoms import WHOLE
 
 
 class SummarySpan(NamedTuple):

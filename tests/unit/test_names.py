@@ -12,7 +12,6 @@ STILL_TWICE = {  # to be emptied: a name is taken out of it in the commit that m
     "Role",
     "Serving",
     "Totals",
-    "Watch",
     "Worker",
 }
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from models.data.drift import DriftKind
 from models.manifest import Manifest
 from schemas.drift import DriftAlert, DriftSummary
-from stream_app.drift.replica import Replica
+from stream_app.drift.host import Replica
 from stream_app.pipeline.sums import Bins, PartitionSums
 from tests.unit.stream_app.drift.streams import (
     MANIFEST,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from models.manifest import Manifest
 from schemas.drift import DriftAlert, DriftCause, DriftPhase, DriftSummary
 from stream_app.drift.cusum import Bound, Cusum
-from stream_app.drift.standardise import Observation, Standard
+from stream_app.drift.standardise import Observation, Reference
 from tests.unit.stream_app.drift.streams import (
     DAY_ROWS,
     MANIFEST,
@@ -262,15 +262,15 @@ def test_an_alert_of_before_there_were_segments_is_everywhere():
 
 
 def test_whoever_shares_the_error_and_doubts_the_reference_needs_more_to_find_something():
-    standard = Standard(MANIFEST)
-    shift = np.where([s.signal == "input:amount" and s.kind == "mean" for s in standard.statistics], 0.3, 0.0)
+    reference = Reference(MANIFEST)
+    shift = np.where([s.signal == "input:amount" and s.kind == "mean" for s in reference.statistics], 0.3, 0.0)
     observation = Observation(shift, np.full(len(shift), 1 / 8))
 
     def blocks_until_found(bound: Bound) -> int:
-        sums = Cusum(standard, bound)
+        sums = Cusum(reference, bound)
         return next(block for block in range(10_000) if sums.update(observation, block))
 
     alone, shared, doubted = (
-        blocks_until_found(bound) for bound in (Bound(0.15), Bound(0.15, 9), Bound(0.15, doubt=0.1))
+        blocks_until_found(bound) for bound in (Bound(0.15), Bound(0.15, 9), Bound(0.15, reference_error=0.1))
     )
     assert (alone, shared, doubted) == (13, 14, 23)

@@ -1,4 +1,4 @@
-"""One model's summaries in, alerts out: the window of recent blocks, and what is said of an incident in each phase."""
+"""Monitors one model: keeps the window of recent blocks, and describes each incident at each of its phases."""
 
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -18,11 +18,11 @@ from schemas.transactions import ModelRef
 from stream_app.drift.blocks import Block, Blocks
 from stream_app.drift.cause import Cause, likely_cause
 from stream_app.drift.cusum import Bound
-from stream_app.drift.detectors import RECENT_EVENTS, Detectors, blocks_of, extent
+from stream_app.drift.detectors import RECENT_EVENTS, Detectors, blocks_of, change_interval
 from stream_app.drift.evidence import gather, input_correlation, signal_shifts
 from stream_app.drift.incident import Incident, Incidents
 from stream_app.drift.merge import Sums
-from stream_app.drift.standardise import Standard, Statistic, field_of
+from stream_app.drift.standardise import Reference, Statistic, field_of
 from stream_app.drift.window import WindowDistances
 from stream_app.settings import Settings
 
@@ -31,8 +31,8 @@ HISTORY_EVENTS = 65_536
 WINDOW_EVENTS = 2048
 # How far back a change is looked for: further back the drift before this one may stand.
 SEARCH_EVENTS = 16_384
-# Correlation in the reference from which on two inputs are one cause.
-KIN = 0.2
+# Inputs with at least this correlation in the reference have one cause.
+CORRELATED = 0.2
 # Alert rate, now by before: a third or threefold changes what analysts get; half or more is worth a look.
 CRITICAL_FACTOR = 3.0
 WARNING_FACTOR = 1.5
@@ -40,8 +40,8 @@ WARNING_FACTOR = 1.5
 SURE = 3.0
 
 
-class Excess(NamedTuple):
-    """What some transactions have more than usual, float64 [statistics]; segments' add up to that of the whole.
+class ExcessOverUsual(NamedTuple):
+    """How far statistics exceed what is usual, float64 [statistics]; sums of segments add up to the whole's.
 
     Attributes:
         sum: In the model's own units.
@@ -52,31 +52,30 @@ class Excess(NamedTuple):
     sure: np.ndarray
 
 
-class Watch:
+class ModelMonitor:
     """The detectors of one model, from its first summary on.
 
     Args:
-        settings: Size of blocks, error bound and effect size of the detectors.
         manifest: The model's: the reference.
-        sha256: Which model.
-        watches: How many watches of it share the error bound.
-        doubt: How far the reference itself may be off, in its standard deviations.
+        sha256: The model's digest.
+        monitors: How many monitors of the model share the error bound.
+        reference_error: How far the reference itself may be off, in its standard deviations.
 
     Attributes:
         events: Transactions seen.
     """
 
     def __init__(
-        self, settings: Settings, manifest: Manifest, sha256: str, watches: int = 1, doubt: float = 0.0
+        self, settings: Settings, manifest: Manifest, sha256: str, monitors: int = 1, reference_error: float = 0.0
     ) -> None:
         size = settings.drift_block_events
         self._manifest = manifest
         self._model = ModelRef(manifest.name, manifest.version, sha256)
         self._blocks = Blocks(size)
-        self._standard = Standard(manifest)
+        self._reference = Reference(manifest)
         self._effect = settings.drift_effect_sd
-        self._detectors = Detectors(self._standard, size, Bound(self._effect, watches, doubt))
-        self._incidents = Incidents(self._standard.founding, _kin(self._standard, manifest), size)
+        self._detectors = Detectors(self._reference, size, Bound(self._effect, monitors, reference_error))
+        self._incidents = Incidents(self._reference.is_primary, _correlated(self._reference, manifest), size)
         self._distances = WindowDistances(manifest)
         self._history: deque[tuple[Block, np.ndarray]] = deque(maxlen=blocks_of(HISTORY_EVENTS, size))
         self._recent = blocks_of(RECENT_EVENTS, size)
@@ -90,7 +89,7 @@ class Watch:
         block = self._blocks.add(summary)
         if block is None:
             return []
-        observation = self._standard.of(block.sums)
+        observation = self._reference.of(block.sums)
         findings = self._detectors.update(observation, self._count)
         self._history.append((block, observation.shift / observation.noise))
         due = self._incidents.update(findings, self._away(findings), self._count, offset)
@@ -99,10 +98,10 @@ class Watch:
         return [self._alert(incident, phase, block) for incident, phase in due]
 
     def _away(self, findings: Mapping[int, int]) -> np.ndarray:
-        """Which statistics are away from the reference, bool [statistics]: of a share, two in a hundred may be much."""
-        away = np.abs(self._detectors.recent) >= self._effect / 2 + self._detectors.cusum.doubt
+        """Bool [statistics], away from the reference. Shares count only when found: two in a hundred may be much."""
+        away = np.abs(self._detectors.recent) >= self._effect / 2 + self._detectors.cusum.reference_error
         found = np.isin(np.arange(len(away)), list(findings))
-        return np.where(self._standard.shares, found, away)
+        return np.where(self._reference.shares, found, away)
 
     @property
     def distances(self) -> Mapping[str, Distances]:
@@ -113,30 +112,30 @@ class Watch:
 
     @property
     def statistics(self) -> Sequence[Statistic]:
-        """What is watched."""
-        return self._standard.statistics
+        """The columns of observations."""
+        return self._reference.statistics
 
-    def excess(self, since: datetime) -> Excess | None:
-        """How much more than usual there has been since then; None where nothing has come."""
+    def excess(self, since: datetime) -> ExcessOverUsual | None:
+        """The excess over usual since then; None if there were no transactions."""
         total = self._since(since)
         if total is None:
             return None
-        observation = self._standard.of(total)
+        observation = self._reference.of(total)
         shift = np.nan_to_num(observation.shift)
-        return Excess(shift * self._standard.scale * total.scored, shift / observation.noise)
+        return ExcessOverUsual(shift * self._reference.scale * total.scored, shift / observation.noise)
 
     def cause(self, since: datetime) -> Cause | None:
-        """What it looks like here since then; None where nothing has surely moved."""
+        """The likely cause, judged by what this monitor has seen since then; None if nothing has surely moved."""
         total = self._since(since)
         if total is None:
             return None
-        evidence = gather(self._standard, self._manifest, total, set(), set(), self._effect)
+        evidence = gather(self._reference, self._manifest, total, set(), set(), self._effect)
         if not evidence.moved.any():
             return None
         return likely_cause(evidence, self._manifest, total, self._distances.of(total))
 
     def _since(self, since: datetime) -> Sums | None:
-        """Everything since then, and what stands in one block with it."""
+        """Sums since then, with the rest of the block that it falls into."""
         pending = self._blocks.pending
         sums = [block.sums for block, _ in self._history if block.ends > since] + ([pending] if pending else [])
         return reduce(add, sums) if sums else None
@@ -145,25 +144,25 @@ class Watch:
         return [block for block, _ in islice(self._history, max(len(self._history) - count, 0), None)]
 
     def _alert(self, incident: Incident, phase: DriftPhase, block: Block) -> DriftAlert:
-        """What is said of an incident now; of one that is over, what was said when it was confirmed."""
+        """The alert of an incident now; of one that is over, the alert that confirmed it."""
         held = [entry for entry, _ in self._history]
         if phase is DriftPhase.OVER:
             self._detectors.reset(None if self._incidents.none_open else incident.members)
-            if incident.confirmed and incident.said is not None:
-                return replace(incident.said, phase=phase, raised_at=block.ends, events_observed=self.events)
+            if incident.confirmed and incident.last_alert is not None:
+                return replace(incident.last_alert, phase=phase, raised_at=block.ends, events_observed=self.events)
         first = self._count - len(self._history)
-        begins, ends = self._extent(incident, first)
+        begins, ends = self._change_interval(incident, first)
         incident.begins, held = first + begins, held[:ends]
         cut = min(max(incident.begins - first, 0), len(held) - 1)
-        incident.said = self._describe(incident, phase, held[:cut], held[cut:])
-        return replace(incident.said, raised_at=block.ends)
+        incident.last_alert = self._describe(incident, phase, held[:cut], held[cut:])
+        return replace(incident.last_alert, raised_at=block.ends)
 
     def _describe(
         self, incident: Incident, phase: DriftPhase, before: Sequence[Block], since: Sequence[Block]
     ) -> DriftAlert:
         total = _total(since)
         others = self._incidents.moved_by_others(incident)
-        evidence = gather(self._standard, self._manifest, total, incident.members, others, self._effect)
+        evidence = gather(self._reference, self._manifest, total, incident.members, others, self._effect)
         incident.moved = set(np.flatnonzero(evidence.moved).tolist())
         far = self._distances.of(total)
         cause = likely_cause(evidence, self._manifest, total, far)
@@ -186,26 +185,26 @@ class Watch:
             cause_kind=cause.kind,
         )
 
-    def _extent(self, incident: Incident, first: int) -> tuple[int, int]:
-        """Where in the history the clearest member is away: an attack may be over before its incident is confirmed."""
+    def _change_interval(self, incident: Incident, first: int) -> tuple[int, int]:
+        """The stretch of the history in which the clearest member is away: an attack may end before it is confirmed."""
         members = sorted(incident.members)
         scores = np.nan_to_num(np.array([score for _, score in self._history])[:, members])
         opened = incident.opened - first
         levels = scores[max(incident.begins - first, 0) : opened + 1].mean(axis=0)
         clearest = int(np.argmax(np.abs(levels)))
         earliest = max(opened - self._search, 0)
-        begins, ends = extent(scores[earliest:, clearest], opened - earliest, float(levels[clearest]))
+        begins, ends = change_interval(scores[earliest:, clearest], opened - earliest, float(levels[clearest]))
         return earliest + begins, earliest + ends
 
     def _rate(self, blocks: Sequence[Block]) -> float:
-        """Share of alerts; the model's budget where there is nothing to count."""
+        """Share of alerts; the model's budget if there are no blocks."""
         if not blocks:
             return self._manifest.calibration.budget
         return sum(b.sums.anomalies for b in blocks) / sum(b.sums.scored for b in blocks)
 
 
 def severity(before: float, now: float, events: int) -> DriftSeverity:
-    """How far decisions have moved.
+    """By how far the alert rate has moved.
 
     Args:
         before: Alert rate before the change.
@@ -220,15 +219,15 @@ def severity(before: float, now: float, events: int) -> DriftSeverity:
     return DriftSeverity.WARNING if sure and factor >= WARNING_FACTOR else DriftSeverity.INFO
 
 
-def _kin(standard: Standard, manifest: Manifest) -> np.ndarray:
-    """Bool [statistics, statistics]: about inputs that are correlated in the reference, or about the same one."""
+def _correlated(reference: Reference, manifest: Manifest) -> np.ndarray:
+    """Bool [statistics, statistics], about the same input or about inputs that are correlated in the reference."""
     names = [entry.name for entry in manifest.inputs]
-    fields = [names.index(field) if (field := field_of(s.signal)) else -1 for s in standard.statistics]
+    fields = [names.index(field) if (field := field_of(s.signal)) else -1 for s in reference.statistics]
     related = np.zeros((len(names) + 1, len(names) + 1), dtype=bool)
-    related[:-1, :-1] = np.abs(input_correlation(manifest)) >= KIN
+    related[:-1, :-1] = np.abs(input_correlation(manifest)) >= CORRELATED
     related[:-1, :-1] |= np.eye(len(names), dtype=bool)
-    kin: np.ndarray = related[np.ix_(fields, fields)] & np.outer(standard.founding, standard.founding)
-    return kin
+    correlated: np.ndarray = related[np.ix_(fields, fields)] & np.outer(reference.is_primary, reference.is_primary)
+    return correlated
 
 
 def _total(blocks: Sequence[Block]) -> Sums:

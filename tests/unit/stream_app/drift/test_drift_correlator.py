@@ -7,8 +7,8 @@ import pytest
 
 from schemas.drift import DriftAlert, DriftPhase, DriftSeverity, SignalShift
 from schemas.transactions import ModelRef
+from stream_app.drift.correlator import WHOLE, IncidentCorrelator
 from stream_app.drift.incident import LATE_EVENTS, OVER_EVENTS
-from stream_app.drift.symptoms import WHOLE, Symptoms
 from tests.unit.stream_app.drift.streams import SHA, START
 
 RAISED, CONFIRMED, OVER = DriftPhase
@@ -45,7 +45,7 @@ class Teller:
     """
 
     def __init__(self, *within: str) -> None:
-        self.symptoms = Symptoms(lambda _, segments: bool(segments) and self.holds(segments))
+        self.correlator = IncidentCorrelator(lambda _, segments: bool(segments) and self.holds(segments))
         self.within = set(within)
         self.events = dict.fromkeys((WHOLE, "A", "B"), 0)
 
@@ -53,11 +53,11 @@ class Teller:
         return bool(self.within & set(segments))
 
     def __call__(self, watch: str, said: DriftAlert) -> tuple[str, DriftPhase, str] | None:
-        told = self.symptoms.update(watch, said, dict(self.events))
+        told = self.correlator.update(watch, said, dict(self.events))
         return None if told is None else (told.alert_id, told.phase, told.cause)
 
-    def rested(self) -> list[tuple[str, DriftPhase]]:
-        return [(told.alert_id, told.phase) for told in self.symptoms.rested(self.events)]
+    def closed_after_rest(self) -> list[tuple[str, DriftPhase]]:
+        return [(told.alert_id, told.phase) for told in self.correlator.closed_after_rest(self.events)]
 
 
 def test_an_incident_is_told_by_whoever_found_it_to_its_end():
@@ -138,10 +138,10 @@ def test_while_the_whole_is_calm_an_incident_in_a_segment_rests_until_the_segmen
     tell(WHOLE, alert("one", segment="A"))
     assert tell(WHOLE, alert("one", OVER, segment="A")) is None
     tell.events["A"] = OVER_EVENTS - 1
-    assert tell.rested() == []
+    assert tell.closed_after_rest() == []
     tell.events["A"] = OVER_EVENTS
-    assert tell.rested() == [("one", OVER)]
-    assert tell.rested() == []
+    assert tell.closed_after_rest() == [("one", OVER)]
+    assert tell.closed_after_rest() == []
 
 
 @pytest.mark.parametrize(
@@ -154,4 +154,4 @@ def test_a_resting_incident_wakes_when_the_same_comes_back_where_it_was(field, w
     said = tell(WHOLE, alert("two", since=5, field=field, segment=where))
     assert (said and said[0]) == told
     tell.events["A"] = OVER_EVENTS
-    assert tell.rested() == ([] if told is None else [("one", OVER)])
+    assert tell.closed_after_rest() == ([] if told is None else [("one", OVER)])
