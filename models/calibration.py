@@ -1,4 +1,4 @@
-"""Score to p-value, alert budget to threshold: fitted on rows that the network was not trained on, without labels."""
+"""Maps scores to p-values and an alert budget to a threshold, fitted on held-out rows without labels."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Counts in the reference's bins in, distances from the reference out: how different, without a verdict.
+"""Distances between counts in the reference's bins and the reference; what they mean is for others to judge.
 
 Sampling alone gives a PSI of about (bins - 1) / n. What follows the calendar has a large one every night against a
 fixed reference: the one to compare with is mixed of the hours that the window holds.

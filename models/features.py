@@ -1,4 +1,4 @@
-"""Which inputs a model reads, and how: declared once, in a TOML file. Frames become matrices in that order."""
+"""The specification of a model's inputs, declared once in a TOML file, and frames as matrices in its order."""
 
 import tomllib
 from collections.abc import Sequence

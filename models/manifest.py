@@ -1,4 +1,4 @@
-"""What an artefact says of itself: all that serving, calibration and drift need, readable without loading the graph."""
+"""The manifest of an artefact: all that serving, calibration and drift need, readable without loading the graph."""
 
 from datetime import datetime
 from typing import Annotated, Literal

@@ -1,4 +1,4 @@
-"""The denoising autoencoder with its preprocessing inside: raw inputs in, score and reasons out.
+"""The denoising autoencoder with its preprocessing inside: it turns raw inputs into a score and its reasons.
 
 The score is a pure function of the record, finite for every float32 input, and grows with the distance of an input from
 what the others let expect. Three bounds hold that: the network sees inputs clipped to `SEEN`, so its reconstruction

@@ -1,4 +1,4 @@
-"""Which rows a model is measured on, by the protocol of the Fraud Detection Handbook (sections 3.4.3, 4.3 and 7.3).
+"""The rows that a model is measured on, by the protocol of the Fraud Detection Handbook (3.4.3, 4.3 and 7.3).
 
 Customers known as compromised leave the rows: on each day those with a fraud at least `LABEL_DELAY_DAYS` + 1 days
 before, in the history given. Apart from the figures, so that a worker, which asks the gates, imports no scikit-learn.

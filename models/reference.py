@@ -1,4 +1,4 @@
-"""What an artefact remembers of undrifted rows: the distribution of every signal, and scores that must reproduce."""
+"""The reference in an artefact: the distribution of every signal on undrifted rows, and scores that must reproduce."""
 
 import numpy as np
 import polars as pl
@@ -29,8 +29,8 @@ def signals(
     Args:
         inputs: The model's, in order.
         raw: float32 [n, inputs], NaN where missing: an input's signals leave its missing rows out.
-        scored: What the model says of the same rows.
-        event_times: Of the rows, in UTC, ascending. None: nothing is known of the season.
+        scored: The model's outputs on the same rows.
+        event_times: Of the rows, in UTC, ascending. None: the season stays unknown.
     """
     hours = _hours(inputs, raw, event_times)
     layout = signal_layout(inputs, scored.latent.shape[1])
@@ -45,7 +45,7 @@ def signal_columns(raw: np.ndarray, scored: Scored) -> list[Column]:
 
     Args:
         raw: float32 [n, inputs], NaN where missing.
-        scored: What the model says of the same rows.
+        scored: The model's outputs on the same rows.
     """
     present = ~np.isnan(raw)
     everywhere = np.ones(len(raw), dtype=bool)
@@ -65,7 +65,7 @@ def input_relations(
     Args:
         inputs: The model's, in order.
         raw: float32 [n, inputs], NaN where missing.
-        scored: What the model says of the same rows.
+        scored: The model's outputs on the same rows.
         event_times: As of `signals`.
     """
     seen = np.where(np.isnan(raw), np.nan, scored.standardised)

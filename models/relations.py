@@ -1,7 +1,7 @@
-"""Reference inputs in, the directions out in which a broken relation shows: uncorrelated components and their products.
+"""Directions in which a broken relation between inputs shows: uncorrelated components and their products.
 
 Principal components of the clipped inputs, each scaled to unit variance. Those of small variance are the relations that
-hold between inputs, and what watches them sees a change that no input shows by itself (Kuncheva and Faithfull 2014, PCA
+hold between inputs, and watching them reveals a change that no input shows by itself (Kuncheva and Faithfull 2014, PCA
 feature extraction for change detection in multidimensional unlabelled data).
 """
 
@@ -17,9 +17,9 @@ def relations(inputs: list[Input], clipped: np.ndarray, hours: Hours | None = No
     """The relations of the reference.
 
     Args:
-        inputs: The model's; those that follow from the calendar are left out.
+        inputs: The model's; calendar inputs are left out.
         clipped: float [n, inputs], clipped inputs, 0 where missing.
-        hours: Of each row. None: nothing is known of the season.
+        hours: Of each row. None: the season stays unknown.
 
     Returns:
         None where there are fewer than two inputs that vary.

@@ -17,7 +17,7 @@ from models.manifest import Manifest
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What the graph says of n transactions (all float32).
+    """The graph's outputs on n transactions (all float32).
 
     Attributes:
         score: [n], reconstruction error, higher is stranger.
@@ -37,7 +37,7 @@ class Scored:
     residual: np.ndarray
 
     def take(self, rows: np.ndarray) -> "Scored":
-        """What is said of some of the rows: int64 [k], or bool [n]."""
+        """The outputs of some of the rows: int64 [k], or bool [n]."""
         columns = (self.score, self.contributions, self.reconstruction, self.latent, self.standardised, self.residual)
         return Scored(*(column[rows] for column in columns))
 
@@ -71,7 +71,7 @@ def run(graph: torch.jit.ScriptModule, inputs: np.ndarray) -> Scored:
 
 @contextmanager
 def torchscript() -> Iterator[None]:
-    """Silence torch's notice that TorchScript is to be replaced; it says nothing that a user can act on."""
+    """Silence torch's notice that TorchScript is to be replaced; a user cannot act on it."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.jit")
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"torch\.jit")

@@ -1,4 +1,4 @@
-"""Reference rows and their times in, what is usual at each hour out: so that night and weekend are not taken for drift.
+"""What is usual at each hour, learnt from reference rows, so that night and weekend are not taken for drift.
 
 Cells are the hours of the day (UTC), on weekdays and on weekends. The mean of a cell is shrunk to that of the hours at
 which the model reads the same flags, and theirs to the overall mean, by as much as chance explains the differences: a
@@ -48,7 +48,7 @@ class Hours:
 
     Attributes:
         cells: int64 [n], the cell of each row.
-        alike: int64 [HOURS], the same number for cells in which the flags of the clock say the same.
+        alike: int64 [HOURS], the same number for cells in which the flags of the clock are the same.
     """
 
     cells: np.ndarray
@@ -56,7 +56,7 @@ class Hours:
 
 
 def hours_of(event_times: pl.Series, flags: np.ndarray) -> Hours | None:
-    """When the rows were; None as for `hour_cells`.
+    """The hours of the rows; None as for `hour_cells`.
 
     Args:
         event_times: Of the rows, ascending, in UTC.
@@ -67,8 +67,8 @@ def hours_of(event_times: pl.Series, flags: np.ndarray) -> Hours | None:
         return None
     counts = np.bincount(cells, minlength=HOURS)
     sums = [np.bincount(cells, weights=flag, minlength=HOURS) for flag in np.nan_to_num(flags).T]
-    said = np.round(np.array(sums).reshape(-1, HOURS) / counts)
-    return Hours(cells, np.unique(said, axis=1, return_inverse=True)[1].reshape(HOURS))
+    flags_at = np.round(np.array(sums).reshape(-1, HOURS) / counts)
+    return Hours(cells, np.unique(flags_at, axis=1, return_inverse=True)[1].reshape(HOURS))
 
 
 def profile(values: np.ndarray, hours: Hours) -> np.ndarray:

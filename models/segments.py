@@ -1,4 +1,4 @@
-"""Reference rows and a text field in, the parts of the stream that are watched by themselves out, each with its usual.
+"""Chooses the parts of the stream that are watched by themselves, by a text field, and describes what is usual in each.
 
 A field with few values is watched by its most frequent ones. Where these would leave out most of the rows, as with
 terminals, its values are dealt to groups by their checksum: the same in every process and at any time.
@@ -40,7 +40,7 @@ def describe(
         signals: Of the whole reference.
         relations: Of its inputs.
         raw: float32 [n, inputs], NaN where missing.
-        scored: What the model says of the same rows.
+        scored: The model's outputs on the same rows.
         event_times: As of `models.reference.signals`.
     """
     groups, watched = _chosen(values)

@@ -1,10 +1,10 @@
-"""Ed25519 signatures in and out: a digest says what a file or a command is, a signature says who let it go.
+"""Ed25519 signatures: a digest identifies a file or a command, a signature shows who released it.
 
 NAME.key        a private key, PKCS#8 PEM, for its owner's eyes only
 MODEL.pt.sig    detached, beside the artefact: the signer's key id, and the signature over the artefact's digest
 
-A public key is 32 bytes in base64; its id is the start of their sha256. What is signed begins with what it is signed
-for, so that no signature can be taken for one of another kind.
+A public key is 32 bytes in base64; its id is the start of their sha256. Signed bytes begin with their purpose, so
+that no signature can be taken for one of another kind.
 """
 
 import binascii
@@ -166,12 +166,12 @@ def artefact_signer(keys: Keyring, sha256: str, signature: bytes | None) -> str:
     """The name of the trusted key that signed the artefact with this digest.
 
     Args:
-        keys: Whose signatures count.
+        keys: The trusted keys.
         sha256: The digest.
         signature: The content of its `.sig` file; None where there is none.
 
     Raises:
-        SignatureError: nobody trusted signed it; the message says why.
+        SignatureError: no trusted key signed it; the message says why.
     """
     if signature is None:
         raise SignatureError("it is not signed: stream-app sign MODEL")

@@ -1,4 +1,4 @@
-"""Transactions in, a scoring graph and its manifest out. Nothing that is fitted reads a label.
+"""Trains a model on transactions: a scoring graph and its manifest. Nothing that is fitted reads a label.
 
 split        the later part of the window is held out by time
 fit          the denoising autoencoder on the earlier part, without its strangest rows

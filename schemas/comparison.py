@@ -1,4 +1,4 @@
-"""Two models on the same transactions: what a worker counts of them, and what the guard makes of the counts."""
+"""Two models on the same transactions: the counts of a worker, and the guard's judgement of them."""
 
 from enum import StrEnum
 from typing import Annotated

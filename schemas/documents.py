@@ -1,4 +1,4 @@
-"""The topics' declarations to documents for other languages: a JSON Schema for each topic's records, one AsyncAPI file.
+"""Documents for other languages, generated from the topics: a JSON Schema for each topic's records, one AsyncAPI file.
 
 `python -m schemas.documents` writes them to `schemas/generated/`; a test holds that they are current.
 """

@@ -1,4 +1,4 @@
-"""The model-swap protocol on the wire: commands, what the workers and the controller answer, and the audit trail.
+"""The model-swap protocol on the wire: commands, the statuses of workers and controller, and the audit trail.
 
 Commands are one tagged union; `model-swap` has one partition, so its order is the order of events for everyone. What a
 log of commands means is a pure function of the log (`stream_app.rollout.state`).

@@ -1,4 +1,4 @@
-"""What comes in and what the pipeline answers: transaction, anomaly, score, latent, dead letter; days later the label.
+"""The records of scoring: transaction, anomaly, score, latent and dead letter; and the label that comes days later.
 
 Times are RFC 3339 strings in UTC on the wire and timezone-aware datetimes in Python. Numbers are finite: NaN and
 infinity never pass.
@@ -140,7 +140,7 @@ class DeadLetter(Struct, frozen=True):
     """A refused record, whole: the original bytes and headers, where they came from, and why.
 
     `key`, `value` and header values are base64 on the wire; null stays null. `value_size` counts the original bytes;
-    where a value is larger than a record may be, `value` is its head and `value_size` says how much there was.
+    where a value is larger than a record may be, `value` is its head and `value_size` its whole size.
     """
 
     dead_letter_id: NonEmpty

@@ -1,8 +1,8 @@
-"""A frame in, the same frame out with something gone wrong from a moment on: the drifts that a monitor must find.
+"""Injects a drift into a frame from a moment on: the faults and changes that a monitor must find.
 
-Faults of the data (`amount_unit`, `feature_stuck`, ...) change what the events say, and nothing else: the windows stay
+Faults of the data (`amount_unit`, `feature_stuck`, ...) change values of the events, and nothing else: the windows stay
 as they were computed from correct events. Changes of behaviour (`spending_growing`, `attack_burst`) reach the windows
-of the customers too, as far as a row tells. A new kind is a name in `DriftKind` and a function in `EFFECTS`.
+of the customers too, as far as a row shows them. A new kind is a name in `DriftKind` and a function in `EFFECTS`.
 """
 
 import math
@@ -67,7 +67,7 @@ class Drift:
         As in `amount_unit@2018-08-01` and `feature_stuck:terminal_risk_7d@2018-08-01T12:00`.
 
         Raises:
-            DataError: it says nothing of the kind.
+            DataError: the text is no drift.
         """
         what, _, when = text.partition("@")
         kind, _, feature = what.partition(":")
@@ -94,7 +94,7 @@ class Drift:
             The same transactions in the same order; those before `at` untouched.
 
         Raises:
-            DataError: no transaction is as late as `at`, or none of those has what `where` says.
+            DataError: no transaction is as late as `at`, or none of them matches `where`.
         """
         begins = frame["event_time"].search_sorted(self.at)
         if begins == frame.height:

@@ -1,4 +1,4 @@
-"""A frame in, what producers would have published out: one JSON event for each transaction, and the labels apart.
+"""The events that producers would publish for the rows of a frame, as JSON, and the labels apart from them.
 
 Nothing of a label is ever in an event. Features that are not finite are missing, and left out.
 """

@@ -1,4 +1,4 @@
-"""Parquet files in, transactions out, in one layout, whether the simulator or the Fraud Detection Handbook wrote them.
+"""Reads and writes transactions as parquet, in one layout for the simulator's files and the Fraud Detection Handbook's.
 
 One row is one transaction. Rows are sorted by `event_time`, then `transaction_id`. A feature that is missing is NaN;
 nothing is null.
@@ -111,7 +111,7 @@ def write(frame: pl.DataFrame, path: Path) -> None:
 
 
 def digest(frame: pl.DataFrame) -> str:
-    """The sha256 of what a frame says, in lower-case hexadecimal: the same for the same rows, wherever they came from.
+    """The sha256 of a frame's content, in lower-case hexadecimal: the same for the same rows, whatever file held them.
 
     Column names, their order and every value count; file format, compression and chunks do not.
     """

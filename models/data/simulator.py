@@ -1,4 +1,4 @@
-"""A seed in, labelled card transactions out: customers and terminals on a plane, spending habits, frauds.
+"""Simulates labelled card transactions from a seed: customers and terminals on a plane, spending habits, frauds.
 
 After the transaction simulator of the Fraud Detection Handbook, chapter 3.2 (Le Borgne, Siblini, Lebichot and Bontempi,
 2022), with four changes. The plane grows with the number of terminals, and the number of compromises with that of
@@ -83,7 +83,7 @@ def simulate(spec: Simulation, on_day: Callable[[int, int], None] | None = None)
         A frame of `models.data.frame.LAYOUT`, and the `country` of the terminal.
 
     Raises:
-        DataError: nobody bought anything.
+        DataError: there are no transactions.
     """
     world = World.of(spec)
     first = spec.start - timedelta(days=spec.warm_up_days)

@@ -1,4 +1,4 @@
-"""Bare transactions in, the same with features out: what customer and terminal did up to that moment, and no later.
+"""Adds window features to transactions: what customer and terminal did up to that moment, and no later.
 
 The features are those of the Fraud Detection Handbook, chapter 3.3 (Le Borgne, Siblini, Lebichot and Bontempi, 2022). A
 window of d days at time t is (t - d, t]; of several transactions in the same instant one sees those with a lower

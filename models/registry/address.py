@@ -1,4 +1,4 @@
-"""What a `models:/` address looks like, and what it leads to: a file that workers can fetch, known by its digest. Pure.
+"""`models:/` addresses, and what they resolve to: a file that workers can fetch, identified by its digest.
 
 models:/card-fraud/7           version 7
 models:/card-fraud@candidate   the version that the alias names at this moment

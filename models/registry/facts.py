@@ -1,4 +1,4 @@
-"""A trained model and the rows it was made of in, the numbers of its record out."""
+"""The figures that a training's record holds, computed from the model and the rows it was trained on."""
 
 from dataclasses import dataclass
 
@@ -36,7 +36,7 @@ class HeldOut:
 
     Attributes:
         frame: Its rows.
-        scored: What the model says of them.
+        scored: The model's outputs on them.
         p_values: float64 [rows], by the model's calibration.
         us_per_event: Scoring time of one event in a batch on one thread, microseconds.
     """

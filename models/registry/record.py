@@ -1,4 +1,4 @@
-"""A finished training into MLflow: parameters, figures, plots, the artefact, and all that it takes to train it again.
+"""Records a finished training in MLflow: parameters, figures, plots, the artefact, and all that repeating it takes.
 
 The rows are in the record too: data that has to be found elsewhere is data that is gone when the question comes.
 """

@@ -1,7 +1,7 @@
-"""MLflow's client behind one small interface: versions by digest, aliases; its failures leave as one line.
+"""A small interface over MLflow's client: versions by digest, and aliases. Its failures become errors of one line.
 
-MLflow's own knobs are variables, and count when somebody has set them. Otherwise: nothing is sent to MLflow's makers,
-stdout stays ours, and a server that is gone is told in seconds (by MLflow's defaults, after minutes).
+MLflow's own environment variables are respected. By default here, MLflow sends no telemetry, leaves stdout alone, and
+reports a server that is gone within seconds (its own defaults take minutes).
 """
 
 import os
@@ -33,12 +33,12 @@ def connect(uri: str) -> "Registry":
     """The registry at a tracking URI. The embedded one (`sqlite:///`) is made where there is none.
 
     Raises:
-        RegistryError: none is set, MLflow is not installed, or nobody answers there.
+        RegistryError: none is set, MLflow is not installed, or no server answers there.
     """
     if not uri:
         raise RegistryError("there is no registry: tracking_uri is empty")
     if uri.startswith(WEB):
-        knock(uri)  # before the import: nobody waits for that in vain
+        knock(uri)  # before the import, which takes seconds
     for name, value in KNOBS.items():
         os.environ.setdefault(name, value)
     try:
@@ -57,7 +57,7 @@ def embedded_folder(uri: str) -> Path | None:
 
 
 def in_use(uri: str) -> bool:
-    """There is something to be told: an embedded registry that no training has made need not be."""
+    """Whether the registry exists: an embedded one is made by the first training."""
     folder = embedded_folder(uri)
     return bool(uri) and (folder is None or folder.exists())
 
@@ -70,8 +70,8 @@ def answered(uri: str) -> Iterator[None]:
     except RegistryError:
         raise
     except Exception as error:
-        said = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise RegistryError(f"the registry at {without_credentials(uri)}: {said[:300]}") from error
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise RegistryError(f"the registry at {without_credentials(uri)}: {reason[:300]}") from error
 
 
 class Registry:
@@ -92,7 +92,7 @@ class Registry:
             return str(self.client.create_experiment(name, artifact_location=place))
 
     def next_version(self, name: str) -> str:
-        """The number that the next model of that name will have, unless somebody else is faster."""
+        """The number that the next model of that name will have, unless another process registers one first."""
         with answered(self.uri):
             newest = self.client.search_model_versions(f"name='{name}'", 1, ["version_number DESC"])
             return str(int(newest[0].version) + 1 if newest else 1)
@@ -113,7 +113,7 @@ class Registry:
         """What a `models:/` address leads to now.
 
         Raises:
-            RegistryError: nobody answers, no such version or alias, or one that `stream-app train` did not register.
+            RegistryError: no server answers, no such version or alias, or one that `stream-app train` did not register.
         """
         name, version, alias = parse(address)
         with answered(self.uri):
@@ -159,10 +159,10 @@ class Registry:
 
 
 def knock(uri: str) -> None:
-    """Whether there is a server. Any answer will do: what it says comes later.
+    """Check that a server answers; any answer will do.
 
     Raises:
-        RegistryError: nobody answers.
+        RegistryError: no server answers.
     """
     try:
         urlopen(f"{without_credentials(uri).rstrip('/')}/health", timeout=PATIENCE_S).close()  # noqa: S310 - the setting says http(s)

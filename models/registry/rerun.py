@@ -1,4 +1,4 @@
-"""The record of a run in, what it was trained on and how out: enough to train it again and to compare."""
+"""Reads the record of a run: its rows and configuration, enough to train the model again and to compare."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ class Recorded:
     Attributes:
         run_id: Its run.
         how: All that decides it, but for the rows.
-        frame: The rows, by their digest those that it was trained on.
+        frame: The rows, checked against the digest of the rows that it was trained on.
         runtime: The model that it made.
     """
 
