@@ -21,7 +21,7 @@ from stream_app.pipeline.recovery import Pipeline
 from stream_app.pipeline.serving import SecondModel, Serving
 from stream_app.settings import Settings
 from stream_app.testing.memory_kafka import MemoryConsumer, MemoryKafka, Step
-from tests.tiny_model import tiny_model
+from stream_app.testing.tiny_model import tiny_model
 from tests.unit.stream_app.pipeline.rows import encoded
 
 STRANGE = encoded(amount=4.0)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from schemas.transactions import RefusalCode
 from stream_app.pipeline.batch import Decoded
 from stream_app.pipeline.decode import Decoder
-from tests.tiny_model import segments_of
+from stream_app.testing.tiny_model import segments_of
 from tests.unit.stream_app.pipeline.rows import INPUTS, encoded, raw
 
 decode = Decoder(INPUTS, 10_000, segments_of("currency", "EUR", "USD"))

@@ -17,7 +17,7 @@ from stream_app.pipeline.explain import explain
 from stream_app.pipeline.faults import PipelineFailed
 from stream_app.pipeline.score import score
 from stream_app.testing.memory_kafka import KafkaError, MemoryKafka, MemoryMessage, assign, error
-from tests.tiny_model import INPUTS
+from stream_app.testing.tiny_model import INPUTS
 from tests.unit.stream_app.pipeline.rig import STRANGE, USUAL, Rig, served
 from tests.unit.stream_app.pipeline.rows import encoded, raw
 
@@ -128,4 +128,4 @@ def test_an_error_of_a_write_names_the_topic() -> None:
     kafka = MemoryKafka()
     kafka.faults["produce"].append(error(KafkaError.TOPIC_AUTHORIZATION_FAILED))
     with pytest.raises(PipelineFailed, match="writing to model-status"):
-        emitter(kafka, OUTPUTS).status(ModelStatus("w1", Phase.APPLIED, NOW))
+        emitter(kafka, OUTPUTS).status(ModelStatus(worker="w1", phase=Phase.APPLIED, at=NOW))

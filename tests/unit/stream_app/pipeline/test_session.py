@@ -19,7 +19,7 @@ def opened(rig: Rig) -> Session:
 
 def write(session: Session, times: int = 1) -> None:
     for _ in range(times):
-        session.emitter.status(ModelStatus("w1", Phase.APPLIED, datetime(2026, 1, 1, tzinfo=UTC)))
+        session.emitter.status(ModelStatus(worker="w1", phase=Phase.APPLIED, at=datetime(2026, 1, 1, tzinfo=UTC)))
 
 
 def test_the_guarantee_decides_how_intervals_end(rig: Rig) -> None:
