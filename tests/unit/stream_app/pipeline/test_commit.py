@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from threading import Event
 
 import pytest
+from confluent_kafka import KafkaError
 
 from stream_app.pipeline import commit
 from stream_app.pipeline.commit import AtLeastOnce, DeliveryFailures, ExactlyOnce
 from stream_app.pipeline.faults import PipelineFailed, SessionLost
-from stream_app.testing.memory_kafka import KafkaError, MemoryKafka, error
+from stream_app.testing.memory_kafka import MemoryKafka, error
 
 OFFSETS = {0: 10, 3: 20}
 

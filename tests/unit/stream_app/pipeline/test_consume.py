@@ -1,10 +1,11 @@
 """The input: records in order with their spans, the end of a partition, heavy records, errors inside the callbacks."""
 
 import pytest
+from confluent_kafka import KafkaError
 
 from stream_app.pipeline.consume import InputConsumer
 from stream_app.pipeline.faults import PipelineFailed, SessionLost
-from stream_app.testing.memory_kafka import KafkaError, MemoryKafka, assign, error, lose, revoke
+from stream_app.testing.memory_kafka import MemoryKafka, assign, error, lose, revoke
 
 LIMIT = 100
 
@@ -90,6 +91,7 @@ def test_records_of_a_poll_that_also_took_their_partition_away_are_left_to_the_n
 def test_on_a_revocation_there_is_a_commit_while_the_partition_is_still_held_and_none_on_a_loss() -> None:
     kafka = MemoryKafka()
     held: list[set[int]] = []
+    consumer: InputConsumer
     consumer = reading(kafka, commit=lambda: held.append({*consumer.positions}), partitions=(0, 1))
     kafka.script.extend([revoke(0), lose(1)])
     consumer.poll(LIMIT, 0)

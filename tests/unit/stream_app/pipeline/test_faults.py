@@ -1,9 +1,9 @@
 """Errors: what stops the worker and what only costs the session."""
 
 import pytest
+from confluent_kafka import KafkaError
 
 from stream_app.pipeline.faults import NOT_RETRIABLE, PipelineError, PipelineFailed, SessionLost, raise_for
-from stream_app.testing.memory_kafka import KafkaError
 
 
 @pytest.mark.parametrize("code", NOT_RETRIABLE)

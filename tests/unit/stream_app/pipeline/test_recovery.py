@@ -1,10 +1,11 @@
 """From session to session: back-off, fencing, errors that no session heals, and waiting for a model."""
 
 import pytest
+from confluent_kafka import KafkaError
 
 from stream_app.pipeline.faults import PipelineFailed
 from stream_app.pipeline.recovery import BACKOFF_S, FENCED_WITHIN_S, MODEL_WAIT_S
-from stream_app.testing.memory_kafka import KafkaError, assign, error
+from stream_app.testing.memory_kafka import assign, error
 from tests.unit.stream_app.pipeline.rig import STRANGE, USUAL, Rig, idle, served
 
 

@@ -3,13 +3,14 @@
 from datetime import UTC, datetime
 
 import pytest
+from confluent_kafka import KafkaError
 
 from schemas.rollout import ModelStatus, Phase
 from stream_app.pipeline.commit import AtLeastOnce, ExactlyOnce
 from stream_app.pipeline.faults import PipelineFailed, SessionLost
 from stream_app.pipeline.session import Session
 from stream_app.settings import Guarantee
-from stream_app.testing.memory_kafka import KafkaError, error
+from stream_app.testing.memory_kafka import error
 from tests.unit.stream_app.pipeline.rig import Rig
 
 
