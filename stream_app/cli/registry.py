@@ -6,7 +6,7 @@ from models.registry.address import RegistryError
 from schemas.errors import UserError
 from stream_app.cli.configured import connected_settings
 from stream_app.cli.terminal import out, say, waiting
-from stream_app.rollout.client import Models
+from stream_app.rollout.fate import Models
 from stream_app.rollout.registry_sync import sync
 from stream_app.settings import Settings
 

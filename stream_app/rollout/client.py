@@ -13,13 +13,14 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
-from schemas.rollout import Abort, Activate, Command, GateVerdict, Role, Rollback, Stage
+from schemas.rollout import Activate, Command, GateVerdict, Role, Stage
 from schemas.topics import MODEL_STATUS, MODEL_SWAP
 from schemas.transactions import ModelRef
 from stream_app.audit.record import audit_record
 from stream_app.kafka.clients import BrokerUnavailable
 from stream_app.kafka.log import Tail
 from stream_app.rollout.entries import Entry, fold
+from stream_app.rollout.fate import Models, in_effect
 from stream_app.rollout.publish import Publisher
 from stream_app.rollout.state import Release, Rollout
 from stream_app.rollout.trust import trust
@@ -68,14 +69,6 @@ class Order:
             "expires_at": now + valid_for,
             "reason": self.reason,
         }
-
-
-@dataclass(frozen=True, slots=True)
-class Models:
-    """The state that the swap log prescribes, and every record with what became of it, oldest first."""
-
-    rollout: Rollout
-    history: list[Entry]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,15 +142,14 @@ class CommandSession:
         self._close()
 
     @property
+    def log(self) -> Models:
+        """The swap log, as far as it has been read."""
+        return Models(self._entries)
+
+    @property
     def rollout(self) -> Rollout:
         """What the log prescribes, as far as it has been read."""
-        return self._entries[-1].after if self._entries else Rollout()
-
-    def release(self, model: str) -> Release | None:
-        """Where a model was last staged from, by the start of its digest or its version; None where it never was."""
-        staged = [e.command for e in self._entries if e.refused is None and isinstance(e.command, Stage)]
-        found = (s for s in reversed(staged) if s.model.sha256.startswith(model) or s.model.version == model)
-        return next((Release(s.model, s.uri) for s in found), None)
+        return self.log.rollout
 
     def progress(self, news: str) -> None:
         """Show what is going on, once."""
@@ -204,16 +196,18 @@ class CommandSession:
         missing: list[str] = []
         while self._elapsed() < limit_s:
             self._poll()
-            entry = self._entry(command_id)
+            entry = self.log.find(command_id)
             if entry is not None and entry.refused is not None:
                 return self.outcome(False, f"the log refused it: {entry.refused}")
             alive = self._alive()
-            done = [name for name, worker in alive.items() if entry is not None and self._since(entry, worker.applied)]
+            done = [
+                name for name, worker in alive.items() if entry is not None and self.log.is_since(entry, worker.applied)
+            ]
             took.update({name: self._elapsed() for name in done if name not in took})
             missing = [name for name in alive if name not in done]
             if entry is not None and done and not missing:
                 count = f"{len(took)} worker" + ("s" if len(took) > 1 else "")
-                sentence = f"{_in_effect(entry.after)} on {count} after {max(took.values()):.2f} s"
+                sentence = f"{in_effect(entry.after)} on {count} after {max(took.values()):.2f} s"
                 return self.outcome(True, sentence, workers=took)
             if self._no_worker(alive):
                 return self.outcome(
@@ -242,7 +236,7 @@ class CommandSession:
             elapsed_s=self._elapsed() if self._command_id else 0.0,
             workers=workers or {},
             waiting=waiting,
-            log=Models(self.rollout, self._entries),
+            log=self.log,
         )
 
     @property
@@ -265,7 +259,7 @@ class CommandSession:
         limit_s = self._settings.stage_timeout_s + GRACE_S if timeout_s is None else timeout_s
         while self._elapsed() < limit_s:
             self._poll()
-            fate = self._fate(stage)
+            fate = self.log.fate(stage)
             if isinstance(fate, Activate):
                 return self.applied(fate.command_id)
             if fate is not None:
@@ -289,7 +283,7 @@ class CommandSession:
     def _logged(self, command_id: str, sentence: str) -> Outcome:
         while self._elapsed() < self._effect_s:
             self._poll()
-            entry = self._entry(command_id)
+            entry = self.log.find(command_id)
             if entry is not None:
                 refused = entry.refused
                 return self.outcome(refused is None, sentence if refused is None else f"the log refused it: {refused}")
@@ -315,50 +309,6 @@ class CommandSession:
         """No worker, after time enough for a heartbeat."""
         return not alive and self._elapsed() > self._settings.worker_lost_after_s
 
-    def _entry(self, command_id: str) -> Entry | None:
-        """The first record with this id: a later one is a duplicate. One with a false signature only if it is alone."""
-        same = [e for e in self._entries if e.command is not None and e.command.command_id == command_id]
-        return next((e for e in same if e.refused is None or not e.complaint), same[0] if same else None)
-
-    def _since(self, entry: Entry, command_id: str) -> bool:
-        """Whether a worker that applied this command is at least as far as the entry: maybe at a later one."""
-        applied = self._entry(command_id)
-        return applied is not None and applied.offset >= entry.offset
-
-    def _fate(self, stage: Stage) -> Activate | str | None:
-        """What ended the stage: its activation, or why it was not; None while it is pending or not yet read."""
-        entry = self._entry(stage.command_id)
-        if entry is None or entry.refused is not None:
-            return entry.refused if entry else None
-        later = (e for e in self._entries if e.offset > entry.offset and e.refused is None)
-        match next((e.command for e in later if not _pending(e.after, stage)), None):
-            case None:
-                return None
-            case Activate() as activation:
-                return activation
-            case Abort() as abort:
-                return abort.reason or f"aborted by {abort.issuer}"
-            case Stage() as newer:
-                return f"{newer.issuer} staged {newer.model} instead"
-            case other:
-                return f"{other.issuer} {'rolled back' if isinstance(other, Rollback) else 'promoted it'} meanwhile"
-
 
 def _name(command: Command) -> str:
     return type(command).__name__.lower()
-
-
-def _pending(rollout: Rollout, stage: Stage) -> bool:
-    return rollout.pending is not None and rollout.pending.stage_id == stage.command_id
-
-
-def _in_effect(rollout: Rollout) -> str:
-    """What decides, as a sentence without an end."""
-    serving, candidate = rollout.serving, rollout.candidate
-    name = str(serving.model) if serving else "nothing"
-    if candidate is None:
-        return f"{name} serves"
-    other = str(candidate.release.model)
-    if candidate.percent:
-        return f"{other} decides for {candidate.percent:g} % of the customers, {name} for the others,"
-    return f"{other} is the shadow of {name}"

@@ -16,9 +16,10 @@ from schemas.topics import MODEL_SWAP
 from stream_app.kafka.log import read_to_end
 from stream_app.rollout import artefacts
 from stream_app.rollout.artefacts import Source
-from stream_app.rollout.client import CommandSession, Models, Order, Outcome
+from stream_app.rollout.client import CommandSession, Order, Outcome
 from stream_app.rollout.entries import fold
-from stream_app.rollout.state import Release, Rollout
+from stream_app.rollout.fate import Models
+from stream_app.rollout.state import Release
 from stream_app.rollout.trust import trust
 from stream_app.settings import Settings
 
@@ -41,8 +42,7 @@ class Refused(Exception):  # noqa: N818 - named after what happened
 
 def models(settings: Settings) -> Models:
     """Serving, previous, pending and history, from the log alone."""
-    history = fold(read_to_end(settings, MODEL_SWAP), trust=trust(settings))
-    return Models(history[-1].after if history else Rollout(), history)
+    return Models(fold(read_to_end(settings, MODEL_SWAP), trust=trust(settings)))
 
 
 def ungated(_: CommandSession, __: Archive) -> None:
@@ -165,7 +165,7 @@ def rollback(settings: Settings, order: Order, to: str | None = None) -> Outcome
     with CommandSession(settings, order) as session:
         rollout = session.rollout
         usual = rollout.serving if rollout.candidate is not None else rollout.previous
-        release = usual if to is None else session.release(to)
+        release = usual if to is None else session.log.release(to)
         if release is None and to is not None:
             return session.outcome(False, f"no model {to} was ever staged: `stream-app models` lists them")
         if release is None:

@@ -24,8 +24,8 @@ from importlib.util import find_spec
 from models.registry.registry import Registry, connect, in_use
 from schemas.errors import UserError
 from schemas.rollout import Stage
-from stream_app.rollout.client import Models
 from stream_app.rollout.commands import models
+from stream_app.rollout.fate import Models
 from stream_app.rollout.state import Release, Rollout
 from stream_app.settings import Settings, environment, load
 

@@ -10,10 +10,9 @@ import pytest
 
 from schemas.rollout import Abort, Activate, Command, Promote, Role, Rollback, Stage
 from schemas.transactions import ModelRef
-from stream_app.rollout.client import Models
 from stream_app.rollout.entries import fold
+from stream_app.rollout.fate import Models
 from stream_app.rollout.registry_sync import RegistrySync, moves
-from stream_app.rollout.state import Rollout
 from stream_app.settings import Settings
 from tests.unit.stream_app.rollout.swap_log import MemoryLog
 
@@ -49,7 +48,7 @@ def after(commands: list[Command], before: dict[str, str], name: str = "card-fra
     log = MemoryLog()
     log.append(*commands)
     history = fold(log.records)  # type: ignore[arg-type]
-    moved = moves(name, Models(history[-1].after, history), before, VERSIONS)
+    moved = moves(name, Models(history), before, VERSIONS)
     return {alias: version for alias, version in {**before, **moved}.items() if version is not None}
 
 
@@ -81,7 +80,7 @@ def test_each_name_has_aliases_of_its_own() -> None:
 
 
 def test_what_is_so_already_moves_nothing() -> None:
-    assert moves("card-fraud", Models(Rollout(), []), {"candidate": "3"}, VERSIONS) == {}
+    assert moves("card-fraud", Models(), {"candidate": "3"}, VERSIONS) == {}
 
 
 def test_a_worker_runs_it_as_a_process_with_every_setting_that_it_was_given(
