@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from pydantic import AliasChoices, Field, ValidationError
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 from pydantic_settings import SettingsError as UnreadableSetting
@@ -171,6 +171,10 @@ class Settings(BaseSettings):
     drift_effect_sd: float = Field(default=0.15, ge=0, description="smallest shift that is an alert, in reference sd")
 
     web_host: str = Field(default="127.0.0.1", description="where the page and /metrics listen")
+    web_token: SecretStr | None = Field(
+        default=None, description="what page and API ask for; needed where web_host is not this machine alone"
+    )
+    web_token_file: Path | None = Field(default=None, description="file that holds the token, in place of web_token")
     web_port: int = Field(default=6066, ge=1, le=65_535, description="a port of its own for each worker on a machine")
     stall_after_s: float = Field(
         default=30.0, gt=0, description="liveness fails when lag stands and position does not move for this long"
@@ -234,14 +238,17 @@ def load(**overrides: Any) -> Settings:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The environment of a process that shall have the same settings: this one's, and every setting that was given."""
-    given = settings.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    """The environment of a process that shall have the same settings: this one's, and every setting that was given.
+
+    A token is not passed on: only a worker shows a page.
+    """
+    given = settings.model_dump(mode="json", exclude={"web_token"}, exclude_unset=True, exclude_none=True)
     written = {name: json.dumps(value) if isinstance(value, dict) else str(value) for name, value in given.items()}
     return {**os.environ, **{f"{ENVIRONMENT_PREFIX}{name.upper()}": value for name, value in written.items()}}
 
 
 def _line(error: ErrorDetails) -> str:
-    """What is wrong with one setting. Values of `[kafka]` may be secrets, and lines go into logs."""
+    """What is wrong with one setting. Values of `[kafka]` and tokens are secrets, and lines go into logs."""
     place = ".".join(map(str, error["loc"]))
-    got = "" if place.startswith("kafka") else f" (got {error['input']!r})"
+    got = "" if place.startswith(("kafka", "web_token")) else f" (got {error['input']!r})"
     return f"{place}: {error['msg']}{got}"

@@ -27,6 +27,7 @@ from stream_app.host.credentials import credentials
 from stream_app.kafka import clients, permissions, topics
 from stream_app.kafka.roles import WORKER
 from stream_app.metrics import Metrics
+from stream_app.ops import access
 from stream_app.ops.board import Board
 from stream_app.ops.feed import Feed
 from stream_app.ops.health import Liveness
@@ -89,7 +90,7 @@ class Worker:
             TableManager=NoTables,
         )
         read_committed.install(app)
-        page = application(self.overview, self.registry)
+        page = application(self.overview, self.registry, access.token(settings))
         serve_asgi(app, page, host=settings.web_host, port=settings.web_port, access_log=False)
         rollout_host.install(app, settings, self.follower, self.publisher, self.metrics)
         drift_host.install(app, settings, self.follower.warm.reference, self.metrics)
@@ -178,6 +179,7 @@ def run(settings: Settings) -> int:
 
 def _prepare(settings: Settings) -> None:
     """Wait for the broker; see that the topics are there, that we may work, and that what we decide will count."""
+    access.token(settings)
     signing_key(settings)
     clients.wait_for_broker(settings, None, log.info)
     topics.ensure(settings, declared.ALL)

@@ -16,6 +16,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from stream_app.ops.access import Access
 from stream_app.ops.health import Health
 from stream_app.ops.overview import Overview
 
@@ -34,8 +35,12 @@ HEADERS = {
 }
 
 
-def application(overview: Overview, registry: CollectorRegistry) -> Starlette:
-    """The ASGI application of one worker."""
+def application(overview: Overview, registry: CollectorRegistry, token: str) -> Starlette:
+    """The ASGI application of one worker.
+
+    Args:
+        token: What a visitor has to know; empty: everybody who reaches the address may look.
+    """
 
     async def page(_: Request) -> Response:
         return FileResponse(STATIC / "index.html", headers={"cache-control": "no-cache"})
@@ -62,12 +67,12 @@ def application(overview: Overview, registry: CollectorRegistry) -> Starlette:
             Route("/health/ready", ready),
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
-        middleware=[Middleware(SecurityHeaders)],
+        middleware=[Middleware(SecurityHeaders), Middleware(Access, token)],
     )
 
 
 class SecurityHeaders:
-    """Puts `HEADERS` on every answer, errors included."""
+    """Puts `HEADERS` on every answer, errors included, where it has none of that name."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -77,8 +82,9 @@ class SecurityHeaders:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
+                given = dict(message.get("headers", []))
                 extra = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
-                message["headers"] = [*message.get("headers", []), *extra]
+                message["headers"] = [*message.get("headers", []), *(h for h in extra if h[0] not in given)]
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

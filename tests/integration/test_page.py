@@ -48,7 +48,7 @@ class Operations:
         self.heartbeat = Heartbeat(settings, self.progress, liveness)
         self.feed = Feed(settings, board, metrics)
         self.app = application(
-            Overview(settings, self.progress, liveness, board, lambda: {"amount": "EUR"}), self.registry
+            Overview(settings, self.progress, liveness, board, lambda: {"amount": "EUR"}), self.registry, ""
         )
         self.progress.latest = Snapshot(
             state="running",

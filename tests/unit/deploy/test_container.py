@@ -87,3 +87,10 @@ def unsatisfied(declared: list[str], file: str) -> list[str]:
         if not pins.get(canonicalize_name(requirement.name))
         or not all(requirement.specifier.contains(pin) for pin in pins[canonicalize_name(requirement.name)])
     ]
+
+
+def test_the_page_of_the_composed_system_has_a_token_or_says_how_to_get_one():
+    given = COMPOSE["services"]["worker"]["environment"]["STREAM_APP_WEB_TOKEN"]
+    assert given.startswith("${STREAM_APP_WEB_TOKEN:?")
+    assert "openssl rand -hex 16" in given
+    assert "STREAM_APP_WEB_TOKEN=" not in DOCKERFILE.rsplit("FROM ", 1)[1], "an image must not hold a secret"

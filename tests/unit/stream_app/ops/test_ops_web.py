@@ -36,7 +36,7 @@ class Http:
 class Worker:
     """A worker's web application over a pipeline that the test drives."""
 
-    def __init__(self) -> None:
+    def __init__(self, token: str = "") -> None:
         self.clock = Clock()
         self.progress = Progress()
         self.board = Board(5.0, self.clock.now)
@@ -45,7 +45,8 @@ class Worker:
         self.metrics = Metrics(registry)
         ProgressCollector(self.progress, registry)
         overview = Overview(Settings(worker_id="w"), self.progress, liveness, self.board, dict, self.clock.now)
-        self.http = Http(application(overview, registry))
+        self.app = application(overview, registry, token)
+        self.http = Http(self.app)
         self.progress.latest = running(self.clock)
 
 
