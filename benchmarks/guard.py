@@ -32,9 +32,9 @@ from models.features import load_spec, matrix
 from models.protocol import DAY
 from models.runtime import Scored, one_thread
 from models.training import TrainingConfig
-from schemas.comparison import TAIL, Comparison, Finding
+from schemas.comparison import TAIL, Comparison, GuardDecision
 from stream_app.pipeline.comparison_counter import ComparisonCounter
-from stream_app.rollout.guard import TAIL_STEP, Guard
+from stream_app.rollout.guard.guard import TAIL_STEP, Guard
 from stream_app.settings import Settings
 from stream_app.testing.incident import Recipe
 
@@ -152,9 +152,9 @@ def _told(cast: Cast, models: Mapping[str, Trained], rollouts: int, random: np.r
     compared = {title: cast.compared(model) for title, model in models.items()}
     in_turn = list(compared.values())
     outcomes = [rollout(in_turn[n % len(in_turn)], random) for n in range(rollouts)]
-    back = [rows for finding, rows, _ in outcomes if finding is Finding.ROLL_BACK]
-    promoted = [rows for finding, rows, _ in outcomes if finding is Finding.PROMOTE]
-    signals = [signal for finding, _, found in outcomes if finding is Finding.ROLL_BACK for signal in found]
+    back = [rows for finding, rows, _ in outcomes if finding is GuardDecision.ROLL_BACK]
+    promoted = [rows for finding, rows, _ in outcomes if finding is GuardDecision.PROMOTE]
+    signals = [signal for finding, _, found in outcomes if finding is GuardDecision.ROLL_BACK for signal in found]
     return {
         "models": {
             title: {**_described(cast.champion, model), **_signals(compared[title])} for title, model in models.items()
@@ -168,16 +168,16 @@ def _told(cast: Cast, models: Mapping[str, Trained], rollouts: int, random: np.r
     }
 
 
-def rollout(compared: list[Comparison], random: np.random.Generator) -> tuple[Finding, int, list[str]]:
+def rollout(compared: list[Comparison], random: np.random.Generator) -> tuple[GuardDecision, int, list[str]]:
     """One candidate beside the champion: the finding that ended it, after how many rows, by which signals."""
     guard, commits = Guard(Settings()), ROWS // COMMIT
     start = int(random.integers(len(compared) - commits))
     for comparison in compared[start : start + commits]:
         guard.read(comparison)
         report = guard.report("trial")
-        if report is not None and report.finding is not Finding.WATCH:
+        if report is not None and report.finding is not GuardDecision.WATCH:
             return report.finding, report.rows, [e.signal for e in report.evidence if e.against >= 1]
-    return Finding.WATCH, ROWS, []
+    return GuardDecision.WATCH, ROWS, []
 
 
 def table(report: Mapping[str, Any]) -> Iterator[str]:

@@ -46,7 +46,7 @@ TAIL = tuple(step / 10 for step in range(-10, 11))
 """Centres of the bins of `tail_shift`; the outer two are open."""
 
 
-class Finding(StrEnum):
+class GuardDecision(StrEnum):
     """What the guard advises."""
 
     WATCH = "watch"
@@ -54,7 +54,7 @@ class Finding(StrEnum):
     ROLL_BACK = "roll_back"
 
 
-class Evidence(Struct, frozen=True):
+class GuardSignal(Struct, frozen=True):
     """One signal of the guard.
 
     `against` is how much speaks against the candidate, as a share of what is needed to roll it back: log e-value by log
@@ -74,6 +74,6 @@ class GuardReport(Struct, frozen=True):
     champion: Sha256
     candidate: Sha256
     rows: int
-    finding: Finding
+    finding: GuardDecision
     sentence: str
-    evidence: list[Evidence]
+    evidence: list[GuardSignal]

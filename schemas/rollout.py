@@ -21,7 +21,7 @@ class _Command(Struct, frozen=True, tag_field="type", omit_defaults=True, kw_onl
     reason: Annotated[str, Meta(description="why, for the audit trail")] = ""
 
 
-class Role(StrEnum):
+class StagePurpose(StrEnum):
     """What a model is staged for: to decide everything, nothing, or for a share of the customers."""
 
     SERVE = "serve"
@@ -48,7 +48,7 @@ class Stage(_Command, frozen=True, tag="stage", kw_only=True):
 
     uri: Annotated[NonEmpty, Meta(description="where workers fetch the artefact: a path or URL")]
     model: ModelRef
-    role: Role = Role.SERVE
+    role: StagePurpose = StagePurpose.SERVE
     percent: Annotated[Percent | None, Meta(description="of a canary")] = None
     gates: GateVerdict | None = None
 

@@ -16,7 +16,7 @@ from schemas.transactions import Anomaly, DeadLetter, Label, Latent, Score, Tran
 FOREVER = timedelta.max
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Topic:
     """One topic as the product needs it.
 

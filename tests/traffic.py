@@ -42,7 +42,7 @@ def committed_records(settings: Settings, topic: Topic) -> list[Any]:
 
 def committed_offsets(settings: Settings) -> int:
     """Input offsets that the group has committed, over all partitions; -1 while a restarted broker cannot say."""
-    group = clients.onlooker(settings)
+    group = clients.group_observer(settings)
     topic = topics.name(settings, TRANSACTIONS)
     places = [TopicPartition(topic, p) for p in group.list_topics(topic, timeout=10).topics[topic].partitions]
     try:

@@ -1,12 +1,13 @@
-"""The whole audit log in, seals out: each holds the digests of the records since the seal before, that one among them.
+"""Seals the audit log: each seal holds the digests of the records since the seal before, and of that seal.
 
-Runs where the controller runs. Two at once (a rebalance) are harmless: seals may overlap, and every one must hold.
+Every worker reads the log; the one that runs the controller seals it. Two at once (a rebalance) are harmless: seals may
+overlap, and every one must hold.
 """
 
-import logging
 import threading
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import msgspec
@@ -14,20 +15,17 @@ import msgspec
 from schemas.rollout import AuditRecord, Seal
 from schemas.topics import AUDIT
 from stream_app.audit.chain import digest
-from stream_app.kafka.log import Record, Tail
+from stream_app.kafka.log import Record, read_backwards
 from stream_app.settings import Settings
-
-logger = logging.getLogger(__name__)
 
 SEAL_EVERY_S = 2.0
 SEAL_MOST = 256  # records in one seal: it stays below 20 kB
-POLL_S = 0.05
 
 _DECODER = msgspec.json.Decoder(AuditRecord)
 
 
 class Unsealed:
-    """What no seal holds yet: offset to digest, in the order of the log."""
+    """Records that no seal holds yet: offset to digest, in the order of the log."""
 
     def __init__(self) -> None:
         self._digests: dict[int, str] = {}
@@ -47,65 +45,71 @@ class Unsealed:
             self._digests[offset] = digest(value)
 
     def seal(self) -> Seal | None:
-        """The oldest of them; None where there is nothing but seals: they would follow each other for ever."""
+        """A seal of the oldest; None where only seals are unsealed, which would follow each other for ever."""
         if not self._news:
             return None
         return Seal({str(offset): self._digests[offset] for offset in list(self._digests)[:SEAL_MOST]})
 
 
 class Sealer:
-    """Seals while this worker owns the swap log. Its state is in the log: another owner loses nothing.
+    """Reads the log in one thread, and seals in another. Its state is in the log: another owner loses nothing.
 
     Args:
-        settings: Where the log is, and this worker's name.
+        worker: Name of this worker.
         audit: Writes an audit record.
-        owner: Whether this worker is the one to, asked at each turn.
+        owner: Whether this worker is the one to seal, asked at each turn.
+        monotonic: Clock.
+
+    Attributes:
+        caught_up: The log was read to the end that it had when the worker started.
     """
 
-    def __init__(self, settings: Settings, audit: Callable[[AuditRecord], None], owner: Callable[[], bool]) -> None:
-        self._settings = settings
+    def __init__(
+        self,
+        worker: str,
+        audit: Callable[[AuditRecord], None],
+        owner: Callable[[], bool],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.caught_up = False
+        self._worker = worker
         self._audit = audit
         self._owner = owner
-        self._tail: Tail | None = None
+        self._monotonic = monotonic
         self._unsealed = Unsealed()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="audit-seal", daemon=True)
+        self._lock = threading.Lock()
+        self._sealed_at = monotonic()
 
-    def start(self) -> None:
-        """Begin to seal."""
-        self._thread.start()
-
-    def stop(self, timeout_s: float = 2.0) -> None:
-        """Stop; what is not sealed is left to the next owner."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout_s)
+    def read(self, records: Sequence[Record], caught_up: bool) -> None:
+        """Take in new records of the log."""
+        with self._lock:
+            self._unsealed.read(records)
+        self.caught_up = caught_up
 
     def step(self) -> None:
-        """Read what is new, and seal it if this worker is the one to."""
-        if not self._owner():
-            self._let_go()
+        """Seal what is new, if this worker is the one to and the last seal is old enough."""
+        if not self.caught_up or not self._owner() or self._monotonic() - self._sealed_at < SEAL_EVERY_S:
             return
-        tail = self._tail = self._tail or Tail(self._settings, [AUDIT])
-        while messages := tail.poll(POLL_S):
-            self._unsealed.read(messages)
-        seal = self._unsealed.seal() if tail.caught_up else None
+        self._sealed_at = self._monotonic()
+        with self._lock:
+            seal = self._unsealed.seal()
         if seal is not None:
-            self._audit(sealed(f"controller@{self._settings.worker_name}", seal))
+            self._audit(sealed(f"controller@{self._worker}", seal))
 
-    def _run(self) -> None:
-        while not self._stopping.wait(SEAL_EVERY_S):
-            try:
-                self.step()
-            except Exception as error:  # the trail waits longer for its seal, and nothing else suffers
-                logger.warning("the audit trail was not sealed, trying again: %s", error)
-                self._let_go()
-        self._let_go()
 
-    def _let_go(self) -> None:
-        if self._tail is not None:
-            self._tail.close()
-        self._tail, self._unsealed = None, Unsealed()
+def unsealed_since(settings: Settings) -> datetime | None:
+    """Records that no seal holds are not older than this; None: there is no seal yet.
+
+    A seal holds the oldest of them, and one follows another within seconds: an hour before the newest is far enough.
+
+    Raises:
+        BrokerError: the log cannot be read.
+    """
+    for stretch in read_backwards(settings, AUDIT):
+        seals = [record for message in stretch if (record := decoded(message.value() or b"")) and record.seal]
+        if seals:
+            return seals[-1].at - timedelta(hours=1)
+    return None
 
 
 def sealed(actor: str, seal: Seal) -> AuditRecord:

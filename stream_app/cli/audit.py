@@ -11,8 +11,8 @@ from rich.markup import escape
 from schemas.rollout import AuditRecord
 from schemas.topics import AUDIT
 from stream_app.audit.proof import AuditVerdict, prove
+from stream_app.audit.sealer import decoded
 from stream_app.cli.configured import connected_settings
-from stream_app.cli.overview import decoded
 from stream_app.cli.readable import clean, moment
 from stream_app.cli.terminal import console, out, out_json, table, waiting
 from stream_app.kafka.log import read_to_end
@@ -76,7 +76,7 @@ def audit(
 
 def _records(settings: Settings) -> Iterator["AuditRecord"]:
     with waiting("reading the audit trail"):
-        yield from decoded(read_to_end(settings, AUDIT), AuditRecord)
+        yield from filter(None, (decoded(record.value() or b"") for record in read_to_end(settings, AUDIT)))
 
 
 def _print_timeline(records: list[AuditRecord]) -> None:

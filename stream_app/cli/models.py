@@ -13,8 +13,8 @@ from stream_app.cli.configured import connected_settings
 from stream_app.cli.options import Json
 from stream_app.cli.terminal import console, out, out_json, table
 from stream_app.rollout import commands
-from stream_app.rollout.entries import Entry
 from stream_app.rollout.state import Release, Rollout
+from stream_app.rollout.swap_log import Entry
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -47,7 +47,7 @@ class ModelEntry(Struct, frozen=True):
 @app.command(epilog="Example: stream-app models --json")
 def models(as_json: Json = False) -> None:
     """Show every model that was ever staged: which serves, which a rollback returns to, what became of the others."""
-    found = staged_models(commands.models(connected_settings()).history)
+    found = staged_models(commands.models(connected_settings()).entries)
     if as_json:
         out_json(found)
         return

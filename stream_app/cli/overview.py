@@ -1,22 +1,29 @@
-"""Heartbeats, commands and alerts in, what is so now out: who lives, what they serve, how far behind. Pure."""
+"""The system at one moment, for `stream-app status`: which workers live, what they serve, how far behind they are."""
 
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
-from typing import TypeVar
+from datetime import UTC, datetime
+from typing import Self
 
 import msgspec
 from msgspec import Struct
 
 from schemas.drift import DriftAlert
-from schemas.rollout import ModelStatus, Phase
-from stream_app.kafka.log import Record
+from schemas.rollout import ModelStatus
+from schemas.topics import DRIFT_ALERTS, MODEL_STATUS, MODEL_SWAP, Topic
+from stream_app.kafka.dispatch import QUIET_S, Dispatch, Reader
+from stream_app.kafka.log import Record, Tail
 from stream_app.rollout.state import Rollout
-from stream_app.rollout.trial import Trial
+from stream_app.rollout.statuses import Statuses, recent
+from stream_app.rollout.swap_log import SwapLog
+from stream_app.rollout.trial import TrialView, trial_view
+from stream_app.rollout.trust import trust
+from stream_app.settings import Settings
 
 LATEST_ALERTS = 5
 
-T = TypeVar("T")
+_ALERT = msgspec.json.Decoder(DriftAlert)
 
 
 class WorkerNow(Struct, frozen=True):
@@ -60,30 +67,75 @@ class Overview(Struct, frozen=True):
     at: datetime
     workers: list[WorkerNow]
     model: ModelNow | None
-    trial: Trial | None
+    trial: TrialView | None
     drift: DriftNow
 
 
-def workers_now(statuses: Iterable[ModelStatus], now: datetime, lost_after: timedelta) -> list[WorkerNow]:
-    """The workers that are alive: heard of lately, and not gone since.
+class Observer:
+    """Follows the logs that an overview is made of, each record read once.
 
-    Args:
-        statuses: Records of `model-status`, in order.
-        now: The present.
-        lost_after: After this silence a worker no longer counts.
+    Raises:
+        BrokerError: a topic cannot be read.
     """
-    last: dict[str, ModelStatus] = {}
-    for status in statuses:
-        if status.phase is Phase.HEARTBEAT:
-            last[status.worker] = status
-        elif status.phase is Phase.STOPPED:
-            last.pop(status.worker, None)
-    alive = (worker_now(status) for status in last.values() if now - status.at <= lost_after)
-    return sorted((worker for worker in alive if worker is not None), key=lambda worker: worker.id)
+
+    def __init__(self, settings: Settings) -> None:
+        self._lost_after_s = settings.worker_lost_after_s
+        self._swaps = SwapLog(trust(settings))
+        self._states = Statuses()
+        self._alerts: dict[str, DriftAlert] = {}
+        committed = Tail(settings, [MODEL_SWAP, DRIFT_ALERTS])
+        readers: list[tuple[Topic, Reader]] = [(MODEL_SWAP, self._read_swaps), (DRIFT_ALERTS, self._read_alerts)]
+        self._committed = Dispatch(settings, committed, readers)
+        statuses = Tail(settings, [MODEL_STATUS], recent(settings), committed=False)
+        self._statuses = Dispatch(settings, statuses, [(MODEL_STATUS, self._read_statuses)])
+        self._committed.catch_up()
+        self._statuses.catch_up()
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let the connections go."""
+        self._committed.close()
+        self._statuses.close()
+
+    def follow(self, seconds: float) -> None:
+        """Take in what comes meanwhile."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self._statuses.step(min(left, QUIET_S))
+            self._committed.step(0.0)
+
+    def overview(self) -> Overview:
+        """What there is now."""
+        alive = (w.pulse for w in self._states.alive(self._lost_after_s).values() if w.pulse is not None)
+        return Overview(
+            at=datetime.now(UTC),
+            workers=[row for row in map(worker_now, alive) if row is not None],
+            model=model_now(self._swaps.rollout),
+            trial=trial_view(self._swaps.rollout, self._states.guard),
+            drift=drift_now(list(self._alerts.values())),
+        )
+
+    def _read_swaps(self, records: Sequence[Record], _: bool) -> None:
+        for record in records:
+            self._swaps.read(record)
+
+    def _read_statuses(self, records: Sequence[Record], caught_up: bool) -> None:
+        for record in records:
+            self._states.read(record, caught_up)
+
+    def _read_alerts(self, records: Sequence[Record], _: bool) -> None:
+        """An alert that was published again (same id) counts once, with its newest content."""
+        for record in records:
+            with suppress(msgspec.DecodeError, UnicodeDecodeError):
+                alert = _ALERT.decode(record.value() or b"")
+                self._alerts[alert.alert_id] = alert
 
 
 def worker_now(status: ModelStatus) -> WorkerNow | None:
-    """What one heartbeat says; None where it carries no vitals."""
+    """A worker by its heartbeat; None where that carries no vitals."""
     vitals = status.vitals
     if vitals is None:
         return None
@@ -106,22 +158,13 @@ def worker_now(status: ModelStatus) -> WorkerNow | None:
 
 
 def model_now(rollout: Rollout) -> ModelNow | None:
-    """What the swap log prescribes."""
+    """What serves by the swap log."""
     if rollout.serving is None:
         return None
     model, previous = rollout.serving.model, rollout.previous
     return ModelNow(model.name, model.version, model.sha256, previous.model.sha256 if previous else None)
 
 
-def drift_now(alerts: Iterable[DriftAlert]) -> DriftNow:
-    """The newest alerts first. An alert that was published again (same id) counts once."""
-    distinct = list({alert.alert_id: alert for alert in alerts}.values())
-    return DriftNow(list(reversed(distinct[-LATEST_ALERTS:])), len(distinct))
-
-
-def decoded(messages: Iterable[Record], record: type[T]) -> Iterator[T]:
-    """The records of a topic in order; what is none is passed over."""
-    decoder = msgspec.json.Decoder(record)
-    for message in messages:
-        with suppress(msgspec.DecodeError, UnicodeDecodeError):
-            yield decoder.decode(message.value() or b"")
+def drift_now(alerts: Sequence[DriftAlert]) -> DriftNow:
+    """The newest alerts first; `alerts` are distinct, oldest first."""
+    return DriftNow(list(reversed(alerts[-LATEST_ALERTS:])), len(alerts))

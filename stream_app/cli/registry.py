@@ -6,8 +6,8 @@ from models.registry.address import RegistryError
 from schemas.errors import UserError
 from stream_app.cli.configured import connected_settings
 from stream_app.cli.terminal import out, say, waiting
-from stream_app.rollout.fate import Models
 from stream_app.rollout.registry_sync import sync
+from stream_app.rollout.swap_log import SwapLog
 from stream_app.settings import Settings
 
 app = typer.Typer(rich_markup_mode=None)
@@ -35,7 +35,7 @@ def sync_now() -> None:
         out(line)
 
 
-def update_aliases(settings: Settings, log: Models | None) -> None:
+def update_aliases(settings: Settings, log: SwapLog | None) -> None:
     """Let the aliases follow what a command has done; where that is not possible, a worker does it later."""
     try:
         for line in _synced(settings, log):
@@ -44,6 +44,6 @@ def update_aliases(settings: Settings, log: Models | None) -> None:
         say(f"the registry's aliases are not up to date: {error}; later: stream-app registry sync")
 
 
-def _synced(settings: Settings, log: Models | None = None) -> list[str]:
+def _synced(settings: Settings, log: SwapLog | None = None) -> list[str]:
     with waiting("telling the registry"):
         return sync(settings, log)

@@ -109,7 +109,7 @@ def _model(settings: Settings, given: str | None, sha256: str | None) -> Runtime
         if known.rollout.serving is None:
             raise UserError("no model serves: give one with --model MODEL")
         sha256 = known.rollout.serving.model.sha256
-    uris = [r.uri for entry in known.history for r in entry.after.kept if r.model.sha256 == sha256]
+    uris = [r.uri for entry in known.entries for r in entry.after.kept if r.model.sha256 == sha256]
     if not uris:
         raise UserError(f"the swap log knows no model {sha256[:12]}: give it with --model MODEL")
     return artefact.load(ModelCache(settings.model_cache, trust(settings)).fetch(uris[-1], sha256), sha256)

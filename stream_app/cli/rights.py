@@ -15,7 +15,7 @@ from stream_app.cli.terminal import console, out, out_json, waiting
 from stream_app.kafka import roles, topics
 from stream_app.kafka.access import Access, AccessEntry, AccessOutcome
 from stream_app.kafka.roles import ROLES, Role
-from stream_app.rollout.publish import Publisher
+from stream_app.rollout.control_producer import ControlProducer
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -76,7 +76,7 @@ def grant(
     if not dry_run:
         topics.ensure(chosen)
     access, entries = Access(chosen, dry_run), []
-    with waiting("granting") as tell, closing(Publisher(chosen)) as publisher:
+    with waiting("granting") as tell, closing(ControlProducer(chosen)) as publisher:
         for role in chosen_roles:
             name = user or roles.user(chosen, role)
             tell(name)

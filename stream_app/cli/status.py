@@ -1,8 +1,6 @@
 """`stream-app status`: workers, partitions, lag, rate, latency, model and drift, once or as it changes."""
 
-import time
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -37,34 +35,15 @@ def status(
 
 
 def observe(settings: "Settings") -> "Overview":
-    """What the cluster says now.
+    """The cluster now.
 
     Raises:
         BrokerUnavailable, TopicMissing: with one line that says what to do.
     """
-    from schemas.drift import DriftAlert
-    from schemas.rollout import ModelStatus
-    from schemas.topics import DRIFT_ALERTS, MODEL_STATUS, MODEL_SWAP
-    from stream_app.cli.overview import Overview, decoded, drift_now, model_now, workers_now
-    from stream_app.kafka.log import read_to_end
-    from stream_app.rollout.entries import fold
-    from stream_app.rollout.state import Rollout
-    from stream_app.rollout.trial import trial
-    from stream_app.rollout.trust import trust
+    from stream_app.cli.overview import Observer
 
-    now = datetime.now(UTC)
-    lost_after = timedelta(seconds=settings.worker_lost_after_s)
-    statuses = list(decoded(read_to_end(settings, MODEL_STATUS, start=now - lost_after, committed=False), ModelStatus))
-    commands = fold(read_to_end(settings, MODEL_SWAP), trust=trust(settings))
-    rollout = commands[-1].after if commands else Rollout()
-    alerts = decoded(read_to_end(settings, DRIFT_ALERTS), DriftAlert)
-    return Overview(
-        at=now,
-        workers=workers_now(statuses, now, lost_after),
-        model=model_now(rollout),
-        trial=trial(rollout, next((s.guard for s in reversed(statuses) if s.guard is not None), None)),
-        drift=drift_now(alerts),
-    )
+    with Observer(settings) as observer:
+        return observer.overview()
 
 
 def _print(seen: "Overview") -> None:
@@ -75,14 +54,17 @@ def _watch(settings: "Settings", as_json: bool) -> None:
     """Until Ctrl-C."""
     from rich.live import Live
 
-    if as_json:
-        while True:
-            out_json(observe(settings))
-            time.sleep(REFRESH_S)
-    with Live(picture(observe(settings)), console=console(), auto_refresh=False) as live:
-        while True:
-            time.sleep(REFRESH_S)
-            live.update(picture(observe(settings)), refresh=True)
+    from stream_app.cli.overview import Observer
+
+    with Observer(settings) as observer:
+        if as_json:
+            while True:
+                out_json(observer.overview())
+                observer.follow(REFRESH_S)
+        with Live(picture(observer.overview()), console=console(), auto_refresh=False) as live:
+            while True:
+                observer.follow(REFRESH_S)
+                live.update(picture(observer.overview()), refresh=True)
 
 
 def picture(seen: "Overview") -> "Group":

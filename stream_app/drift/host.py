@@ -92,7 +92,8 @@ class Replica:
         if not alerts or self._abandoned.is_set():
             return
         name = topics.name(self._settings, DRIFT_ALERTS)
-        producer = clients.producer(self._settings, **{"linger.ms": 0, "message.timeout.ms": int(PUBLISH_S * 1000)})
+        properties = {"linger.ms": 0, "message.timeout.ms": int(PUBLISH_S * 1000)}
+        producer = clients.producer(self._settings, **clients.small_writer(self._settings), **properties)
         errors: list[str] = []
         for alert in alerts:
             producer.produce(

@@ -1,7 +1,7 @@
 """The composition root: one Faust worker that holds the data plane (a thread) and the control plane (agents, web).
 
-If the pipeline dies, the worker dies, with a non-zero exit and one clear last line; it never sits there healthy and
-idle.
+If any of its threads dies, the worker dies, with a non-zero exit and one clear last line; it never sits there healthy
+and idle.
 """
 
 import asyncio
@@ -14,44 +14,52 @@ import threading
 from typing import Any
 
 import faust
+from faust.app.base import BootStrategy
 from faust.contrib.asgi import serve_asgi
 from faust.tables import TableManager
 from mode import Service
 from prometheus_client import CollectorRegistry
 
 from schemas import topics as declared
+from stream_app import threads
 from stream_app.host import drift as drift_host
 from stream_app.host import read_committed
 from stream_app.host import rollout as rollout_host
+from stream_app.host.control_plane import ControlPlane
 from stream_app.host.credentials import credentials
+from stream_app.host.rollout import Ownership
 from stream_app.kafka import clients, permissions, topics
+from stream_app.kafka.clients import BrokerError
 from stream_app.kafka.roles import WORKER
 from stream_app.metrics import Metrics
 from stream_app.ops import access
-from stream_app.ops.board import Board
-from stream_app.ops.feed import Feed
 from stream_app.ops.health import Liveness
-from stream_app.ops.heartbeat import Heartbeat
-from stream_app.ops.overview import Overview
+from stream_app.ops.overview import StatusPage
 from stream_app.ops.progress_metrics import ProgressCollector
 from stream_app.ops.web import application
 from stream_app.pipeline.faults import PipelineError
 from stream_app.pipeline.progress import Progress
 from stream_app.pipeline.recovery import Pipeline
-from stream_app.rollout import follower as rollout_follower
-from stream_app.rollout.publish import Publisher
+from stream_app.rollout.state import Rollout
 from stream_app.rollout.trust import signing_key
 from stream_app.settings import Settings, load
+from stream_app.threads import Supervised
 
 PIPELINE_STOP_S = 3.0
 EXIT_BOUND_S = 4.5  # Faust has been seen to hang on SIGTERM; the next owner does what is not committed by then
 WATCH_S = 0.2
 
+FOR_PEOPLE = (PipelineError, BrokerError)
+
 log = logging.getLogger(__name__)
 
 
 class Worker:
-    """The parts of one worker, made in the order of their dependencies. Needs a broker that answers."""
+    """The parts of one worker, made in the order of their dependencies. Needs a broker that answers.
+
+    Attributes:
+        threads: All of its threads, the pipeline's first: the death of any of them ends it.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -59,17 +67,22 @@ class Worker:
         self.metrics = Metrics(self.registry)
         self.progress = Progress()
         ProgressCollector(self.progress, self.registry)
-        self.publisher = Publisher(settings)
-        self.follower = rollout_follower.connect(settings, self.publisher, self.metrics)
-        self.pipeline = Pipeline(settings, lambda: self.follower.serving, self.metrics, self.progress)
-        self.liveness = Liveness(self.progress, settings.stall_after_s)
-        self.board = Board(settings.worker_lost_after_s)
-        self.overview = Overview(settings, self.progress, self.liveness, self.board, self._units)
+        liveness = Liveness(self.progress, settings.stall_after_s)
+        self.owner = Ownership(settings)
+        self.control = ControlPlane(settings, self.metrics, self.progress, liveness, self.owner)
+        self.follower = self.control.follower
+        pipeline = Pipeline(settings, lambda: self.follower.serving, self.metrics, self.progress)
+        self.pipeline = Supervised("pipeline", pipeline.run, pipeline.stop)
+        self.threads = (self.pipeline, *self.control.threads)
+        self.page = StatusPage(settings, self.progress, liveness, self.control.board, self._units)
         self.app = self._app()
 
     def _units(self) -> dict[str, str]:
         serving = self.follower.serving
         return {entry.name: entry.unit for entry in serving.runtime.manifest.inputs} if serving else {}
+
+    def _rollout(self) -> Rollout | None:
+        return self.follower.rollout if self.follower.read_to_end else None
 
     def _app(self) -> faust.App:
         settings = self.settings
@@ -89,12 +102,13 @@ class Worker:
             datadir=settings.model_cache.parent / "faust",
             TableManager=NoTables,
         )
+        app.boot_strategy = BootStrategy(app, enable_kafka_producer=False)  # its agents publish nothing
         read_committed.install(app)
-        page = application(self.overview, self.registry, access.token(settings))
+        page = application(self.page, self.registry, access.token(settings))
         serve_asgi(app, page, host=settings.web_host, port=settings.web_port, access_log=False)
-        rollout_host.install(app, settings, self.follower, self.publisher, self.metrics)
+        rollout_host.install(app, settings, self.owner, self._rollout)
         drift_host.install(app, settings, self.follower.warm.reference, self.metrics)
-        app.service(DataPlane(self))  # type: ignore[arg-type]  # instances are taken too
+        app.service(Threads(self))  # type: ignore[arg-type]  # instances are taken too
         return app
 
 
@@ -109,47 +123,36 @@ class NoTables(TableManager):
         await self.recovery.start()
 
 
-class DataPlane(Service):
-    """The pipeline and its company as a guest of the Faust worker: threads, started, watched, stopped with a bound."""
+class Threads(Service):
+    """All threads of a worker as a guest of Faust: started, watched, stopped with a bound."""
 
     def __init__(self, worker: Worker, **kwargs: Any) -> None:
         self._worker = worker
-        self._failure: BaseException | None = None
-        self._heartbeat = Heartbeat(worker.settings, worker.progress, worker.liveness)
-        self._feed = Feed(worker.settings, worker.board, worker.metrics)
-        self._thread = threading.Thread(target=self._run, name="pipeline", daemon=True)
         super().__init__(**kwargs)
 
     async def on_start(self) -> None:
         """Start everything; returns at once."""
-        self._worker.follower.start()
-        self._feed.start()
-        self._heartbeat.start()
-        self._thread.start()
+        self._worker.control.start()
+        self._worker.pipeline.start()
 
     async def on_stop(self) -> None:
-        """Finish the batch, commit, leave the group; then say goodbye."""
-        self._worker.pipeline.stop()
-        await asyncio.to_thread(self._thread.join, PIPELINE_STOP_S)
-        if self._thread.is_alive():
+        """Finish the batch, commit, leave the group; then stop the rest."""
+        pipeline = self._worker.pipeline
+        pipeline.stop()
+        await asyncio.to_thread(pipeline.join, PIPELINE_STOP_S)
+        if pipeline.is_alive:
             log.warning("the pipeline did not end in time: what it had not committed is done again by the next owner")
-        for part in (self._heartbeat, self._feed, self._worker.follower):
-            await asyncio.to_thread(part.stop)
+        await asyncio.to_thread(self._worker.control.stop)
+
+    @Service.task
+    async def _record_configuration(self) -> None:
+        await asyncio.to_thread(self._worker.control.record_configuration)
 
     @Service.task
     async def _watch(self) -> None:
         while not self.should_stop:
-            failure = self._failure or self._worker.follower.failure
-            if failure is not None:
-                raise failure
+            threads.check(self._worker.threads, FOR_PEOPLE)
             await self.sleep(WATCH_S)
-
-    def _run(self) -> None:
-        try:
-            self._worker.pipeline.run()
-        except BaseException as failure:
-            log.exception("the pipeline died")
-            self._failure = failure
 
 
 def run(settings: Settings) -> int:
@@ -198,16 +201,16 @@ def _log_to_stderr(level: str) -> None:
 
 
 class _UntilTheEnd(logging.Filter):
-    """What ends the worker and is meant for people is its last line: no traceback from each service on its way.
+    """A message for people that ends the worker is its last line: no traceback from each service on its way.
 
-    Nor from those that stumble while they are torn down. Whatever else ends it is a fault of ours, and is wanted whole.
+    Nor from services that stumble while they are torn down. Any other error is a fault of ours, and is logged whole.
     """
 
     ended = False
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
-        self.ended = self.ended or isinstance(error, PipelineError)
+        self.ended = self.ended or isinstance(error, FOR_PEOPLE)
         return error is None or not self.ended
 
 

@@ -26,6 +26,7 @@ from stream_app.settings import Settings, SettingsError
 
 PROBE_S = 1.0
 SMALLEST_ANSWER_BYTES = 1024 * 1024  # librdkafka asks for no less
+CONTROL_BUFFER_MB = 8
 RECORD_BYTES = 16 * 1024 * 1024  # the largest dead letter: `max.message.bytes` of its topic
 
 Client = TypeVar("Client", Consumer, Producer, AdminClient)
@@ -115,7 +116,7 @@ def consumer(settings: Settings, group: str | None, **properties: Any) -> Consum
     """
     answer = max(settings.buffer_max_mb * 1024 * 1024 // 16, SMALLEST_ANSWER_BYTES)
     tuned = {
-        # librdkafka wants a name even of those who never join; under the app's prefix, so that access lists match
+        # librdkafka wants a group even where none is joined; under the app's prefix, so that access lists match
         "group.id": group or f"{settings.reader_groups}{uuid.uuid4().hex[:12]}",
         "isolation.level": "read_committed",
         "enable.auto.commit": False,
@@ -131,11 +132,25 @@ def consumer(settings: Settings, group: str | None, **properties: Any) -> Consum
     return _made(Consumer, settings, tuned, properties)
 
 
-def onlooker(settings: Settings) -> Consumer:
-    """A consumer in the group's name that never joins it: it sees what the group has committed, without waiting.
+def small_reader(settings: Settings) -> dict[str, int]:
+    """Properties of a consumer beside the input's: with the least answers, and a queue of `CONTROL_BUFFER_MB`."""
+    return {
+        "queued.max.messages.kbytes": min(CONTROL_BUFFER_MB, settings.buffer_max_mb) * 1024,
+        "fetch.max.bytes": SMALLEST_ANSWER_BYTES,
+        "fetch.message.max.bytes": SMALLEST_ANSWER_BYTES,
+    }
 
-    Kafka lets a read-committed client wait for committed offsets while a transaction holds newer ones: up to
-    `transaction_timeout_ms` after a worker was killed. Workers must wait, or would score twice; who looks need not.
+
+def small_writer(settings: Settings) -> dict[str, int]:
+    """Properties of a producer beside the outputs': with a queue of `CONTROL_BUFFER_MB`."""
+    return {"queue.buffering.max.kbytes": min(CONTROL_BUFFER_MB, settings.buffer_max_mb) * 1024}
+
+
+def group_observer(settings: Settings) -> Consumer:
+    """A consumer in the group's name that never joins it: it reads the group's committed offsets without waiting.
+
+    Kafka makes a read-committed client wait for committed offsets while a transaction holds newer ones: up to
+    `transaction_timeout_ms` after a worker was killed. Workers must wait, or would score twice; an observer need not.
 
     Raises:
         SettingsError: librdkafka does not take a property.

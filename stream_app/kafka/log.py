@@ -1,7 +1,7 @@
 """A topic as a log: read to the end that it has now, or followed as it grows. No group; committed records as a rule.
 
-Statuses are the exception. A worker that is killed may leave a transaction open for a while, and behind it stands what
-all others say of themselves: whoever wants to know who is alive does not wait for the dead.
+Statuses are the exception. A worker that is killed may leave a transaction open for a while, and the statuses of all
+other workers stand behind it: who is alive must be known without waiting for a dead worker's transaction.
 
 Ends are positions, not offsets of records: transaction markers and aborted records take offsets that no reader is
 ever handed.
@@ -79,7 +79,7 @@ class Tail:
     Args:
         settings: Where the cluster is.
         topics: What to follow.
-        since: Records with this timestamp or a later one; None: from the beginning.
+        since: Records with this timestamp or a later one; by topic, where topics differ. None: from the beginning.
         bounds: Partition to the first offset that is wanted and the one after the last; None: all of them.
         committed: Leave out what stands in transactions that are open or were aborted.
 
@@ -95,7 +95,7 @@ class Tail:
         self,
         settings: Settings,
         topics: Sequence[Topic],
-        since: datetime | None = None,
+        since: datetime | Mapping[Topic, datetime] | None = None,
         bounds: Mapping[int, tuple[int, int]] | None = None,
         committed: bool = True,
     ) -> None:
@@ -103,10 +103,15 @@ class Tail:
         self._names = [name(settings, topic) for topic in topics]
         isolation = "read_committed" if committed else "read_uncommitted"
         self._consumer = clients.consumer(
-            settings, None, **{"enable.partition.eof": True, "isolation.level": isolation}
+            settings,
+            None,
+            **clients.small_reader(settings),
+            **{"enable.partition.eof": True, "isolation.level": isolation},
         )
+        starts_at = since if isinstance(since, Mapping) else dict.fromkeys(topics, since)
+        times = {name(settings, topic): starts_at.get(topic) for topic in topics}
         try:
-            starts, self.ends = _range(self._consumer, settings, self._names, since, bounds)
+            starts, self.ends = _range(self._consumer, settings, times, bounds)
             self._consumer.assign(starts)
         except BaseException as exception:
             self._consumer.close()
@@ -120,22 +125,28 @@ class Tail:
         """Whether everything that was committed when this was opened has been handed out."""
         return not self._behind
 
+    def has_read(self, topic: str) -> bool:
+        """The same of one topic, by its full name."""
+        return all(place[0] != topic for place in self._behind)
+
     def poll(self, timeout_s: float, limit: int = CHUNK) -> list[Message]:
         """What has come. A broker that is away is waited for in silence: nothing comes, and nothing is skipped.
 
         Args:
-            timeout_s: How long to wait for `limit` records.
+            timeout_s: How long to wait for the first record.
             limit: At most so many.
 
         Returns:
-            Records, no errors among them; empty if none came in time.
+            The records that were there then, no errors among them.
 
         Raises:
             TopicMissing, NotAuthorised, BrokerError: waiting will not help.
         """
         try:
-            messages = self._consumer.consume(limit, timeout_s)
-            return [message for message in messages if self._is_record(message)]
+            first = self._consumer.poll(timeout_s)  # `consume` would wait for the last, not for the first
+            if first is None:
+                return []
+            return [m for m in (first, *self._consumer.consume(limit - 1, 0)) if self._is_record(m)]
         except KafkaException as exception:
             raise explain(exception, self._settings, ", ".join(self._names)) from exception
 
@@ -218,7 +229,7 @@ def read_backwards(settings: Settings, topic: Topic) -> Iterator[Iterator[Messag
         BrokerUnavailable, NotAuthorised, TopicMissing: as `read_to_end` does.
     """
     full = name(settings, topic)
-    consumer = clients.consumer(settings, None)
+    consumer = clients.consumer(settings, None, **clients.small_reader(settings))
     try:
         low, end = offsets.watermarks(consumer, full, 0)
     except KafkaException as exception:
@@ -243,14 +254,13 @@ def _offset(message: Message) -> int:
 def _range(
     consumer: Consumer,
     settings: Settings,
-    names: Sequence[str],
-    since: datetime | None,
+    times: Mapping[str, datetime | None],
     bounds: Mapping[int, tuple[int, int]] | None,
 ) -> tuple[list[TopicPartition], dict[Place, int]]:
     """Where to start in each partition, and the end of the partitions that have records between."""
     starts: list[TopicPartition] = []
     ends: dict[Place, int] = {}
-    for topic in names:
+    for topic, since in times.items():
         for partition in offsets.partitions(consumer, settings, topic):
             if bounds is not None and partition not in bounds:
                 continue

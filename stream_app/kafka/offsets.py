@@ -103,7 +103,7 @@ def committed_range(
         BrokerError: the cluster does not answer, or has no such topic or partition.
     """
     full = name(settings, topic)
-    group = clients.onlooker(settings)
+    group = clients.group_observer(settings)
     try:
         there = partitions(group, settings, full)
         if partition is not None and partition not in there:

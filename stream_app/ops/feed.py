@@ -1,110 +1,69 @@
-"""Records of the topics that the page shows, from Kafka to the board, by a thread that outlives a broker's absence.
+"""Reads the topics that the page shows, and puts what they hold on the board.
 
-A record that cannot be read is counted and left: whoever wrote it, the page goes on.
+A record that cannot be read is counted and passed over: whoever wrote it, the page goes on.
 """
 
-import logging
-import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
-from confluent_kafka import Message
 
-from schemas.topics import ANOMALIES, DRIFT_ALERTS, LABELS, MODEL_STATUS, MODEL_SWAP
+from schemas.topics import ANOMALIES, DRIFT_ALERTS, LABELS, MODEL_STATUS
 from schemas.transactions import Label
 from stream_app.kafka import topics
-from stream_app.kafka.clients import BrokerError
-from stream_app.kafka.log import Tail
+from stream_app.kafka.log import Record
 from stream_app.metrics import Metrics
 from stream_app.ops.board import Board
-from stream_app.rollout.trust import trust
+from stream_app.rollout.statuses import Statuses
 from stream_app.settings import Settings
 
-# What is frequent is read from an hour back, so that a new worker's page is not blank; what is rare is read whole.
-FREQUENT = (ANOMALIES, LABELS)
-RARE = (MODEL_SWAP, DRIFT_ALERTS)
+SHOWN = (ANOMALIES, LABELS, DRIFT_ALERTS)
+# How far back a new worker reads what is frequent, so that its page is not blank. What is rare is read whole.
 HISTORY = timedelta(hours=1)
-
-POLL_S = 0.1
-POLL_RECORDS = 500
-RETRY_S = 1.0
-
-log = logging.getLogger(__name__)
 
 
 class Feed:
-    """Follows the topics without a group: every worker reads all of them, so that every page shows all workers.
+    """Reads for the board, in the threads of the two tails.
 
     Args:
-        settings: Where Kafka is.
-        board: Takes the records.
-        metrics: Counts labels, publishes the precision of the anomalies.
-        now: Wall clock.
+        settings: Names of the topics.
+        board: Takes what they hold.
+        statuses: Read on by `read_statuses`, and by nothing else.
+        metrics: Counts labels and unreadable records, publishes the precision of the anomalies.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        board: Board,
-        metrics: Metrics,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, board: Board, statuses: Statuses, metrics: Metrics) -> None:
         self._board = board
+        self._statuses = statuses
         self._metrics = metrics
-        self._now = now
-        self._trust = trust(settings)
-        self._decoders = {
-            topics.name(settings, topic): msgspec.json.Decoder(topic.record)
-            for topic in (MODEL_STATUS, *FREQUENT, *RARE)
-        }
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
+        self._status_topic = topics.name(settings, MODEL_STATUS)
+        self._decoders = {topics.name(settings, topic): msgspec.json.Decoder(topic.record) for topic in SHOWN}
 
-    def start(self) -> None:
-        """Begin; returns at once, whether the broker is there or not."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End within about a second."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(2)
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
+    def read(self, records: Sequence[Record], caught_up: bool) -> None:
+        """Take in new records of one of the topics `SHOWN`."""
+        for record in records:
+            topic = record.topic() or ""
             try:
-                since = self._now() - HISTORY
-                with (
-                    Tail(self._settings, FREQUENT, since) as frequent,
-                    Tail(self._settings, [MODEL_STATUS], since, committed=False) as statuses,
-                    Tail(self._settings, RARE) as rare,
-                ):
-                    self._follow(frequent, statuses, rare)
-            except BrokerError as error:
-                log.warning("the page shows no news from Kafka: %s", error)
-                self._stopping.wait(RETRY_S)
-
-    def _follow(self, frequent: Tail, statuses: Tail, rare: Tail) -> None:
-        while not self._stopping.is_set():
-            self._post(rare.poll(0, POLL_RECORDS))
-            self._post(statuses.poll(0, POLL_RECORDS))
-            self._post(frequent.poll(POLL_S, POLL_RECORDS))
-
-    def _post(self, messages: Iterable[Message]) -> None:
-        for message in messages:
-            topic, at = message.topic() or "", datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC)
-            try:
-                record = self._decoders[topic].decode(message.value() or b"")
+                shown = self._decoders[topic].decode(record.value() or b"")
             except (msgspec.DecodeError, UnicodeError, RecursionError):
                 self._metrics.feed_skipped.labels(topic).inc()
                 continue
-            if topic == self._trust.topic and self._trust.required and self._trust.command(message).complaint:
-                continue  # refused by everybody: no page shows what it asks for
-            self._board.post(record, at)
-            if isinstance(record, Label):
-                self._metrics.labels["fraud" if record.fraud else "legitimate"].inc()
+            self._board.post(shown, datetime.fromtimestamp(record.timestamp()[1] / 1000, UTC))
+            if isinstance(shown, Label):
+                self._metrics.labels["fraud" if shown.fraud else "legitimate"].inc()
+        if records:
+            self._show_precision()
+
+    def read_statuses(self, records: Sequence[Record], caught_up: bool) -> None:
+        """Take in new records of `model-status`."""
+        for record in records:
+            status = self._statuses.read(record, caught_up)
+            if status is None:
+                self._metrics.feed_skipped.labels(self._status_topic).inc()
+            else:
+                self._board.post(status, datetime.fromtimestamp(record.timestamp()[1] / 1000, UTC))
+
+    def _show_precision(self) -> None:
         feedback = self._board.feedback
         self._metrics.anomalies_labelled.set(feedback.labelled)
         if feedback.precision is not None:

@@ -1,6 +1,6 @@
-"""The system in one document for the page: what this worker knows of itself, what the topics say, and a verdict.
+"""The system in one document for the page: this worker's own figures, what the topics hold, and a headline.
 
-The verdict is one sentence, a pure function of the rest: the worst thing first, and what to do about it.
+The headline is one sentence, a pure function of the rest: the worst thing first, and what to do about it.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,12 +14,13 @@ from schemas.drift import DriftPhase, DriftSeverity
 from schemas.rollout import ModelStatus, Phase, WorkerVitals
 from schemas.topics import DRIFT_SUMMARIES
 from schemas.transactions import ModelRef
-from stream_app.ops.board import Board, Heard, RaisedAlert, ShownAnomaly
+from stream_app.ops.board import Board, RaisedAlert, Reading, ShownAnomaly
 from stream_app.ops.health import Health, Liveness, readiness
 from stream_app.ops.series import Point, group_point
 from stream_app.ops.vitals import vitals
 from stream_app.pipeline.progress import Progress, Snapshot
-from stream_app.rollout.trial import Trial
+from stream_app.rollout.statuses import WorkerState
+from stream_app.rollout.trial import TrialView
 from stream_app.settings import Settings
 
 ALERT_IS_NEWS = timedelta(minutes=30)
@@ -37,7 +38,7 @@ class Level(StrEnum):
     BAD = "bad"
 
 
-class Verdict(Struct, frozen=True):
+class Headline(Struct, frozen=True):
     """The status line of the page."""
 
     level: Level
@@ -52,7 +53,7 @@ class Presence(StrEnum):
     STOPPED = "stopped"
 
 
-class Worker(Struct, frozen=True):
+class WorkerRow(Struct, frozen=True):
     """One row of the workers table."""
 
     id: str
@@ -63,7 +64,7 @@ class Worker(Struct, frozen=True):
     vitals: WorkerVitals
 
 
-class Totals(Struct, frozen=True):
+class GroupTotals(Struct, frozen=True):
     """The live workers together. Latencies are those of the slowest, from broker timestamp to commit."""
 
     events_per_second: float
@@ -75,7 +76,7 @@ class Totals(Struct, frozen=True):
     dead_lettered: int
 
 
-class Serving(Struct, frozen=True):
+class ServedModel(Struct, frozen=True):
     """What decides now. `since` is the time of the command, None when it was given before the log begins."""
 
     model: ModelRef | None
@@ -92,11 +93,11 @@ class Document(Struct, frozen=True):
     state: str
     live: Health
     ready: Health
-    verdict: Verdict
-    totals: Totals
-    model: Serving
-    workers: list[Worker]
-    trial: Trial | None
+    verdict: Headline
+    totals: GroupTotals
+    model: ServedModel
+    workers: list[WorkerRow]
+    trial: TrialView | None
     rollout: list[ModelStatus]
     series: list[Point]
     anomalies: list[ShownAnomaly]
@@ -107,7 +108,7 @@ class Document(Struct, frozen=True):
     units: Mapping[str, str]
 
 
-class Overview:
+class StatusPage:
     """Puts the document together.
 
     Args:
@@ -144,9 +145,9 @@ class Overview:
     def document(self) -> Document:
         """The system now."""
         at, snapshot, reading = self._now(), self._progress.latest, self._board.read()
-        workers = self._workers(reading.workers, snapshot, at)
+        workers = self._workers(reading, snapshot, at)
         live, ready = self.liveness.check(), readiness(snapshot)
-        model = Serving(snapshot.model, snapshot.previous, reading.serving_since, mixed=len(_served(workers)) > 1)
+        model = ServedModel(snapshot.model, snapshot.previous, reading.serving_since, mixed=len(_served(workers)) > 1)
         totals = _totals(at, workers)
         return Document(
             at=at,
@@ -154,7 +155,7 @@ class Overview:
             state=snapshot.state,
             live=live,
             ready=ready,
-            verdict=_verdict(live, ready, workers, totals, _drift(reading.alerts, snapshot.model, at)),
+            verdict=_headline(live, ready, workers, totals, _drift(reading.alerts, snapshot.model, at)),
             totals=totals,
             model=model,
             workers=workers,
@@ -169,36 +170,35 @@ class Overview:
             units=self._units(),
         )
 
-    def _workers(self, heard: list[Heard], snapshot: Snapshot, at: datetime) -> list[Worker]:
-        """Others by what they said; this one by what it knows, which holds even while the broker is away."""
+    def _workers(self, reading: Reading, snapshot: Snapshot, at: datetime) -> list[WorkerRow]:
+        """Others by their heartbeats; this one by its own figures, which hold even while the broker is away."""
         here = self._settings.worker_name
-        others = [_other(h, at, self._settings.worker_lost_after_s) for h in heard if h.status.worker != here]
+        others = [_row(name, worker, name in reading.alive) for name, worker in reading.workers.items() if name != here]
         own = vitals(self._settings, snapshot, snapshot.ready, self._started_at)
-        rows = [Worker(here, True, Presence.LIVE, at, snapshot.model, own), *(w for w in others if w is not None)]
+        rows = [WorkerRow(here, True, Presence.LIVE, at, snapshot.model, own), *(w for w in others if w is not None)]
         return sorted(rows, key=lambda worker: worker.id)
 
 
-def _other(heard: Heard, at: datetime, lost_after_s: float) -> Worker | None:
-    status = heard.status
-    if status.vitals is None:
+def _row(name: str, worker: WorkerState, alive: bool) -> WorkerRow | None:
+    pulse = worker.pulse
+    if pulse is None or pulse.vitals is None:
         return None
-    silent = (at - heard.at).total_seconds() > lost_after_s
-    presence = Presence.STOPPED if status.phase is Phase.STOPPED else Presence.LOST if silent else Presence.LIVE
-    return Worker(status.worker, False, presence, heard.at, status.serving, status.vitals)
+    presence = Presence.STOPPED if pulse.phase is Phase.STOPPED else Presence.LIVE if alive else Presence.LOST
+    return WorkerRow(name, False, presence, worker.at, pulse.serving, pulse.vitals)
 
 
-def _live(workers: list[Worker]) -> list[Worker]:
+def _live(workers: list[WorkerRow]) -> list[WorkerRow]:
     return [worker for worker in workers if worker.presence is Presence.LIVE]
 
 
-def _served(workers: list[Worker]) -> set[str]:
+def _served(workers: list[WorkerRow]) -> set[str]:
     return {w.serving.sha256 for w in _live(workers) if w.serving is not None and w.vitals.partitions}
 
 
-def _totals(at: datetime, workers: list[Worker]) -> Totals:
+def _totals(at: datetime, workers: list[WorkerRow]) -> GroupTotals:
     live = [worker.vitals for worker in _live(workers)]
     now: Point = group_point(at.timestamp(), live)
-    return Totals(
+    return GroupTotals(
         events_per_second=now.events_per_second,
         lag=now.lag,
         latency_p50_ms=now.latency_p50_ms,
@@ -221,35 +221,37 @@ def _lasts(raised: RaisedAlert, serving: ModelRef | None, at: datetime) -> bool:
     return raised.alert.phase is not DriftPhase.OVER and at - raised.at < forgotten
 
 
-def _verdict(live: Health, ready: Health, workers: list[Worker], totals: Totals, drift: RaisedAlert | None) -> Verdict:
+def _headline(
+    live: Health, ready: Health, workers: list[WorkerRow], totals: GroupTotals, drift: RaisedAlert | None
+) -> Headline:
     """The worst first: what needs a hand, what needs an eye, and otherwise that all is well."""
     if not live.ok:
-        return Verdict(Level.BAD, live.sentence)
+        return Headline(Level.BAD, live.sentence)
     if orphaned := _orphaned(workers):
-        return Verdict(Level.BAD, orphaned)
+        return Headline(Level.BAD, orphaned)
     if concern := _concern(ready, workers, totals, drift):
-        return Verdict(Level.ATTENTION, concern)
+        return Headline(Level.ATTENTION, concern)
     if totals.events_per_second < QUIET_PER_S:
-        return Verdict(Level.IDLE, "All is well, and quiet: every transaction is scored and no new one comes in.")
-    return Verdict(Level.GOOD, _all_is_well(workers, totals))
+        return Headline(Level.IDLE, "All is well, and quiet: every transaction is scored and no new one comes in.")
+    return Headline(Level.GOOD, _all_is_well(workers, totals))
 
 
-def _concern(ready: Health, workers: list[Worker], totals: Totals, drift: RaisedAlert | None) -> str:
+def _concern(ready: Health, workers: list[WorkerRow], totals: GroupTotals, drift: RaisedAlert | None) -> str:
     if not ready.ok:
         return ready.sentence
     if len(_served(workers)) > 1:
         return "Workers serve different models: normal for a moment during a swap, not longer."
     if totals.lag > max(totals.events_per_second, 1) * BACKLOG_S:
         return _backlog(totals)
-    return f"The stream has drifted: {_headline(drift.alert.cause)}." if drift else ""
+    return f"The stream has drifted: {_first_sentence(drift.alert.cause)}." if drift else ""
 
 
-def _headline(cause: str) -> str:
+def _first_sentence(cause: str) -> str:
     """The first sentence, as short as a headline; the whole stands with the alert."""
     return shorten(cause.partition(". ")[0].rstrip("."), HEADLINE_CHARACTERS, placeholder=" …")
 
 
-def _orphaned(workers: list[Worker]) -> str:
+def _orphaned(workers: list[WorkerRow]) -> str:
     """About partitions that a lost worker held and no live one holds."""
     lost = [worker for worker in workers if worker.presence is Presence.LOST]
     held = {entry.partition for worker in _live(workers) for entry in worker.vitals.partitions}
@@ -260,7 +262,7 @@ def _orphaned(workers: list[Worker]) -> str:
     return f"{who} is silent, and nobody has taken over partition {which} yet: see whether it still runs."
 
 
-def _backlog(totals: Totals) -> str:
+def _backlog(totals: GroupTotals) -> str:
     if totals.events_per_second < 1:
         return f"{totals.lag:,} transactions wait and none is being scored: see the workers below."
     seconds = totals.lag / totals.events_per_second
@@ -268,7 +270,7 @@ def _backlog(totals: Totals) -> str:
     return f"Working off a backlog of {totals.lag:,} transactions: about {span} at the present rate."
 
 
-def _all_is_well(workers: list[Worker], totals: Totals) -> str:
+def _all_is_well(workers: list[WorkerRow], totals: GroupTotals) -> str:
     count = len(_live(workers))
     who = "One worker scores" if count == 1 else f"{count} workers score"
     latency = "" if totals.latency_p99_ms is None else f", 99 % of them within {totals.latency_p99_ms:,.0f} ms"

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stream_app.ops.access import Access
 from stream_app.ops.health import Health
-from stream_app.ops.overview import Overview
+from stream_app.ops.overview import StatusPage
 
 STATIC = Path(__file__).parent / "static"
 
@@ -35,7 +35,7 @@ HEADERS = {
 }
 
 
-def application(overview: Overview, registry: CollectorRegistry, token: str) -> Starlette:
+def application(overview: StatusPage, registry: CollectorRegistry, token: str) -> Starlette:
     """The ASGI application of one worker.
 
     Args:

@@ -3,26 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Protocol
 
 import numpy as np
 
 from models.runtime import Scored
 from schemas.transactions import RefusalCode, Severity
+from stream_app.kafka.log import Record
 from stream_app.pipeline.serving import SecondModel, Serving
-
-
-class Record(Protocol):
-    """The client's own message, for the parts of it that are rarely needed."""
-
-    def key(self) -> bytes | None:
-        """The record key."""
-
-    def headers(self) -> list[tuple[str, bytes | None]] | None:
-        """The record headers."""
-
-    def timestamp(self) -> tuple[int, int]:
-        """Kind and milliseconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True)

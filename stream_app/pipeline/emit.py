@@ -17,7 +17,8 @@ from schemas.drift import DriftSummary
 from schemas.rollout import ModelStatus
 from schemas.transactions import Anomaly, DeadLetter, Latent, Reason, Score, Source
 from stream_app.kafka.clients import RECORD_BYTES
-from stream_app.pipeline.batch import Decided, Decoded, Raw, Reasoned, Record, Refusal
+from stream_app.kafka.log import Record
+from stream_app.pipeline.batch import Decided, Decoded, Raw, Reasoned, Refusal
 from stream_app.pipeline.faults import error_of, raise_for
 
 QUEUE_FULL_WAIT_S = 0.05

@@ -16,7 +16,7 @@ from models.runtime import Runtime
 from models.segments import manifest_at
 from schemas.drift import DriftAlert, DriftSummary
 from schemas.rollout import Stage
-from schemas.topics import DRIFT_ALERTS, DRIFT_SUMMARIES, MODEL_SWAP
+from schemas.topics import DRIFT_ALERTS, DRIFT_SUMMARIES
 from schemas.transactions import ModelRef
 from stream_app.drift.merge import Sums
 from stream_app.drift.standardise import field_of
@@ -29,7 +29,7 @@ from stream_app.report.rows import Advance, Rows
 from stream_app.report.view import View
 from stream_app.report.window import Window, resolve
 from stream_app.rollout.artefacts import FetchError, ModelCache
-from stream_app.rollout.entries import fold
+from stream_app.rollout.swap_log import read_swap_log
 from stream_app.rollout.trust import trust
 from stream_app.settings import Settings
 
@@ -221,7 +221,7 @@ def _history(settings: Settings, tell: Callable[[str], None]) -> History:
 
 def _uris(settings: Settings) -> dict[str, str]:
     """Model digest to the URI that it was staged from."""
-    entries = fold(read_to_end(settings, MODEL_SWAP), trust=trust(settings))
+    entries = read_swap_log(settings).entries
     stages = (entry.command for entry in entries if isinstance(entry.command, Stage) and not entry.refused)
     return {stage.model.sha256: stage.uri for stage in stages}
 

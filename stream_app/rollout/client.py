@@ -13,18 +13,18 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
-from schemas.rollout import Activate, Command, GateVerdict, Role, Stage
+from schemas.rollout import Activate, Command, GateVerdict, Stage, StagePurpose
 from schemas.topics import MODEL_STATUS, MODEL_SWAP
 from schemas.transactions import ModelRef
 from stream_app.audit.record import audit_record
 from stream_app.kafka.clients import BrokerUnavailable
 from stream_app.kafka.log import Tail
-from stream_app.rollout.entries import Entry, fold
-from stream_app.rollout.fate import Models, in_effect
-from stream_app.rollout.publish import Publisher
+from stream_app.rollout import fate
+from stream_app.rollout.control_producer import ControlProducer
 from stream_app.rollout.state import Release, Rollout
+from stream_app.rollout.statuses import Statuses, WorkerState, recent
+from stream_app.rollout.swap_log import SwapLog
 from stream_app.rollout.trust import trust
-from stream_app.rollout.workers import Worker, Workers, recent
 from stream_app.settings import Settings
 
 POLL_S = 0.02
@@ -34,7 +34,7 @@ GRACE_S = 5.0  # the controller's own time limit ends first, so that its reasons
 EFFECT_S = 10.0
 STAGE_VALID_FOR = timedelta(hours=1)  # a stage may wait for a first worker, not go live by surprise weeks later
 AT_ONCE_VALID_FOR = timedelta(minutes=5)
-ROLES = {"shadow": Role.SHADOW, "canary": Role.CANARY}
+ROLES = {"shadow": StagePurpose.SHADOW, "canary": StagePurpose.CANARY}
 
 OnProgress = Callable[[str], None]
 
@@ -99,7 +99,7 @@ class Outcome:
     elapsed_s: float = 0.0
     workers: Mapping[str, float] = field(default_factory=dict)
     waiting: bool = False
-    log: Models | None = field(default=None, repr=False)
+    log: SwapLog | None = field(default=None, repr=False)
 
 
 class CommandSession:
@@ -112,12 +112,11 @@ class CommandSession:
     def __init__(self, settings: Settings, order: Order) -> None:
         self.order = order
         self._settings = settings
-        self._publisher = Publisher(settings)
+        self._publisher = ControlProducer(settings)
         self._swaps = Tail(settings, [MODEL_SWAP])
         self._statuses = Tail(settings, [MODEL_STATUS], recent(settings), committed=False)
-        self._workers = Workers()
-        self._trust = trust(settings)
-        self._entries: list[Entry] = []
+        self.log = SwapLog(trust(settings))
+        self._workers = Statuses()
         self._command_id = ""
         self._written_at = time.monotonic()  # of a command that is only waited for: when the session began
         self._last_news = ""
@@ -142,11 +141,6 @@ class CommandSession:
         self._close()
 
     @property
-    def log(self) -> Models:
-        """The swap log, as far as it has been read."""
-        return Models(self._entries)
-
-    @property
     def rollout(self) -> Rollout:
         """What the log prescribes, as far as it has been read."""
         return self.log.rollout
@@ -169,7 +163,7 @@ class CommandSession:
         command = Stage(
             uri=release.uri,
             model=release.model,
-            role=ROLES.get(action, Role.SERVE),
+            role=ROLES.get(action, StagePurpose.SERVE),
             percent=percent,
             gates=gates,
             **self.order.head(STAGE_VALID_FOR),
@@ -201,13 +195,15 @@ class CommandSession:
                 return self.outcome(False, f"the log refused it: {entry.refused}")
             alive = self._alive()
             done = [
-                name for name, worker in alive.items() if entry is not None and self.log.is_since(entry, worker.applied)
+                name
+                for name, worker in alive.items()
+                if entry is not None and fate.is_since(self.log, entry, worker.applied)
             ]
             took.update({name: self._elapsed() for name in done if name not in took})
             missing = [name for name in alive if name not in done]
             if entry is not None and done and not missing:
                 count = f"{len(took)} worker" + ("s" if len(took) > 1 else "")
-                sentence = f"{in_effect(entry.after)} on {count} after {max(took.values()):.2f} s"
+                sentence = f"{fate.in_effect(entry.after)} on {count} after {max(took.values()):.2f} s"
                 return self.outcome(True, sentence, workers=took)
             if self._no_worker(alive):
                 return self.outcome(
@@ -259,11 +255,11 @@ class CommandSession:
         limit_s = self._settings.stage_timeout_s + GRACE_S if timeout_s is None else timeout_s
         while self._elapsed() < limit_s:
             self._poll()
-            fate = self.log.fate(stage)
-            if isinstance(fate, Activate):
-                return self.applied(fate.command_id)
-            if fate is not None:
-                return self.outcome(False, f"{name} was not put in service: {fate}")
+            ended = fate.of(self.log, stage)
+            if isinstance(ended, Activate):
+                return self.applied(ended.command_id)
+            if ended is not None:
+                return self.outcome(False, f"{name} was not put in service: {ended}")
             alive = self._alive()
             if self._no_worker(alive):
                 return self.outcome(
@@ -290,9 +286,11 @@ class CommandSession:
         return self.outcome(False, f"the log did not show it within {self._effect_s:g} s", waiting=True)
 
     def _poll(self) -> None:
-        self._entries += fold(self._swaps.poll(POLL_S, POLL_LIMIT), self.rollout, self._trust)
+        for record in self._swaps.poll(POLL_S, POLL_LIMIT):
+            self.log.read(record)
         caught_up = self._statuses.caught_up
-        self._workers.read(self._statuses.poll(POLL_S, POLL_LIMIT), caught_up)
+        for record in self._statuses.poll(POLL_S, POLL_LIMIT):
+            self._workers.read(record, caught_up)
 
     def _close(self) -> None:
         self._publisher.close()
@@ -302,7 +300,7 @@ class CommandSession:
     def _elapsed(self) -> float:
         return time.monotonic() - self._written_at
 
-    def _alive(self) -> dict[str, Worker]:
+    def _alive(self) -> dict[str, WorkerState]:
         return self._workers.alive(self._settings.worker_lost_after_s)
 
     def _no_worker(self, alive: Mapping[str, object]) -> bool:

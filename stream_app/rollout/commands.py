@@ -12,15 +12,11 @@ from models.archive import Archive
 from models.gates.report import GateReport
 from models.registry.address import Registered
 from schemas.rollout import Abort, Canary, Freeze, GateVerdict, Promote, Rollback, Shadow, Unfreeze
-from schemas.topics import MODEL_SWAP
-from stream_app.kafka.log import read_to_end
-from stream_app.rollout import artefacts
+from stream_app.rollout import artefacts, fate
 from stream_app.rollout.artefacts import Source
 from stream_app.rollout.client import CommandSession, Order, Outcome
-from stream_app.rollout.entries import fold
-from stream_app.rollout.fate import Models
 from stream_app.rollout.state import Release
-from stream_app.rollout.trust import trust
+from stream_app.rollout.swap_log import SwapLog, read_swap_log
 from stream_app.settings import Settings
 
 Gate = Callable[[CommandSession, Archive], GateVerdict | None]
@@ -40,9 +36,9 @@ class Refused(Exception):  # noqa: N818 - named after what happened
         self.report = report
 
 
-def models(settings: Settings) -> Models:
+def models(settings: Settings) -> SwapLog:
     """Serving, previous, pending and history, from the log alone."""
-    return Models(fold(read_to_end(settings, MODEL_SWAP), trust=trust(settings)))
+    return read_swap_log(settings)
 
 
 def ungated(_: CommandSession, __: Archive) -> None:
@@ -165,7 +161,7 @@ def rollback(settings: Settings, order: Order, to: str | None = None) -> Outcome
     with CommandSession(settings, order) as session:
         rollout = session.rollout
         usual = rollout.serving if rollout.candidate is not None else rollout.previous
-        release = usual if to is None else session.log.release(to)
+        release = usual if to is None else fate.release(session.log, to)
         if release is None and to is not None:
             return session.outcome(False, f"no model {to} was ever staged: `stream-app models` lists them")
         if release is None:

@@ -1,4 +1,4 @@
-"""A pending stage and the workers' answers in, one decision out: activate when all have it, abort when one cannot.
+"""The controller: activates a pending stage when every live worker has it, and aborts it when one cannot take it.
 
 The decision is a pure function. Two controllers for a moment (a rebalance) are harmless: the id of a decision is a
 function of its stage, so the second of two equal decisions is a duplicate, and of two different ones the first wins.
@@ -7,33 +7,29 @@ function of its stage, so the second of two equal decisions is a duplicate, and 
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
 from schemas.rollout import Abort, Activate, AuditRecord, Command
-from schemas.topics import MODEL_STATUS
 from stream_app.audit.record import audit_record
-from stream_app.kafka.log import Log, Tail
-from stream_app.metrics import Metrics
-from stream_app.rollout import warden
-from stream_app.rollout.entries import Entry
+from stream_app.kafka.log import Record
+from stream_app.rollout.control_producer import NotPublished
 from stream_app.rollout.follower import Follower
-from stream_app.rollout.publish import NotPublished, Publisher
+from stream_app.rollout.guard.enforcer import GuardEnforcer
 from stream_app.rollout.state import Pending, Rollout
-from stream_app.rollout.warden import Warden
-from stream_app.rollout.workers import Worker, Workers, recent
+from stream_app.rollout.statuses import Statuses, WorkerState
+from stream_app.rollout.swap_log import Entry
 from stream_app.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-POLL_S = 0.05
-POLL_LIMIT = 500
+TURN_S = 0.5  # a stage may expire, or time out, without any news
 DECIDE_AGAIN_AFTER_S = 2.0  # by then a decision that reached the log has come back through the follower
 
 
 class CommandSink(Protocol):
-    """Where a controller writes its decisions."""
+    """Takes a controller's decisions."""
 
     def command(self, command: Command) -> int:
         """To `model-swap`, acknowledged."""
@@ -43,17 +39,17 @@ class CommandSink(Protocol):
 
 
 def decide(
-    rollout: Rollout, alive: Mapping[str, Worker], waited_s: float, timeout_s: float, issuer: str, now: datetime
+    rollout: Rollout, alive: Mapping[str, WorkerState], waited_s: float, timeout_s: float, issuer: str, now: datetime
 ) -> Activate | Abort | None:
     """What to do about the pending stage.
 
     Args:
         rollout: What the log prescribes.
-        alive: Workers that have spoken lately.
+        alive: Workers with a recent status.
         waited_s: For how long live workers could have answered.
         timeout_s: For how long they may take.
-        issuer: Who decides, for the log.
-        now: Wall clock, for expiry and for the log.
+        issuer: Who decides.
+        now: Wall clock.
 
     Returns:
         None while there is nothing to decide: no stage, no worker yet, or answers are missing and there is time.
@@ -90,73 +86,70 @@ class Controller:
     """Decides while this worker owns the log's partition, and keeps the record of what the log refused.
 
     Its only state is when it first could decide: everything else is in the two logs, so another owner loses nothing.
+
+    Args:
+        settings: Time limits.
+        follower: Knows what the log prescribes.
+        statuses: What the workers have answered.
+        sink: Takes its decisions.
+        owner: Whether this worker owns the swap log's partition, asked at each turn.
+        enforcer: Runs the guard; None where it is switched off.
     """
 
     def __init__(
         self,
         settings: Settings,
         follower: Follower,
-        log: Log,
+        statuses: Statuses,
         sink: CommandSink,
         owner: Callable[[], bool],
-        warden: Warden | None = None,
+        enforcer: GuardEnforcer | None = None,
     ) -> None:
-        self._warden = warden
-        self.failure: Exception | None = None
         self._settings = settings
         self._follower = follower
-        self._log = log
+        self._statuses = statuses
         self._sink = sink
         self._owner = owner
-        self._workers = Workers()
+        self._enforcer = enforcer
         self._issuer = f"controller@{follower.worker}"
         self._stage_id = ""
         self._since = 0.0
         self._decided: tuple[str, float] = ("", 0.0)
         self._audited = 0
         self._caught_up = False
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="model-swap-control", daemon=True)
+        self._statuses_read = False
+        self._news = threading.Event()
 
-    def start(self) -> None:
-        """Begin to watch."""
-        self._thread.start()
+    def notice(self, records: Sequence[Record], caught_up: bool) -> None:
+        """There may be something to decide: called when records have been read of any log that it decides by."""
+        if records:
+            self._news.set()
 
-    def stop(self, timeout_s: float = 2.0) -> None:
-        """Stop watching."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout_s)
-        self._log.close()
-        if self._warden is not None:
-            self._warden.close()
+    def notice_statuses(self, records: Sequence[Record], caught_up: bool) -> None:
+        """The same of the statuses, without which nothing is decided before they have been read."""
+        self._statuses_read = caught_up
+        self.notice(records, caught_up)
 
-    def _run(self) -> None:
-        try:
-            while not self._stopping.is_set():
-                self.step()
-        except Exception as error:
-            logger.exception("the controller of rollouts died")
-            self.failure = error
+    def wake(self) -> None:
+        """End a wait."""
+        self._news.set()
 
-    def step(self, poll_s: float = POLL_S) -> None:
-        """Hear the workers, then decide if this worker is the one to."""
-        caught_up = self._log.caught_up
-        self._workers.read(self._log.poll(poll_s, POLL_LIMIT), caught_up)
-        if self._warden is not None:
-            self._warden.listen()
+    def step(self, wait_s: float = TURN_S) -> None:
+        """Wait for news, then decide if this worker is the one to."""
+        self._news.wait(wait_s)
+        self._news.clear()
         owner = self._owner()
         self._audit_refusals(owner)
-        if not owner or not self._log.caught_up or not self._follower.read_to_end:
+        if not owner or not self._statuses_read or not self._follower.read_to_end:
             self._stage_id = ""
             return
         self._decide(time.monotonic())
-        if self._warden is not None:
-            self._warden.act(self._follower.rollout)
+        if self._enforcer is not None:
+            self._enforcer.act(self._follower.rollout)
 
     def _decide(self, now: float) -> None:
         rollout = self._follower.rollout
-        alive = self._workers.alive(self._settings.worker_lost_after_s)
+        alive = self._statuses.alive(self._settings.worker_lost_after_s)
         stage_id = rollout.pending.stage_id if rollout.pending else ""
         if stage_id != self._stage_id:
             self._stage_id, self._since = stage_id, now
@@ -188,10 +181,11 @@ class Controller:
         )
 
     def _audit_refusals(self, owner: bool) -> None:
-        """What the log refused while we owned it goes on record once; what came before had another owner, or none."""
-        history = self._follower.history
+        """What the log refused while we owned it goes on record once; earlier ones had another owner, or none."""
+        entries = self._follower.log.entries
         seen, self._caught_up = self._caught_up, self._follower.read_to_end
-        new, self._audited = history[self._audited :], len(history)
+        new = entries[self._audited :]
+        self._audited += len(new)
         for entry in new if owner and seen else ():
             if entry.refused is not None or entry.complaint:
                 self._sink.audit(_refusal(entry, self._issuer))
@@ -209,20 +203,3 @@ def _refusal(entry: Entry, actor: str) -> AuditRecord:
         command_id=command.command_id if command else "",
         audit_id=f"refuse-model-swap-{entry.offset}",
     )
-
-
-def connect(
-    settings: Settings, follower: Follower, publisher: Publisher, owner: Callable[[], bool], metrics: Metrics
-) -> Controller:
-    """A controller on the real topics, not yet started.
-
-    Args:
-        settings: Time limits, and where Kafka is.
-        follower: Knows what the log prescribes.
-        publisher: Where decisions are written.
-        owner: Whether this worker owns the swap log's partition, asked at each turn.
-        metrics: Where the guard says what it finds.
-    """
-    log = Tail(settings, [MODEL_STATUS], recent(settings), committed=False)
-    guarding = warden.connect(settings, publisher, metrics)
-    return Controller(settings, follower, log, publisher, owner, guarding)

@@ -1,57 +1,40 @@
 """What became of commands and models, from the swap log alone. Pure."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 from schemas.rollout import Abort, Activate, Rollback, Stage
-from stream_app.rollout.entries import Entry
 from stream_app.rollout.state import Release, Rollout
+from stream_app.rollout.swap_log import Entry, SwapLog
 
 
-@dataclass(frozen=True, slots=True)
-class Models:
-    """Every record of the swap log with what became of it, oldest first."""
+def is_since(log: SwapLog, entry: Entry, command_id: str) -> bool:
+    """Whether a worker that applied this command is at least as far as the entry: maybe at a later one."""
+    applied = log.find(command_id)
+    return applied is not None and applied.offset >= entry.offset
 
-    history: Sequence[Entry] = ()
 
-    @property
-    def rollout(self) -> Rollout:
-        """The state that the log prescribes."""
-        return self.history[-1].after if self.history else Rollout()
+def release(log: SwapLog, model: str) -> Release | None:
+    """Where a model was last staged from, by the start of its digest or its version; None where it never was."""
+    staged = [e.command for e in log.entries if e.refused is None and isinstance(e.command, Stage)]
+    found = (s for s in reversed(staged) if s.model.sha256.startswith(model) or s.model.version == model)
+    return next((Release(s.model, s.uri) for s in found), None)
 
-    def find(self, command_id: str) -> Entry | None:
-        """The first record with this id: a later one is a duplicate. One with a false signature only if it is alone."""
-        same = [e for e in self.history if e.command is not None and e.command.command_id == command_id]
-        return next((e for e in same if e.refused is None or not e.complaint), same[0] if same else None)
 
-    def is_since(self, entry: Entry, command_id: str) -> bool:
-        """Whether a worker that applied this command is at least as far as the entry: maybe at a later one."""
-        applied = self.find(command_id)
-        return applied is not None and applied.offset >= entry.offset
-
-    def release(self, model: str) -> Release | None:
-        """Where a model was last staged from, by the start of its digest or its version; None where it never was."""
-        staged = [e.command for e in self.history if e.refused is None and isinstance(e.command, Stage)]
-        found = (s for s in reversed(staged) if s.model.sha256.startswith(model) or s.model.version == model)
-        return next((Release(s.model, s.uri) for s in found), None)
-
-    def fate(self, stage: Stage) -> Activate | str | None:
-        """What ended a stage: its activation, or why there was none; None while it is pending or not yet read."""
-        entry = self.find(stage.command_id)
-        if entry is None or entry.refused is not None:
-            return entry.refused if entry else None
-        later = (e for e in self.history if e.offset > entry.offset and e.refused is None)
-        match next((e.command for e in later if not _pending(e.after, stage)), None):
-            case None:
-                return None
-            case Activate() as activation:
-                return activation
-            case Abort() as abort:
-                return abort.reason or f"aborted by {abort.issuer}"
-            case Stage() as newer:
-                return f"{newer.issuer} staged {newer.model} instead"
-            case other:
-                return f"{other.issuer} {'rolled back' if isinstance(other, Rollback) else 'promoted it'} meanwhile"
+def of(log: SwapLog, stage: Stage) -> Activate | str | None:
+    """What ended a stage: its activation, or why there was none; None while it is pending or not yet read."""
+    entry = log.find(stage.command_id)
+    if entry is None or entry.refused is not None:
+        return entry.refused if entry else None
+    later = (e for e in log.entries if e.offset > entry.offset and e.refused is None)
+    match next((e.command for e in later if not _pending(e.after, stage)), None):
+        case None:
+            return None
+        case Activate() as activation:
+            return activation
+        case Abort() as abort:
+            return abort.reason or f"aborted by {abort.issuer}"
+        case Stage() as newer:
+            return f"{newer.issuer} staged {newer.model} instead"
+        case other:
+            return f"{other.issuer} {'rolled back' if isinstance(other, Rollback) else 'promoted it'} meanwhile"
 
 
 def in_effect(rollout: Rollout) -> str:

@@ -1,44 +1,41 @@
-"""The swap log in, the model to serve out: one thread tails, another loads, so that no rollback waits behind a load.
+"""What a worker serves: it follows the swap log, and loads, checks and warms up the models that the log prescribes.
 
 `Follower.serving` is None until the log has been read to its end and the model that it prescribes is loaded; from then
 on it follows the log. A model that fails its checks here leaves the old one serving: as a stage it is rejected on
-`model-status`, with the reason; as the prescribed model (this worker joined late, or its disk was full) it is retried,
-and `problem` says so. The previous model, the candidate and the pending one stay warm; what is none of them is
-released. A candidate that is not warm here yet decides nothing here: the model that serves does.
+`model-status`, with the reason; as the prescribed model (this worker joined late, or its disk was full) it is retried.
+The previous model, the candidate and the pending one stay warm; others are released. A candidate that is not warm here
+yet decides nothing here: the model that serves does.
+
+The log is read in one thread and models are loaded in another, so that no rollback waits behind a load.
 """
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from models.gates.limits import load_limits
 from schemas.rollout import AuditRecord, ModelStatus, Phase
-from schemas.topics import MODEL_SWAP
 from schemas.transactions import ModelRef
 from stream_app.audit.record import audit_record
-from stream_app.kafka.log import Log, Tail
+from stream_app.kafka.log import Record
 from stream_app.metrics import Metrics
 from stream_app.pipeline.serving import SecondModel, Serving
 from stream_app.rollout.admission import Admission
 from stream_app.rollout.artefacts import ModelCache
-from stream_app.rollout.entries import Entry, read
-from stream_app.rollout.publish import Publisher
-from stream_app.rollout.state import Pending, Release, Rollout, Watch
+from stream_app.rollout.control_producer import ControlProducer
+from stream_app.rollout.state import Pending, Probation, Release, Rollout
+from stream_app.rollout.swap_log import Entry, SwapLog
 from stream_app.rollout.trust import trust
 from stream_app.rollout.warm import RETRY_AFTER_S, WarmModels
 from stream_app.settings import GuardMode, Settings
 
 logger = logging.getLogger(__name__)
 
-NO_MODEL = "no model deployed yet: stream-app deploy MODEL"
-POLL_S = 0.05
-POLL_LIMIT = 500
-
 
 class StatusSink(Protocol):
-    """Where a follower says what became of a stage."""
+    """Takes what became of a stage on this worker."""
 
     def status(self, status: ModelStatus) -> None:
         """To `model-status`."""
@@ -50,105 +47,79 @@ class StatusSink(Protocol):
 class Follower:
     """Keeps `serving` at what the log prescribes. All public attributes may be read from any thread.
 
-    Attributes:
+    Args:
         worker: The name under which this worker answers.
-        warm: What it keeps loaded.
+        log: Read on by `read`, and by nothing else.
+        cache: Where artefacts come from.
+        sink: Takes its answers.
+        metrics: Where loads are timed and rejections counted.
+        probation_s: For how long the previous model scores beside a new one.
+        admission: This worker's own conditions for a stage.
+
+    Attributes:
         serving: What the pipeline uses from its next batch on; None until this worker may score.
-        history: Every record of the log so far, with what became of it; only ever appended to.
-        read_to_end: The log was read to the end that it had when we started.
-        failure: What killed a thread of the follower: the worker should end with it. None while all is well.
+        warm: The models that are loaded.
+        read_to_end: The log was read to the end that it had when the worker started.
     """
 
     def __init__(
         self,
         worker: str,
-        log: Log,
+        log: SwapLog,
         cache: ModelCache,
         sink: StatusSink,
         metrics: Metrics,
-        watch_s: float = 0.0,
+        probation_s: float = 0.0,
         admission: Admission | None = None,
     ) -> None:
         self.worker = worker
-        self._watch_for = timedelta(seconds=watch_s)
+        self.log = log
         self.serving: Serving | None = None
-        self.history: list[Entry] = []
-        self.failure: Exception | None = None
-        self._log = log
+        self.warm = WarmModels(cache, metrics)
+        self.read_to_end = False
+        self._probation = timedelta(seconds=probation_s)
         self._sink = sink
         self._metrics = metrics
-        self.warm = WarmModels(cache, metrics)
         self._admission = admission or Admission()
         self._lock = threading.Lock()
         self._changed = threading.Event()
-        self._stopping = threading.Event()
-        self.read_to_end = False
+        self._closing = threading.Event()
         self._answered = ""
-        self._threads = [
-            threading.Thread(target=self._guarded, args=(work,), name=f"model-swap-{name}", daemon=True)
-            for name, work in (("follow", self._follow), ("load", self._load_missing))
-        ]
-
-    def start(self) -> None:
-        """Begin to follow."""
-        for thread in self._threads:
-            thread.start()
-
-    def stop(self, timeout_s: float = 2.0) -> None:
-        """Stop both threads; a load under way is left to end with the process."""
-        self._stopping.set()
-        self._changed.set()
-        for thread in self._threads:
-            if thread.is_alive():
-                thread.join(timeout_s)
-        self._log.close()
 
     @property
     def rollout(self) -> Rollout:
         """What the log prescribes, as far as it has been read."""
-        return self.history[-1].after if self.history else Rollout()
+        return self.log.rollout
 
     @property
     def caught_up(self) -> bool:
         """The log was read to its end once, and what it prescribes serves here (or it prescribes nothing yet)."""
         return self.read_to_end and _model(self.rollout.serving) == (self.serving.model if self.serving else None)
 
-    @property
-    def problem(self) -> str | None:
-        """Why this worker does not serve what it should, for people; None when it does."""
-        if self.failure is not None:
-            return f"the follower of the swap log died: {self.failure}"
-        if not self.read_to_end:
-            return "reading the swap log"
-        prescribed = self.rollout.serving
-        if prescribed is None:
-            return NO_MODEL
-        if self.caught_up:
-            return None
-        failure = self.warm.failure(prescribed)
-        if failure is None:
-            return f"loading {prescribed.model}"
-        return f"cannot serve {prescribed.model}: {failure}"
+    def read(self, records: Sequence[Record], caught_up: bool) -> None:
+        """Take in new records of the log, and serve what it prescribes now."""
+        for record in records:
+            self._append(self.log.read(record))
+        if records or caught_up > self.read_to_end or self._probation_is_over():
+            self.read_to_end = self.read_to_end or caught_up
+            self._settle()
 
-    def _guarded(self, work: Callable[[], None]) -> None:
-        """A thread of this class never dies in silence: whoever runs the follower reads `failure`."""
-        try:
-            work()
-        except Exception as error:
-            logger.exception("the follower of the swap log died")
-            self.failure = error
+    def load_missing(self) -> None:
+        """Load what is prescribed and not warm, and answer a stage; then wait until something has changed."""
+        while not self._closing.is_set() and (release := self._most_urgent()) is not None:
+            self.warm.load(release)
+            self._settle()
+            self._answer()
+        self._answer()
+        self._changed.wait(RETRY_AFTER_S)
+        self._changed.clear()
 
-    def _follow(self) -> None:
-        while not self._stopping.is_set():
-            records = self._log.poll(POLL_S, POLL_LIMIT)
-            for record in records:
-                self._append(read(self.rollout, record, self._admission.trust))
-            if records or not self.read_to_end or self._watched_enough():
-                self.read_to_end = self.read_to_end or self._log.caught_up
-                self._settle()
+    def close(self) -> None:
+        """Begin no further load; a wait for changes ends."""
+        self._closing.set()
+        self._changed.set()
 
     def _append(self, entry: Entry) -> None:
-        self.history.append(entry)
         if entry.refused is not None:
             logger.warning("model-swap offset %d changed nothing: %s", entry.offset, entry.refused)
         elif entry.complaint:
@@ -182,43 +153,30 @@ class Follower:
             runtime = self.warm.get(candidate.release)
             if runtime is not None:
                 return SecondModel(candidate.stage_id, runtime, candidate.release.model, candidate.percent, True)
-        elif rollout.watch is not None and previous is not None and datetime.now(UTC) < self._watch_end(rollout.watch):
+        elif rollout.probation is not None and previous is not None and self._lasts(rollout.probation):
             runtime = self.warm.get(previous)
             if runtime is not None:
-                return SecondModel(rollout.watch.command_id, runtime, previous.model, 0.0, False)
+                return SecondModel(rollout.probation.command_id, runtime, previous.model, 0.0, False)
         return None
 
-    def _watch_end(self, watch: Watch) -> datetime:
-        return watch.since + self._watch_for
+    def _lasts(self, probation: Probation) -> bool:
+        return datetime.now(UTC) < probation.since + self._probation
 
-    def _watched_enough(self) -> bool:
-        """The comparison with the previous model is over and its time has come."""
-        second, watch = self.serving.second if self.serving else None, self.rollout.watch
-        if second is None or second.is_candidate or watch is None:
+    def _probation_is_over(self) -> bool:
+        """Whether the previous model still scores beside the new one, and need not any longer."""
+        second, probation = self.serving.second if self.serving else None, self.rollout.probation
+        if second is None or second.is_candidate or probation is None:
             return False
-        return datetime.now(UTC) >= self._watch_end(watch)
-
-    def _load_missing(self) -> None:
-        while not self._stopping.is_set():
-            self._changed.wait(RETRY_AFTER_S)
-            self._changed.clear()
-            while not self._stopping.is_set() and (release := self._most_urgent()) is not None:
-                self._load(release)
-            self._answer()
+        return not self._lasts(probation)
 
     def _most_urgent(self) -> Release | None:
-        """The first of those to keep that is not warm and has not just failed."""
+        """The first release to keep that is not warm and has not just failed."""
         if not self.read_to_end:
             return None  # what was prescribed long ago is neither loaded nor served
         return self.warm.missing(self.rollout.kept)
 
-    def _load(self, release: Release) -> None:
-        self.warm.load(release)
-        self._settle()
-        self._answer()
-
     def _answer(self) -> None:
-        """Say once for each stage whether this worker could take it."""
+        """Answer each stage once: whether this worker could take it."""
         with self._lock:
             pending = self.rollout.pending if self.read_to_end else None
             if pending is None or pending.stage_id == self._answered:
@@ -229,11 +187,11 @@ class Follower:
                 return
             self._answered = pending.stage_id
         if candidate is not None:
-            self._say(pending, self._admission.objection(pending, candidate, self.serving))
+            self._publish(pending, self._admission.objection(pending, candidate, self.serving))
         elif failure is not None:
-            self._say(pending, failure)
+            self._publish(pending, failure)
 
-    def _say(self, pending: Pending, reason: str) -> None:
+    def _publish(self, pending: Pending, reason: str) -> None:
         serving = self.serving
         self._sink.status(
             ModelStatus(
@@ -252,20 +210,13 @@ class Follower:
             self._sink.audit(audit_record(self.worker, "reject", subject, reason=reason, command_id=pending.stage_id))
 
 
-def connect(settings: Settings, publisher: Publisher, metrics: Metrics) -> Follower:
-    """A follower of the real log, not yet started.
-
-    Args:
-        settings: Where Kafka and the cache are, and this worker's name.
-        publisher: Where it says what became of a stage.
-        metrics: Where loads are timed and rejections counted.
-    """
-    log = Tail(settings, [MODEL_SWAP])
+def connect(settings: Settings, producer: ControlProducer, metrics: Metrics) -> Follower:
+    """The follower of a worker with these settings."""
     trusted = trust(settings)
     cache = ModelCache(settings.model_cache, trusted)
-    watch_s = 0.0 if settings.guard is GuardMode.OFF else settings.guard_watch_s
+    probation_s = 0.0 if settings.guard is GuardMode.OFF else settings.guard_watch_s
     admission = Admission(settings.gates, load_limits(settings.gate_limits), trusted)
-    return Follower(settings.worker_name, log, cache, publisher, metrics, watch_s, admission)
+    return Follower(settings.worker_name, SwapLog(trusted), cache, producer, metrics, probation_s, admission)
 
 
 def _model(release: Release | None) -> ModelRef | None:

@@ -25,8 +25,8 @@ from models.registry.registry import Registry, connect, in_use
 from schemas.errors import UserError
 from schemas.rollout import Stage
 from stream_app.rollout.commands import models
-from stream_app.rollout.fate import Models
 from stream_app.rollout.state import Release, Rollout
+from stream_app.rollout.swap_log import SwapLog
 from stream_app.settings import Settings, environment, load
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ LIMIT_S = 120.0
 AGAIN_AFTER_S = 60.0
 
 
-def sync(settings: Settings, log: Models | None = None) -> list[str]:
+def sync(settings: Settings, log: SwapLog | None = None) -> list[str]:
     """Bring the aliases of every model that was ever staged up to date: a sentence for each that has moved.
 
     Args:
@@ -51,11 +51,11 @@ def sync(settings: Settings, log: Models | None = None) -> list[str]:
         return []
     registry = connect(settings.tracking_uri)
     log = log or models(settings)
-    names = sorted({entry.command.model.name for entry in log.history if isinstance(entry.command, Stage)})
+    names = sorted({entry.command.model.name for entry in log.entries if isinstance(entry.command, Stage)})
     return [line for name in names for line in _move(registry, name, log)]
 
 
-def prescribed(name: str, log: Models) -> dict[str, str | None]:
+def prescribed(name: str, log: SwapLog) -> dict[str, str | None]:
     """Alias to digest, of one model; None: it names nothing."""
     rollout = log.rollout
     beside = rollout.candidate or rollout.pending
@@ -66,7 +66,7 @@ def prescribed(name: str, log: Models) -> dict[str, str | None]:
     }
 
 
-def moves(name: str, log: Models, now: Mapping[str, str], versions: Mapping[str, str]) -> dict[str, str | None]:
+def moves(name: str, log: SwapLog, now: Mapping[str, str], versions: Mapping[str, str]) -> dict[str, str | None]:
     """Which aliases of a model have to move.
 
     Args:
@@ -79,7 +79,7 @@ def moves(name: str, log: Models, now: Mapping[str, str], versions: Mapping[str,
         Alias to the version that it shall name; None: nothing any more.
     """
     wanted = {alias: versions.get(sha256 or "") for alias, sha256 in prescribed(name, log).items()}
-    staged = {versions.get(entry.command.model.sha256) for entry in log.history if isinstance(entry.command, Stage)}
+    staged = {versions.get(entry.command.model.sha256) for entry in log.entries if isinstance(entry.command, Stage)}
     if wanted[CANDIDATE] is None and now.get(CANDIDATE) not in staged:
         wanted[CANDIDATE] = now.get(CANDIDATE)  # freshly registered
     return {alias: version for alias, version in wanted.items() if version != now.get(alias)}
@@ -149,7 +149,7 @@ def main() -> None:
         sys.exit(str(error))
 
 
-def _move(registry: Registry, name: str, log: Models) -> list[str]:
+def _move(registry: Registry, name: str, log: SwapLog) -> list[str]:
     lines = []
     for alias, version in moves(name, log, registry.aliases(name), registry.versions(name)).items():
         registry.point(name, alias, version)

@@ -11,7 +11,7 @@
                the first). A pending stage is dropped: after a rollback nothing changes again until somebody commands it
     Freeze     automatic promotions and rollbacks change nothing, until Unfreeze
 
-After an activation or a promotion the previous model is compared with what serves for a while (`watch`).
+After an activation or a promotion the previous model is compared with what serves for a while (`probation`).
 
 A command that does not fit is ignored, with the reason: known id, expired, about a stage that is neither pending nor
 the candidate, a stage of what serves already, a rollback to what is not warm. Expiry is judged by the record's Kafka
@@ -32,10 +32,10 @@ from schemas.rollout import (
     Freeze,
     GateVerdict,
     Promote,
-    Role,
     Rollback,
     Shadow,
     Stage,
+    StagePurpose,
     Unfreeze,
 )
 from schemas.transactions import ModelRef
@@ -56,7 +56,7 @@ class Pending:
     stage_id: str
     release: Release
     expires_at: datetime | None = None
-    role: Role = Role.SERVE
+    role: StagePurpose = StagePurpose.SERVE
     percent: float = 0.0
     gates: GateVerdict | None = None
 
@@ -77,7 +77,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class Probation:
     """What serves is compared with the previous model since this command put it in service."""
 
     command_id: str
@@ -93,7 +93,7 @@ class Rollout:
         previous: What a rollback would serve.
         pending: Staged, not yet active.
         candidate: Tried out beside `serving`.
-        watch: Since when the previous model is compared with `serving`; None where that was never new, or there is
+        probation: Since when the previous model is compared with `serving`; None where that was never new, or there is
             a candidate to compare.
         frozen: Automatic action changes nothing.
         command_id: The command that put in service what decides now: `serving`, and the candidate's share.
@@ -105,7 +105,7 @@ class Rollout:
     previous: Release | None = None
     pending: Pending | None = None
     candidate: Candidate | None = None
-    watch: Watch | None = None
+    probation: Probation | None = None
     frozen: bool = False
     command_id: str = ""
     seen: "HashTrieSet[str]" = field(default_factory=HashTrieSet)
@@ -161,7 +161,7 @@ def _stage(state: Rollout, command: Stage) -> tuple[Rollout, str | None]:
         # Activating it would make it its own predecessor, and the way back would be lost.
         return state, f"{name} serves already"
     release = Release(command.model, command.uri)
-    if command.role is Role.SERVE:
+    if command.role is StagePurpose.SERVE:
         return replace(
             state, pending=Pending(command.command_id, release, command.expires_at, gates=command.gates)
         ), None
@@ -169,9 +169,9 @@ def _stage(state: Rollout, command: Stage) -> tuple[Rollout, str | None]:
         return state, f"nothing serves beside which {name} could be tried out"
     if state.candidate is not None and _is(state.candidate.release, command.model.sha256):
         return state, f"{name} is the candidate already"
-    if command.role is Role.CANARY and command.percent is None:
+    if command.role is StagePurpose.CANARY and command.percent is None:
         return state, "a canary needs the percentage of customers that it decides for"
-    share = command.percent if command.role is Role.CANARY else None
+    share = command.percent if command.role is StagePurpose.CANARY else None
     pending = Pending(command.command_id, release, command.expires_at, command.role, share or 0.0, command.gates)
     return replace(state, pending=pending), None
 
@@ -183,10 +183,10 @@ def _activate(state: Rollout, command: Activate, at: datetime) -> tuple[Rollout,
     if pending.expires_at is not None and at > pending.expires_at:
         return state, f"stage {command.stage_id} expired at {pending.expires_at.isoformat()}"
     state = replace(state, pending=None)
-    if pending.role is Role.SERVE:
+    if pending.role is StagePurpose.SERVE:
         return _put_in_service(state, pending.release, command.command_id, at), None
     candidate = Candidate(pending.stage_id, pending.release, pending.percent)
-    return replace(state, candidate=candidate, watch=None, command_id=command.command_id), None
+    return replace(state, candidate=candidate, probation=None, command_id=command.command_id), None
 
 
 def _abort(state: Rollout, command: Abort) -> tuple[Rollout, str | None]:
@@ -219,14 +219,16 @@ def _promote(state: Rollout, command: Promote, at: datetime) -> tuple[Rollout, s
 
 
 def _put_in_service(state: Rollout, release: Release, command_id: str, at: datetime) -> Rollout:
-    watch = Watch(command_id, at) if state.serving is not None else None
-    return replace(state, serving=release, previous=state.serving, candidate=None, watch=watch, command_id=command_id)
+    probation = Probation(command_id, at) if state.serving is not None else None
+    return replace(
+        state, serving=release, previous=state.serving, candidate=None, probation=probation, command_id=command_id
+    )
 
 
 def _rollback(state: Rollout, command: Rollback) -> tuple[Rollout, str | None]:
     if command.automatic and state.frozen:
         return state, "automatic action is frozen"
-    back = replace(state, pending=None, candidate=None, watch=None, command_id=command.command_id)
+    back = replace(state, pending=None, candidate=None, probation=None, command_id=command.command_id)
     target = command.to or _way_back(state)
     if target is None:
         return state, "there is no previous model to go back to"

@@ -1,4 +1,4 @@
-"""What the swap log says and what the guard last reported in, the trial that runs now out, for people."""
+"""The trial that runs now, for people: a shadow, a canary, or a model on probation, and what the guard finds."""
 
 from msgspec import Struct
 
@@ -7,7 +7,7 @@ from schemas.transactions import ModelRef
 from stream_app.rollout.state import Rollout
 
 
-class Trial(Struct, frozen=True):
+class TrialView(Struct, frozen=True):
     """A model on trial.
 
     Attributes:
@@ -16,7 +16,7 @@ class Trial(Struct, frozen=True):
         mode: `shadow`, `canary` or `watch`.
         percent: Of the customers, for whom a candidate decides.
         frozen: The guard does nothing by itself.
-        guard: What the guard finds; None before its first word on this trial.
+        guard: Its latest report; None before its first on this trial.
     """
 
     model: ModelRef
@@ -27,23 +27,18 @@ class Trial(Struct, frozen=True):
     guard: GuardReport | None
 
 
-def trial(rollout: Rollout, report: GuardReport | None) -> Trial | None:
-    """The trial that runs; None where there is none.
-
-    Args:
-        rollout: What the log prescribes.
-        report: The guard's latest, about whichever trial.
-    """
+def trial_view(rollout: Rollout, report: GuardReport | None) -> TrialView | None:
+    """The trial that runs by the log; None where there is none. `report` may be about another trial."""
     serving, previous, candidate = rollout.serving, rollout.previous, rollout.candidate
     if serving is None:
         return None
     if candidate is not None:
         mode = "canary" if candidate.percent else "shadow"
         guard = _about(report, candidate.stage_id)
-        return Trial(candidate.release.model, serving.model, mode, candidate.percent, rollout.frozen, guard)
-    if rollout.watch is not None and previous is not None:
-        report = _about(report, rollout.watch.command_id)
-        return Trial(serving.model, previous.model, "watch", 0.0, rollout.frozen, report) if report else None
+        return TrialView(candidate.release.model, serving.model, mode, candidate.percent, rollout.frozen, guard)
+    if rollout.probation is not None and previous is not None:
+        report = _about(report, rollout.probation.command_id)
+        return TrialView(serving.model, previous.model, "watch", 0.0, rollout.frozen, report) if report else None
     return None
 
 

@@ -72,7 +72,7 @@ def verify(settings: Settings, on_progress: Callable[[str], None] = lambda _: No
     Raises:
         BrokerError: the cluster cannot be read.
     """
-    group = clients.onlooker(settings)
+    group = clients.group_observer(settings)
     reader = clients.consumer(settings, None)
     transactions = name(settings, topics.TRANSACTIONS)
     try:

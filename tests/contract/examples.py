@@ -17,10 +17,10 @@ from schemas.rollout import (
     PartitionProgress,
     Phase,
     Promote,
-    Role,
     Rollback,
     Shadow,
     Stage,
+    StagePurpose,
     Unfreeze,
     WorkerVitals,
 )
@@ -38,7 +38,7 @@ from schemas.transactions import (
 )
 from stream_app.pipeline.comparison_counter import LEVELS
 from stream_app.pipeline.decode import Decoder
-from stream_app.rollout.guard import Guard
+from stream_app.rollout.guard.guard import Guard
 from stream_app.settings import Settings
 from tests.unit.stream_app.drift.streams import doubled, fold, stream, summaries, world
 from tests.unit.stream_app.pipeline.rows import INPUTS, raw
@@ -126,7 +126,7 @@ EXAMPLES = [
     Stage(uri="models/card-fraud-7.pt", model=MODEL, **COMMAND),
     Activate(stage_id="c-1", **COMMAND),
     Abort(stage_id="c-1", **COMMAND),
-    Stage(uri="models/card-fraud-8.pt", model=MODEL, role=Role.CANARY, percent=5.0, **COMMAND),
+    Stage(uri="models/card-fraud-8.pt", model=MODEL, role=StagePurpose.CANARY, percent=5.0, **COMMAND),
     Shadow(stage_id="c-1", **COMMAND),
     Canary(stage_id="c-1", percent=12.5, **COMMAND),
     Promote(stage_id="c-1", automatic=True, **COMMAND),

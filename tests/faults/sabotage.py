@@ -9,6 +9,7 @@ from confluent_kafka import Producer
 from stream_app.cli.app import main
 from stream_app.kafka import clients
 from stream_app.pipeline.consume import InputConsumer
+from stream_app.threads import Supervised
 
 
 def program(name: str, *arguments: object) -> str:
@@ -67,4 +68,22 @@ def stall_after(batches: int) -> None:
         return raw
 
     InputConsumer.poll = poll  # type: ignore[method-assign]
+    main()
+
+
+def die(thread: str, steps: int) -> None:
+    """That thread of it meets an error in its so many-th step."""
+    real, calls = Supervised.__init__, 0
+
+    def init(self: Supervised, name: str, step: Any, *arguments: Any) -> None:
+        def sabotaged() -> None:
+            nonlocal calls
+            calls += 1
+            if calls == steps:
+                raise RuntimeError("sabotage")
+            step()
+
+        real(self, name, sabotaged if name == thread else step, *arguments)
+
+    Supervised.__init__ = init  # type: ignore[method-assign]
     main()

@@ -1,5 +1,6 @@
 """The audit trail on real Kafka: workers seal it, a tampered copy of it is told exactly, settings go on record."""
 
+import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,10 +12,11 @@ from schemas.topics import AUDIT
 from stream_app.audit import configuration
 from stream_app.audit.proof import AuditVerdict, Tampering, prove
 from stream_app.audit.record import audit_record
-from stream_app.audit.sealer import Sealer
+from stream_app.audit.sealer import SEAL_EVERY_S, Sealer
 from stream_app.kafka import clients, topics
-from stream_app.kafka.log import read_to_end
-from stream_app.rollout.publish import Publisher
+from stream_app.kafka.dispatch import Dispatch
+from stream_app.kafka.log import Tail, read_to_end
+from stream_app.rollout.control_producer import ControlProducer
 from stream_app.settings import Settings
 from tests.known_stream import Wait, prepared
 from tests.traffic import committed_records
@@ -54,8 +56,9 @@ def rewritten(settings: Settings, records: list[bytes]) -> Settings:
 def busy(settings: Settings) -> Settings:
     """A trail that several processes wrote at once, while it was sealed."""
     topics.ensure(settings, [AUDIT])
-    publishers = [Publisher(settings) for _ in range(WRITERS)]
-    sealer = Sealer(settings, publishers[0].audit, lambda: True)
+    publishers = [ControlProducer(settings) for _ in range(WRITERS)]
+    sealer = Sealer("w", publishers[0].audit, lambda: True, itertools.count(step=SEAL_EVERY_S).__next__)
+    log = Dispatch(settings, Tail(settings, [AUDIT]), [(AUDIT, sealer.read)])
     at_once = threading.Barrier(WRITERS + 1)
 
     def write(number: int) -> None:
@@ -68,11 +71,14 @@ def busy(settings: Settings) -> Settings:
         done = [pool.submit(write, number) for number in range(WRITERS)]
         at_once.wait()
         while not all(d.done() for d in done):
+            log.step()
             sealer.step()
         [d.result() for d in done]
+    while log.step():
+        pass
+    log.close()
     sealer.step()
     publishers[0].close(10)
-    sealer.stop()
     return settings
 
 
@@ -113,7 +119,7 @@ def test_settings_go_on_record_once_and_then_when_they_change(settings: Settings
     topics.ensure(settings, [AUDIT])
     own = settings.model_copy(update={"worker_id": "w1"})
     for changed in ({}, {}, {"explain_top": 5, "kafka": {"sasl.password": "hunter2"}}, {"worker_id": "w2"}):
-        publisher = Publisher(settings)
+        publisher = ControlProducer(settings)
         configuration.put_on_record(own.model_copy(update=changed), publisher.audit)
         publisher.close(10)
     found: list[AuditRecord] = committed_records(settings, AUDIT)
@@ -127,7 +133,7 @@ def test_settings_go_on_record_once_and_then_when_they_change(settings: Settings
 
 def test_settings_that_have_not_changed_stay_off_the_record_however_much_came_between(settings: Settings) -> None:
     topics.ensure(settings, [AUDIT])
-    publisher = Publisher(settings)
+    publisher = ControlProducer(settings)
     for explain_top in (3, 5):
         own = settings.model_copy(update={"worker_id": "w1", "explain_top": explain_top})
         configuration.put_on_record(own, publisher.audit)

@@ -23,7 +23,7 @@ def test_the_guard_rolls_back_a_bad_canary_and_a_bad_activation(settings, tmp_pa
     champion, flood = tiny_model(good, "1"), tiny_model(bad, "2", centre=-3.0)  # which alerts on nearly everything
 
     def rollbacks() -> list[str]:
-        log = commands.models(settings).history
+        log = commands.models(settings).entries
         return [e.command.reason for e in log if e.command is not None and e.command.issuer.startswith("guard@")]
 
     def decides() -> str:

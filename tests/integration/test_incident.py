@@ -22,7 +22,7 @@ from models.gates.limits import load_limits
 from models.manifest import Quality
 from models.protocol import DAY, protocol_rows
 from schemas import topics as declared
-from schemas.comparison import Finding
+from schemas.comparison import GuardDecision
 from schemas.rollout import Rollback, Stage
 from schemas.topics import ANOMALIES, AUDIT, COMPARISONS, MODEL_SWAP
 from stream_app.cli.invocation import issuer
@@ -31,7 +31,7 @@ from stream_app.kafka.log import Tail
 from stream_app.rollout import artefacts, commands
 from stream_app.rollout.client import Order
 from stream_app.rollout.gating import Gates
-from stream_app.rollout.guard import Guard
+from stream_app.rollout.guard.guard import Guard
 from stream_app.settings import GatePolicy, GuardMode
 from stream_app.testing import incident
 from stream_app.testing.incident import TEST_WEEK
@@ -131,7 +131,7 @@ def test_a_deploy_of_the_shifted_candidate_is_refused_unless_somebody_says_why_n
     assert (issuer(), "gate", "refused for alert volume, latent stability") in told
     assert ("ann", "gate", "passed") in told
     assert ("bob", "override", "over alert volume, latent stability, score distribution") in told
-    staged = [e.command.gates for e in commands.models(strict).history if isinstance(e.command, Stage)]
+    staged = [e.command.gates for e in commands.models(strict).entries if isinstance(e.command, Stage)]
     assert staged[:2] == [None, None]
     passed, forced = staged[2:]
     assert passed.passed
@@ -153,7 +153,7 @@ def test_forced_through_by_name_and_reason_the_guard_takes_it_back_as_canary_and
         return rollout.serving.model.sha256, rollout.candidate and rollout.candidate.release.model.sha256
 
     def guarded() -> list[Rollback]:
-        log = [e.command for e in commands.models(acting).history if e.refused is None]
+        log = [e.command for e in commands.models(acting).entries if e.refused is None]
         return [c for c in log if isinstance(c, Rollback) and c.issuer.startswith("guard@")]
 
     good, bad = archive.read(champion).sha256, archive.read(shifted).sha256
@@ -192,7 +192,7 @@ def rows_to_rollback(settings, trial_id: str) -> int:
         if comparison.trial_id == trial_id:
             guard.read(comparison)
             report = guard.report(trial_id)
-            if report.finding is Finding.ROLL_BACK:
+            if report.finding is GuardDecision.ROLL_BACK:
                 return report.rows
     pytest.fail(f"nothing speaks for a rollback of {trial_id}")
 

@@ -15,23 +15,22 @@ import uvicorn
 from prometheus_client import CollectorRegistry
 
 from schemas.rollout import Activate, ModelStatus, PartitionProgress, Phase, Stage
-from schemas.topics import ANOMALIES, DRIFT_ALERTS, LABELS, MODEL_STATUS, MODEL_SWAP, Topic
+from schemas.topics import ALL, ANOMALIES, DRIFT_ALERTS, LABELS, MODEL_STATUS, MODEL_SWAP, Topic
+from stream_app.host.control_plane import ControlPlane
 from stream_app.kafka import clients, topics
 from stream_app.kafka.log import read_to_end
 from stream_app.metrics import Metrics
 from stream_app.ops.board import Board
-from stream_app.ops.feed import Feed
 from stream_app.ops.health import Liveness
-from stream_app.ops.heartbeat import Heartbeat
-from stream_app.ops.overview import Overview
+from stream_app.ops.overview import StatusPage
 from stream_app.ops.progress_metrics import ProgressCollector
 from stream_app.ops.web import application
 from stream_app.pipeline.progress import Progress, Snapshot
+from stream_app.rollout.statuses import Statuses
+from stream_app.rollout.swap_log import SwapLog
 from stream_app.settings import Settings
 from tests.conftest import free_port
 from tests.unit.stream_app.ops.ops_records import MODEL, alert, anomaly, heartbeat, label
-
-FOLLOWED = (MODEL_STATUS, ANOMALIES, LABELS, MODEL_SWAP, DRIFT_ALERTS)
 
 
 class Operations:
@@ -41,15 +40,9 @@ class Operations:
         self.settings = settings
         self.progress = Progress()
         self.registry = CollectorRegistry()
-        metrics = Metrics(self.registry)
+        self.metrics = Metrics(self.registry)
         ProgressCollector(self.progress, self.registry)
-        liveness = Liveness(self.progress, settings.stall_after_s)
-        board = Board(settings.worker_lost_after_s)
-        self.heartbeat = Heartbeat(settings, self.progress, liveness)
-        self.feed = Feed(settings, board, metrics)
-        self.app = application(
-            Overview(settings, self.progress, liveness, board, lambda: {"amount": "EUR"}), self.registry, ""
-        )
+        self.liveness = Liveness(self.progress, settings.stall_after_s)
         self.progress.latest = Snapshot(
             state="running",
             ready=True,
@@ -60,6 +53,18 @@ class Operations:
             moved_at=monotonic(),
             looped_at=monotonic(),
         )
+
+    def start(self) -> ControlPlane:
+        """Its control plane on Kafka, running."""
+        control = ControlPlane(self.settings, self.metrics, self.progress, self.liveness, lambda: False)
+        control.start()
+        self.show(control.board)
+        return control
+
+    def show(self, board: Board) -> None:
+        """The page of this board."""
+        page = StatusPage(self.settings, self.progress, self.liveness, board, lambda: {"amount": "EUR"})
+        self.app = application(page, self.registry, "")
 
 
 @contextmanager
@@ -77,6 +82,16 @@ def served(operations: Operations) -> Iterator[httpx.Client]:
         thread.join()
 
 
+@contextmanager
+def started(operations: Operations) -> Iterator[None]:
+    """With its control plane."""
+    control = operations.start()
+    try:
+        yield
+    finally:
+        control.stop()
+
+
 def publish(settings: Settings, *records: tuple[Topic, Any]) -> None:
     producer = clients.producer(settings)
     for topic, record in records:
@@ -86,12 +101,9 @@ def publish(settings: Settings, *records: tuple[Topic, Any]) -> None:
 
 
 @pytest.fixture
-def operations(settings: Settings) -> Iterator[Operations]:
-    topics.ensure(settings, FOLLOWED)
-    room = Operations(settings.model_copy(update={"worker_id": "here", "heartbeat_interval_s": 0.1}))
-    yield room
-    room.heartbeat.stop()
-    room.feed.stop()
+def operations(settings: Settings) -> Operations:
+    topics.ensure(settings, ALL)
+    return Operations(settings.model_copy(update={"worker_id": "here", "heartbeat_interval_s": 0.1}))
 
 
 @pytest.mark.kafka
@@ -109,9 +121,7 @@ def test_what_is_on_the_topics_is_on_the_page(operations: Operations, wait_until
         (LABELS, label(1, True)),
         (DRIFT_ALERTS, alert()),
     )
-    operations.feed.start()
-    operations.heartbeat.start()
-    with served(operations) as http:
+    with started(operations), served(operations) as http:
 
         def complete() -> bool:
             state = http.get("/api/state").json()
@@ -134,16 +144,15 @@ def test_a_worker_shows_on_the_page_of_another_and_says_goodbye(
     operations: Operations, wait_until: Callable[..., None]
 ) -> None:
     other = Operations(operations.settings.model_copy(update={"worker_id": "other"}))
-    operations.feed.start()
-    other.heartbeat.start()
-    with served(operations) as http:
+    control = other.start()
+    with started(operations), served(operations) as http:
 
         def presence() -> str | None:
             workers = {worker["id"]: worker["presence"] for worker in http.get("/api/state").json()["workers"]}
             return workers.get("other")
 
         wait_until(lambda: presence() == "live")
-        other.heartbeat.stop()
+        control.stop()
         wait_until(lambda: presence() == "stopped")
     said = [msgspec.json.decode(m.value() or b"", type=ModelStatus) for m in read_to_end(other.settings, MODEL_STATUS)]
     assert [status.phase for status in said][-1] is Phase.STOPPED
@@ -155,25 +164,36 @@ def test_records_that_nobody_can_read_are_counted_and_the_page_goes_on(
     operations: Operations, wait_until: Callable[..., None]
 ) -> None:
     publish(operations.settings, (ANOMALIES, b"\xff not json"), (ANOMALIES, b'{"score": "x"}'), (ANOMALIES, anomaly(3)))
-    operations.feed.start()
-    with served(operations) as http:
+    with started(operations), served(operations) as http:
         wait_until(lambda: http.get("/api/state").json()["anomalies"])
     name = topics.name(operations.settings, ANOMALIES)
     assert operations.registry.get_sample_value("stream_app_feed_records_skipped_total", {"topic": name}) == 2
 
 
+@pytest.mark.kafka
+def test_a_command_over_the_limit_is_refused_by_worker_and_page_alike(
+    operations: Operations, wait_until: Callable[..., None]
+) -> None:
+    now = datetime.now(UTC)
+    stage = Stage(command_id="s", issuer="ana", issued_at=now, uri="x", model=MODEL)
+    large = Activate(command_id="a", issuer="controller", issued_at=now, stage_id="s", reason="!" * 70_000)
+    publish(operations.settings, (MODEL_SWAP, stage), (MODEL_SWAP, large), (ANOMALIES, anomaly(1)))
+    control = operations.start()
+    with served(operations) as http:
+        wait_until(lambda: control.follower.read_to_end and http.get("/api/state").json()["anomalies"])
+        state = http.get("/api/state").json()
+    control.stop()
+    assert [entry.refused is None for entry in control.follower.log.entries] == [True, False]
+    assert control.follower.rollout.serving is None
+    assert state["model"]["since"] is None
+
+
 def test_without_a_broker_the_page_shows_this_worker_and_why_it_waits() -> None:
-    nowhere = Settings(bootstrap_servers=f"127.0.0.1:{free_port()}", worker_id="here")
-    operations = Operations(nowhere)
-    operations.feed.start()
-    operations.heartbeat.start()
+    operations = Operations(Settings(bootstrap_servers=f"127.0.0.1:{free_port()}", worker_id="here"))
+    operations.show(Board(SwapLog(), Statuses(), 5.0))
     operations.progress.latest = replace(operations.progress.latest, ready=False, state="waiting for the broker")
-    try:
-        with served(operations) as http:
-            state = http.get("/api/state").json()
-            assert state["verdict"]["sentence"] == "Not ready: waiting for the broker."
-            assert [worker["id"] for worker in state["workers"]] == ["here"]
-            assert http.get("/health/live").status_code == 200
-    finally:
-        operations.heartbeat.stop()
-        operations.feed.stop()
+    with served(operations) as http:
+        state = http.get("/api/state").json()
+        assert state["verdict"]["sentence"] == "Not ready: waiting for the broker."
+        assert [worker["id"] for worker in state["workers"]] == ["here"]
+        assert http.get("/health/live").status_code == 200

@@ -63,7 +63,7 @@ def test_models_are_deployed_by_name_and_a_registry_that_is_down_is_missed_by_no
         assert json.loads(result.stdout)["model"]["sha256"] == refs[0].sha256
         assert registry.aliases("tiny") == {"champion": "1"}
         (stage,) = (
-            command for record in commands.models(settings).history if isinstance(command := record.command, Stage)
+            command for record in commands.models(settings).entries if isinstance(command := record.command, Stage)
         )
         assert (stage.model, stage.uri.startswith(f"{server.uri}/api/2.0/mlflow-artifacts/")) == (refs[0], True)
         told = [record for record in committed_records(settings, AUDIT) if record.action == "register"]

@@ -1,27 +1,26 @@
 """Two workers on real Kafka deploy, refuse and roll back together; a third that joins late serves the same.
 
-The workers are the real followers and controllers; a thread plays the heartbeat and what the pipeline does at a batch
-boundary (score with `.serving`).
+The workers are real control planes; a thread does what the pipeline does at a batch boundary (score with `.serving`).
 """
 
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
-from schemas.rollout import AuditRecord, ModelStatus, Phase
+from schemas.rollout import AuditRecord
 from schemas.topics import AUDIT, MODEL_STATUS, MODEL_SWAP
+from stream_app.host.control_plane import ControlPlane
 from stream_app.kafka import clients, topics
 from stream_app.kafka.log import read_to_end
 from stream_app.metrics import Metrics
-from stream_app.rollout import controller, follower
+from stream_app.ops.health import Liveness
+from stream_app.pipeline.progress import Progress, Snapshot
 from stream_app.rollout.client import Order
 from stream_app.rollout.commands import deploy, models, rollback
-from stream_app.rollout.publish import Publisher
 from stream_app.settings import Settings
 from stream_app.testing.tiny_model import tiny_model
 
@@ -35,17 +34,15 @@ class Worker:
     def __init__(self, settings: Settings, name: str, stages: bool = True) -> None:
         own = settings.model_copy(update={"worker_id": name, "model_cache": settings.model_cache / name})
         self.name = name
-        self.publisher = Publisher(own)
-        self.metrics = Metrics(CollectorRegistry())
-        self.follower = follower.connect(own, self.publisher, self.metrics)
-        self.controller = controller.connect(
-            own, self.follower, self.publisher, owner=lambda: True, metrics=self.metrics
-        )
+        self.metrics, self._progress = Metrics(CollectorRegistry()), Progress()
+        liveness = Liveness(self._progress, own.stall_after_s)
+        self._control = ControlPlane(own, self.metrics, self._progress, liveness, owner=lambda: True)
+        self.follower = self._control.follower
         self._gone = threading.Event()
         self._thread = threading.Thread(target=self._live, daemon=True)
-        if stages:
-            self.follower.start()
-            self.controller.start()
+        for thread in self._control.threads:
+            if stages or thread.name == "heartbeat":
+                thread.start()
         self._thread.start()
 
     @property
@@ -56,23 +53,14 @@ class Worker:
     def leave(self) -> None:
         self._gone.set()
         self._thread.join()
-        self.controller.stop()
-        self.follower.stop()
-        self.publisher.close()
+        self._control.stop()
 
     def _live(self) -> None:
-        applied, turn = "", 0
         while not self._gone.wait(0.01):
             serving = self.follower.serving
-            if serving is not None and serving.command_id != applied:
-                applied, turn = serving.command_id, 0
-            if turn % 50 == 0:
-                self._say(Phase.HEARTBEAT, applied)
-            turn += 1
-
-    def _say(self, phase: Phase, command_id: str = "") -> None:
-        status = ModelStatus(worker=self.name, phase=phase, at=datetime.now(UTC), command_id=command_id)
-        self.publisher.status(status)
+            if serving is not None and serving.command_id != self._progress.latest.command_id:
+                self._progress.latest = Snapshot(command_id=serving.command_id)
+                self._progress.news.set()
 
 
 @pytest.fixture

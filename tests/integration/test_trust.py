@@ -87,7 +87,7 @@ def test_only_what_trusted_keys_sign_takes_effect(
     assert not strange.ok
     assert worker.model() == refs[1].sha256
     assert commands.models(strict).rollout.serving.model == refs[1]
-    assert all(entry.refused for entry in commands.models(elsewhere).history)
+    assert all(entry.refused for entry in commands.models(elsewhere).entries)
 
     back = commands.rollback(strict, Order("ann"))
     assert back.ok, back.sentence

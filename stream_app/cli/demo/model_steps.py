@@ -20,8 +20,8 @@ from stream_app.cli.terminal import progress
 from stream_app.kafka.log import read_to_end
 from stream_app.rollout import commands
 from stream_app.rollout.client import CommandSession, Order, Outcome
-from stream_app.rollout.entries import Entry
 from stream_app.rollout.gating import Gates
+from stream_app.rollout.swap_log import Entry
 from stream_app.settings import Settings
 from stream_app.testing import incident
 
@@ -115,7 +115,7 @@ class ModelSteps:
         return path
 
     def _taken_back(self, how: str, force: Callable[[], Outcome]) -> None:
-        known = len(commands.models(self._settings).history)
+        known = len(commands.models(self._settings).entries)
         self._must(force())
         began, ended, trial_id = self._await_guard(known)
         with CommandSession(self._settings, Order(OPERATOR)) as session:
@@ -130,7 +130,7 @@ class ModelSteps:
         """The activation of the trial, its end by the guard, and its name, among what came after so many records."""
         deadline = time.monotonic() + GUARD_PATIENCE_S
         while time.monotonic() < deadline:
-            news = [e for e in commands.models(self._settings).history[known:] if e.refused is None]
+            news = [e for e in commands.models(self._settings).entries[known:] if e.refused is None]
             for entry in news:
                 if isinstance(entry.command, Rollback) and entry.command.automatic:
                     began = next(e for e in news if isinstance(e.command, Activate))

@@ -1,12 +1,22 @@
 """Records and a clock for the tests of the operations room."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
+from prometheus_client import CollectorRegistry
+
 from schemas.drift import DriftAlert, DriftSeverity, SignalShift, StatisticKind
-from schemas.rollout import ModelStatus, PartitionProgress, Phase, WorkerVitals
+from schemas.rollout import Command, ModelStatus, PartitionProgress, Phase, WorkerVitals
 from schemas.transactions import Anomaly, Label, ModelRef, Reason, Severity, Source
+from stream_app.metrics import Metrics
+from stream_app.ops.board import Board
+from stream_app.ops.feed import Feed
 from stream_app.pipeline.progress import Snapshot
+from stream_app.rollout.statuses import Statuses
+from stream_app.rollout.swap_log import SwapLog
+from stream_app.settings import Settings
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MODEL = ModelRef("card-fraud", "7", "a" * 64)
@@ -66,6 +76,47 @@ def vitals(partitions: dict[int, int] | None = None, **changes: Any) -> WorkerVi
 def heartbeat(worker: str, at: datetime = NOON, phase: Phase = Phase.HEARTBEAT, **changes: Any) -> ModelStatus:
     serving = changes.pop("serving", MODEL)
     return ModelStatus(worker=worker, phase=phase, at=at, serving=serving, vitals=vitals(**changes))
+
+
+class Topics:
+    """A board, and what fills it: statuses and commands as records, the rest as they are."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.swaps = SwapLog()
+        self.statuses = Statuses(clock.monotonic, lambda: clock.now().timestamp())
+        self.board = Board(self.swaps, self.statuses, 5.0, clock.now)
+        self._feed = Feed(Settings(), self.board, self.statuses, Metrics(CollectorRegistry()))
+
+    def post(self, *records: ModelStatus | Anomaly | DriftAlert | Label, at: datetime = NOON) -> None:
+        for record in records:
+            if isinstance(record, ModelStatus):
+                self._feed.read_statuses([InMemory("model-status", msgspec.json.encode(record), at)], False)
+            else:
+                self.board.post(record, at)
+
+    def command(self, command: Command, at: datetime) -> None:
+        self.swaps.read(InMemory("model-swap", msgspec.json.encode(command), at))
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """A Kafka message."""
+
+    name: str
+    data: bytes
+    at: datetime
+
+    def topic(self) -> str:
+        return self.name
+
+    def offset(self) -> int:
+        return 0
+
+    def timestamp(self) -> tuple[int, int]:
+        return 1, int(self.at.timestamp() * 1000)
+
+    def value(self) -> bytes:
+        return self.data
 
 
 def anomaly(number: int) -> Anomaly:

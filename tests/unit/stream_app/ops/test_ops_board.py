@@ -3,12 +3,13 @@
 import pytest
 
 from schemas.rollout import Activate, ModelStatus, Phase, Rollback, Stage
-from stream_app.ops.board import ANOMALIES_SHOWN, Board
+from stream_app.ops.board import ANOMALIES_SHOWN
 from tests.unit.stream_app.ops.ops_records import (
     MODEL,
     NEXT_MODEL,
     NOON,
     Clock,
+    Topics,
     after,
     alert,
     anomaly,
@@ -23,58 +24,58 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def board(clock: Clock) -> Board:
-    return Board(5.0, clock.now)
+def topics(clock: Clock) -> Topics:
+    return Topics(clock)
 
 
-def deploy(board: Board, name: str, model: object, seconds: float) -> None:
+def deploy(topics: Topics, name: str, model: object, seconds: float) -> None:
     stage = Stage(command_id=f"stage-{name}", issuer="ana", issued_at=NOON, uri="x", model=model)  # type: ignore[arg-type]
     activate = Activate(command_id=f"go-{name}", issuer="controller", issued_at=NOON, stage_id=stage.command_id)
-    board.post(stage, after(seconds))
-    board.post(activate, after(seconds))
+    topics.command(stage, after(seconds))
+    topics.command(activate, after(seconds))
 
 
-def test_the_latest_anomalies_come_first_each_once_and_bounded(board: Board) -> None:
+def test_the_latest_anomalies_come_first_each_once_and_bounded(topics: Topics) -> None:
     for number in range(ANOMALIES_SHOWN + 5):
-        board.post(anomaly(number), NOON)
-        board.post(anomaly(number), NOON)
-    shown = [entry.anomaly.source.offset for entry in board.read().anomalies]
+        topics.post(anomaly(number), at=NOON)
+        topics.post(anomaly(number), at=NOON)
+    shown = [entry.anomaly.source.offset for entry in topics.board.read().anomalies]
     assert shown == list(range(ANOMALIES_SHOWN + 4, 4, -1))
 
 
-def test_an_anomaly_shows_what_became_of_it(board: Board) -> None:
+def test_an_anomaly_shows_what_became_of_it(topics: Topics) -> None:
     for number in (1, 2, 3):
-        board.post(anomaly(number), NOON)
-    board.post(label(1, True), NOON)
-    board.post(label(2, False), NOON)
-    reading = board.read()
+        topics.post(anomaly(number), at=NOON)
+    topics.post(label(1, True), at=NOON)
+    topics.post(label(2, False), at=NOON)
+    reading = topics.board.read()
     assert [entry.fraud for entry in reading.anomalies] == [None, False, True]
     assert (reading.precision, reading.labelled, reading.frauds) == (0.5, 2, 1)
 
 
-def test_an_alert_that_is_read_twice_is_shown_once(board: Board) -> None:
+def test_an_alert_that_is_read_twice_is_shown_once(topics: Topics) -> None:
     for name in ("a1", "a2", "a1"):
-        board.post(alert(name), NOON)
-    assert [raised.alert.alert_id for raised in board.read().alerts] == ["a2", "a1"]
+        topics.post(alert(name), at=NOON)
+    assert [raised.alert.alert_id for raised in topics.board.read().alerts] == ["a2", "a1"]
 
 
-def test_a_heartbeat_is_a_worker_and_an_answer_is_an_event(board: Board) -> None:
-    board.post(heartbeat("a"), NOON)
-    board.post(ModelStatus(worker="a", phase=Phase.REJECTED, at=NOON, serving=NEXT_MODEL, reason="no"), NOON)
-    reading = board.read()
-    assert [heard.status.worker for heard in reading.workers] == ["a"]
+def test_a_heartbeat_is_a_worker_and_an_answer_is_an_event(topics: Topics) -> None:
+    topics.post(heartbeat("a"), at=NOON)
+    topics.post(ModelStatus(worker="a", phase=Phase.REJECTED, at=NOON, serving=NEXT_MODEL, reason="no"), at=NOON)
+    reading = topics.board.read()
+    assert list(reading.workers) == ["a"]
     assert [event.reason for event in reading.rollout] == ["no"]
 
 
-def test_what_a_worker_says_again_of_one_command_is_one_event(board: Board) -> None:
+def test_what_a_worker_says_again_of_one_command_is_one_event(topics: Topics) -> None:
     """`applied` comes without partitions, with each that is taken over, and when a trial after it ends."""
     for seconds, command, barriers in ((1, "go-1", {}), (2, "go-1", {"0": 5}), (3, "go-2", {"0": 9}), (4, "go-1", {})):
         for worker in "ab":
             applied = ModelStatus(
                 worker=worker, phase=Phase.APPLIED, at=after(seconds), command_id=command, barriers=barriers
             )
-            board.post(applied, after(seconds))
-    shown = [(event.worker, event.command_id, event.at) for event in board.read().rollout]
+            topics.post(applied, at=after(seconds))
+    shown = [(event.worker, event.command_id, event.at) for event in topics.board.read().rollout]
     assert shown == [
         ("b", "go-2", after(3)),
         ("a", "go-2", after(3)),
@@ -83,19 +84,19 @@ def test_what_a_worker_says_again_of_one_command_is_one_event(board: Board) -> N
     ]
 
 
-def test_a_worker_that_left_long_ago_is_forgotten(board: Board, clock: Clock) -> None:
-    board.post(heartbeat("a"), NOON)
+def test_a_worker_that_left_long_ago_is_forgotten(topics: Topics, clock: Clock) -> None:
+    topics.post(heartbeat("a"), at=NOON)
     clock.advance(3600)
-    board.post(heartbeat("b"), clock.now())
-    assert [heard.status.worker for heard in board.read().workers] == ["b"]
+    topics.post(heartbeat("b"), at=clock.now())
+    assert list(topics.board.read().workers) == ["b"]
 
 
-def test_serving_since_follows_the_commands_that_took_effect(board: Board) -> None:
-    assert board.read().serving_since is None
-    deploy(board, "1", MODEL, 10)
-    deploy(board, "2", NEXT_MODEL, 20)
-    assert board.read().serving_since == after(20)
-    board.post(Activate(command_id="x", issuer="ana", issued_at=NOON, stage_id="nothing"), after(30))
-    assert board.read().serving_since == after(20)
-    board.post(Rollback(command_id="back", issuer="ana", issued_at=NOON), after(40))
-    assert board.read().serving_since == after(40)
+def test_serving_since_follows_the_commands_that_took_effect(topics: Topics) -> None:
+    assert topics.board.read().serving_since is None
+    deploy(topics, "1", MODEL, 10)
+    deploy(topics, "2", NEXT_MODEL, 20)
+    assert topics.board.read().serving_since == after(20)
+    topics.command(Activate(command_id="x", issuer="ana", issued_at=NOON, stage_id="nothing"), after(30))
+    assert topics.board.read().serving_since == after(20)
+    topics.command(Rollback(command_id="back", issuer="ana", issued_at=NOON), after(40))
+    assert topics.board.read().serving_since == after(40)

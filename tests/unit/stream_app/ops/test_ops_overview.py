@@ -5,25 +5,24 @@ import pytest
 
 from schemas.drift import DriftPhase, DriftSeverity
 from schemas.rollout import Phase
-from stream_app.ops.board import Board
 from stream_app.ops.health import Liveness
-from stream_app.ops.overview import Document, Level, Overview, Presence
+from stream_app.ops.overview import Document, Level, Presence, StatusPage
 from stream_app.pipeline.progress import Progress, Snapshot
 from stream_app.settings import Settings
-from tests.unit.stream_app.ops.ops_records import NEXT_MODEL, Clock, after, alert, heartbeat, running
+from tests.unit.stream_app.ops.ops_records import NEXT_MODEL, Clock, Topics, after, alert, heartbeat, running
 
 
 class World:
-    """One worker named `here`, its board, and a clock."""
+    """One worker named `here`, its page, and a clock."""
 
     def __init__(self) -> None:
         self.clock = Clock()
         self.progress = Progress()
-        self.board = Board(5.0, self.clock.now)
+        self.topics = Topics(self.clock)
         self.liveness = Liveness(self.progress, 30.0, self.clock.monotonic)
         settings = Settings(worker_id="here")
-        self.overview = Overview(
-            settings, self.progress, self.liveness, self.board, lambda: {"amount": "EUR"}, self.clock.now
+        self.page = StatusPage(
+            settings, self.progress, self.liveness, self.topics.board, lambda: {"amount": "EUR"}, self.clock.now
         )
         self.busy()
 
@@ -33,7 +32,7 @@ class World:
 
     @property
     def document(self) -> Document:
-        return self.overview.document()
+        return self.page.document()
 
 
 @pytest.fixture
@@ -42,7 +41,7 @@ def world() -> World:
 
 
 def test_all_is_well_says_how_much_and_how_fast(world: World) -> None:
-    world.board.post(heartbeat("there", partitions={2: 0}), after(0))
+    world.topics.post(heartbeat("there", partitions={2: 0}), at=after(0))
     verdict = world.document.verdict
     assert verdict.level is Level.GOOD
     assert verdict.sentence == "All is well. 2 workers score 5,100 transactions a second, 99 % of them within 61 ms."
@@ -54,7 +53,7 @@ def test_a_quiet_stream_is_well_and_not_an_alarm(world: World) -> None:
 
 
 def test_a_silent_worker_whose_partitions_nobody_holds_is_bad(world: World) -> None:
-    world.board.post(heartbeat("there", partitions={2: 0, 3: 0}), after(0))
+    world.topics.post(heartbeat("there", partitions={2: 0, 3: 0}), at=after(0))
     world.clock.advance(6)
     world.busy()
     document = world.document
@@ -65,14 +64,14 @@ def test_a_silent_worker_whose_partitions_nobody_holds_is_bad(world: World) -> N
 
 
 def test_a_silent_worker_whose_partitions_were_taken_over_is_no_alarm(world: World) -> None:
-    world.board.post(heartbeat("there", partitions={0: 0, 1: 0}), after(0))
+    world.topics.post(heartbeat("there", partitions={0: 0, 1: 0}), at=after(0))
     world.clock.advance(6)
     world.busy()
     assert world.document.verdict.level is Level.GOOD
 
 
 def test_a_worker_that_said_goodbye_is_not_lost(world: World) -> None:
-    world.board.post(heartbeat("there", phase=Phase.STOPPED, partitions={2: 0}), after(0))
+    world.topics.post(heartbeat("there", phase=Phase.STOPPED, partitions={2: 0}), at=after(0))
     world.clock.advance(60)
     world.busy()
     document = world.document
@@ -82,7 +81,7 @@ def test_a_worker_that_said_goodbye_is_not_lost(world: World) -> None:
 
 
 def test_a_stall_comes_before_everything_else(world: World) -> None:
-    world.board.post(alert(), after(0))
+    world.topics.post(alert(), at=after(0))
     world.busy(lag=100)
     world.liveness.check()
     world.clock.advance(31)
@@ -111,20 +110,20 @@ def test_not_ready_asks_for_attention_with_the_reason(world: World) -> None:
 
 
 def test_different_models_ask_for_attention(world: World) -> None:
-    world.board.post(heartbeat("there", serving=NEXT_MODEL, partitions={2: 0}), after(0))
+    world.topics.post(heartbeat("there", serving=NEXT_MODEL, partitions={2: 0}), at=after(0))
     document = world.document
     assert document.model.mixed
     assert document.verdict.level is Level.ATTENTION
 
 
 def test_a_standby_without_partitions_may_still_have_the_old_model(world: World) -> None:
-    world.board.post(heartbeat("standby", serving=NEXT_MODEL), after(0))
+    world.topics.post(heartbeat("standby", serving=NEXT_MODEL), at=after(0))
     assert not world.document.model.mixed
 
 
 def drifted(world: World, minutes: float, **changes: object) -> Level:
     """What the page says so long after an alert."""
-    world.board.post(msgspec.structs.replace(alert(), **changes), after(0))
+    world.topics.post(msgspec.structs.replace(alert(), **changes), at=after(0))
     world.clock.advance(minutes * 60)
     world.busy()
     return world.document.verdict.level
@@ -141,9 +140,9 @@ def test_nothing_is_well_as_long_as_an_incident_lasts(
 
 def test_an_incident_that_is_over_or_changes_nothing_is_no_concern(world: World) -> None:
     assert drifted(world, 1, severity=DriftSeverity.INFO) is Level.GOOD
-    world.board.post(alert("a2"), after(0))
+    world.topics.post(alert("a2"), at=after(0))
     assert world.document.verdict.level is Level.ATTENTION
-    world.board.post(msgspec.structs.replace(alert("a2"), phase=DriftPhase.OVER), after(70))
+    world.topics.post(msgspec.structs.replace(alert("a2"), phase=DriftPhase.OVER), at=after(70))
     assert world.document.verdict.level is Level.GOOD
 
 
@@ -160,18 +159,18 @@ def test_an_incident_from_before_the_summaries_that_are_kept_has_nobody_to_end_i
 
 def test_the_worst_incident_makes_the_headline_whatever_came_after_it(world: World) -> None:
     for name, severity in (("a1", DriftSeverity.CRITICAL), ("a2", DriftSeverity.WARNING)):
-        world.board.post(msgspec.structs.replace(alert(name, severity), cause=f"It is {name}."), after(0))
+        world.topics.post(msgspec.structs.replace(alert(name, severity), cause=f"It is {name}."), at=after(0))
     assert world.document.verdict.sentence == "The stream has drifted: It is a1."
 
 
 def test_a_long_cause_is_cut_to_its_first_sentence_in_the_headline(world: World) -> None:
     cause = "Customers spend more. Evidence: amounts moved by 0.6 sd, residuals by 0.1 sd."
-    world.board.post(msgspec.structs.replace(alert(), cause=cause), after(0))
+    world.topics.post(msgspec.structs.replace(alert(), cause=cause), at=after(0))
     assert world.document.verdict.sentence == "The stream has drifted: Customers spend more."
 
 
 def test_this_worker_shows_its_own_figures_without_hearing_itself_on_kafka(world: World) -> None:
-    world.board.post(heartbeat("here", events_per_second=1.0), after(0))
+    world.topics.post(heartbeat("here", events_per_second=1.0), at=after(0))
     (row,) = world.document.workers
     assert (row.here, row.vitals.events_per_second) == (True, 5000.0)
 

@@ -9,14 +9,13 @@ from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
 from stream_app.metrics import Metrics
-from stream_app.ops.board import Board
 from stream_app.ops.health import Liveness
-from stream_app.ops.overview import Overview
+from stream_app.ops.overview import StatusPage
 from stream_app.ops.progress_metrics import ProgressCollector
 from stream_app.ops.web import STATIC, application
 from stream_app.pipeline.progress import Progress
 from stream_app.settings import Settings
-from tests.unit.stream_app.ops.ops_records import Clock, after, anomaly, running
+from tests.unit.stream_app.ops.ops_records import Clock, Topics, after, anomaly, running
 
 
 class Http:
@@ -39,13 +38,13 @@ class Worker:
     def __init__(self, token: str = "") -> None:
         self.clock = Clock()
         self.progress = Progress()
-        self.board = Board(5.0, self.clock.now)
+        self.board = Topics(self.clock).board
         liveness = Liveness(self.progress, 30.0, self.clock.monotonic)
         registry = CollectorRegistry()
         self.metrics = Metrics(registry)
         ProgressCollector(self.progress, registry)
-        overview = Overview(Settings(worker_id="w"), self.progress, liveness, self.board, dict, self.clock.now)
-        self.app = application(overview, registry, token)
+        page = StatusPage(Settings(worker_id="w"), self.progress, liveness, self.board, dict, self.clock.now)
+        self.app = application(page, registry, token)
         self.http = Http(self.app)
         self.progress.latest = running(self.clock)
 

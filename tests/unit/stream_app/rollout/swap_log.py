@@ -2,14 +2,20 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from schemas.rollout import Activate, AuditRecord, Command, ModelStatus, Phase, Rollback, Stage
 from schemas.transactions import ModelRef
-from stream_app.rollout.entries import encode
+from stream_app import threads
+from stream_app.rollout.follower import Follower
+from stream_app.rollout.state import Rollout
+from stream_app.rollout.swap_log import Entry, SwapLog, encode
+from stream_app.rollout.trust import UNCHECKED, Trust
+from stream_app.threads import Supervised
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,42 @@ class Heard:
 
     def answers(self) -> list[tuple[str, Phase]]:
         return [(status.command_id, status.phase) for status in self.statuses]
+
+
+class Following:
+    """A follower of a MemoryLog, in threads as in a worker."""
+
+    def __init__(self, follower: Follower, tail: MemoryTail) -> None:
+        self._follower, self._tail = follower, tail
+        self._threads = (
+            Supervised("follow", self._read),
+            Supervised("load", follower.load_missing, follower.close),
+        )
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        threads.stop(self._threads, 2.0)
+        threads.check(self._threads)
+
+    def _read(self) -> None:
+        records = self._tail.poll(0.05, 500)
+        self._follower.read(records, self._tail.caught_up)
+
+
+def read_all(records: Iterable[Any]) -> SwapLog:
+    """The log that these records are."""
+    log = SwapLog()
+    for record in records:
+        log.read(record)
+    return log
+
+
+def fold(records: Iterable[Any], rollout: Rollout | None = None, trust: Trust = UNCHECKED) -> list[Entry]:
+    """The effect of each record in turn, from a state on."""
+    log = SwapLog(trust)
+    log.rollout = rollout or Rollout()
+    return [log.read(record) for record in records]
 
 
 def stage(ref: ModelRef, path: Path, command_id: str) -> Stage:

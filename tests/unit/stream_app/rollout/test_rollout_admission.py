@@ -15,9 +15,10 @@ from stream_app.metrics import Metrics
 from stream_app.rollout.admission import Admission, lacks
 from stream_app.rollout.artefacts import ModelCache
 from stream_app.rollout.follower import Follower
+from stream_app.rollout.swap_log import SwapLog
 from stream_app.settings import GatePolicy
 from stream_app.testing.tiny_model import TinyGraph, tiny_model
-from tests.unit.stream_app.rollout.swap_log import Heard, MemoryLog, MemoryTail, activate, stage
+from tests.unit.stream_app.rollout.swap_log import Following, Heard, MemoryLog, MemoryTail, activate, stage
 
 Wait = Callable[..., None]
 SERVING = ModelRef("tiny", "1", "1" * 64)
@@ -62,8 +63,8 @@ class Bench:
         self.first = self.model("1")
         self.log.append(stage(self.first, folder / "1.pt", "s1"), activate("s1"))
         cache, metrics = ModelCache(folder / "cache"), Metrics(CollectorRegistry())
-        self.follower = Follower("w1", MemoryTail(self.log), cache, self.heard, metrics, admission=Admission(policy))
-        self.follower.start()
+        self.follower = Follower("w1", SwapLog(), cache, self.heard, metrics, admission=Admission(policy))
+        self.following = Following(self.follower, MemoryTail(self.log))
         wait_until(lambda: self.follower.serving is not None)
 
     def model(self, version: str) -> ModelRef:
@@ -86,7 +87,7 @@ def bench(tmp_path, wait_until):
 
     yield make
     for one in made:
-        one.follower.stop()
+        one.following.stop()
 
 
 def test_where_gates_are_required_a_stage_needs_its_verdict_and_what_serves_serves_on(bench, wait_until):
@@ -106,10 +107,10 @@ def test_the_first_model_has_nothing_to_be_compared_with(bench, wait_until, tmp_
     heard, log = Heard(), MemoryLog()
     log.append(stage(tiny_model(tmp_path / "7.pt", "7"), tmp_path / "7.pt", "first"))
     cache, admission = ModelCache(tmp_path / "own"), Admission(GatePolicy.REQUIRE)
-    follower = Follower("w2", MemoryTail(log), cache, heard, Metrics(CollectorRegistry()), admission=admission)
-    follower.start()
+    follower = Follower("w2", SwapLog(), cache, heard, Metrics(CollectorRegistry()), admission=admission)
+    following = Following(follower, MemoryTail(log))
     wait_until(lambda: heard.answers() == [("first", Phase.STAGED)])
-    follower.stop()
+    following.stop()
 
 
 def test_a_model_50_times_slower_is_rejected_even_where_gates_are_off_or_overridden_and_its_memory_is_given_back(

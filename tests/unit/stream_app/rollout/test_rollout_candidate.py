@@ -10,13 +10,14 @@ from schemas.rollout import (
     Command,
     Freeze,
     Promote,
-    Role,
     Rollback,
     Shadow,
     Stage,
+    StagePurpose,
     Unfreeze,
 )
-from stream_app.rollout.entries import Entry, encode, fold
+from stream_app.rollout.swap_log import Entry, encode
+from tests.unit.stream_app.rollout.swap_log import fold
 from tests.unit.stream_app.rollout.test_rollout_state import Written, activate, deployed, model, stage
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -28,7 +29,7 @@ def head(command_id: str) -> dict[str, object]:
 
 def tried(version: str, percent: float | None = None) -> list[Command]:
     """Staged as a shadow or a canary on every worker."""
-    role = Role.SHADOW if percent is None else Role.CANARY
+    role = StagePurpose.SHADOW if percent is None else StagePurpose.CANARY
     about = {"uri": f"/models/{version}.pt", "model": model(version), "role": role, "percent": percent}
     return [Stage(**about, **head(f"try-{version}")), activate(f"try-{version}")]
 
@@ -114,9 +115,9 @@ def test_a_command_about_a_candidate_that_is_no_longer_there_changes_nothing(lat
 def test_nothing_is_tried_out_beside_nothing_or_beside_itself() -> None:
     assert refusal(*tried("2")[:1]) == "nothing serves beside which card-fraud 2 could be tried out"
     assert refusal(*deployed("2"), *tried("2")[:1]) == "card-fraud 2 serves already"
-    again = Stage(uri="/m", model=model("2"), role=Role.SHADOW, **head("again"))
+    again = Stage(uri="/m", model=model("2"), role=StagePurpose.SHADOW, **head("again"))
     assert refusal(*deployed("1"), *tried("2"), again) == "card-fraud 2 is the candidate already"
-    no_share = Stage(uri="/m", model=model("2"), role=Role.CANARY, **head("again"))
+    no_share = Stage(uri="/m", model=model("2"), role=StagePurpose.CANARY, **head("again"))
     assert "percentage" in (refusal(*deployed("1"), no_share) or "")
 
 
@@ -133,8 +134,8 @@ def test_while_frozen_nothing_automatic_happens_and_people_have_their_way() -> N
 
 
 def test_what_is_new_in_service_is_watched_until_something_else_is() -> None:
-    watches = [entry.after.watch for entry in log(*deployed("1", "2"), back("1"), *tried("3"), *deployed("4"))]
-    assert [watch.command_id if watch else None for watch in watches] == [
+    probations = [entry.after.probation for entry in log(*deployed("1", "2"), back("1"), *tried("3"), *deployed("4"))]
+    assert [watch.command_id if watch else None for watch in probations] == [
         None, None, None, "activate-stage-2", None, None, None, None, "activate-stage-4",
     ]  # fmt: skip
 

@@ -10,21 +10,21 @@ import pytest
 from schemas.rollout import Abort, Activate, ModelStatus, Phase, Rollback
 from schemas.transactions import ModelRef
 from stream_app.rollout.controller import decide
-from stream_app.rollout.entries import encode, fold
 from stream_app.rollout.state import Pending, Release, Rollout
-from stream_app.rollout.workers import Worker, Workers
-from tests.unit.stream_app.rollout.swap_log import Written
+from stream_app.rollout.statuses import Statuses, WorkerState
+from stream_app.rollout.swap_log import encode
+from tests.unit.stream_app.rollout.swap_log import Written, fold
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 RELEASE = Release(ModelRef("tiny", "2", "2" * 64), "/m.pt")
 PENDING = Rollout(pending=Pending("s1", RELEASE, NOW + timedelta(hours=1)))
-STAGED = Worker(0.0, staged="s1")
-SILENT = Worker(0.0)
-BROKEN = Worker(0.0, rejected="s1", reason="golden row 0 differs")
+STAGED = WorkerState(0.0, staged="s1")
+SILENT = WorkerState(0.0)
+BROKEN = WorkerState(0.0, rejected="s1", reason="golden row 0 differs")
 
 
 def decision(
-    workers: dict[str, Worker], waited_s: float = 0.0, now: datetime = NOW, rollout: Rollout = PENDING
+    workers: dict[str, WorkerState], waited_s: float = 0.0, now: datetime = NOW, rollout: Rollout = PENDING
 ) -> Activate | Abort | None:
     return decide(rollout, workers, waited_s, 10.0, "controller@w1", now)
 
@@ -41,7 +41,7 @@ def test_one_is_missing_and_there_is_time() -> None:
 
 
 def test_one_is_missing_and_time_is_up() -> None:
-    command = decision({"w1": STAGED, "w2": SILENT, "w3": Worker(0.0, staged="older")}, waited_s=10.1)
+    command = decision({"w1": STAGED, "w2": SILENT, "w3": WorkerState(0.0, staged="older")}, waited_s=10.1)
     assert isinstance(command, Abort)
     assert command.reason == "no answer within 10 s from w2, w3"
 
@@ -58,7 +58,7 @@ def test_a_stage_waits_for_its_first_worker_until_it_expires() -> None:
 
 
 def test_a_rejection_of_an_older_stage_is_no_answer_to_this_one() -> None:
-    assert decision({"w1": Worker(0.0, rejected="older", reason="x")}) is None
+    assert decision({"w1": WorkerState(0.0, rejected="older", reason="x")}) is None
 
 
 def test_nothing_is_pending() -> None:
@@ -117,8 +117,9 @@ def says(worker: str, phase: Phase, command_id: str = "", at_s: float = 0.0, rea
 
 def test_a_worker_lives_as_long_as_it_speaks_whatever_its_clock_says() -> None:
     clocks = Clocks()
-    workers = Workers(lambda: clocks.now, lambda: clocks.wall)
-    workers.read([says("slow-clock", Phase.HEARTBEAT, at_s=1.0)], caught_up=True)
+    workers = Statuses(lambda: clocks.now, lambda: clocks.wall)
+    for record in (says("slow-clock", Phase.HEARTBEAT, at_s=1.0),):
+        workers.read(record, caught_up=True)
     assert set(workers.alive(5.0)) == {"slow-clock"}
     clocks.now += 5.1
     assert workers.alive(5.0) == {}
@@ -126,37 +127,41 @@ def test_a_worker_lives_as_long_as_it_speaks_whatever_its_clock_says() -> None:
 
 def test_what_was_written_before_we_looked_counts_with_its_age() -> None:
     clocks = Clocks()
-    workers = Workers(lambda: clocks.now, lambda: clocks.wall)
-    workers.read(
-        [
-            says("lost", Phase.HEARTBEAT, at_s=clocks.wall - 60),
-            says("here", Phase.HEARTBEAT, at_s=clocks.wall - 1),
-        ],
-        caught_up=False,
-    )
+    workers = Statuses(lambda: clocks.now, lambda: clocks.wall)
+    for record in (
+        says("lost", Phase.HEARTBEAT, at_s=clocks.wall - 60),
+        says("here", Phase.HEARTBEAT, at_s=clocks.wall - 1),
+    ):
+        workers.read(record, caught_up=False)
     assert set(workers.alive(5.0)) == {"here"}
 
 
 def test_a_worker_that_said_goodbye_is_not_waited_for() -> None:
-    workers = Workers(lambda: 1.0, lambda: 1.0)
-    workers.read([says("w1", Phase.HEARTBEAT), says("w1", Phase.STOPPED)], caught_up=True)
+    workers = Statuses(lambda: 1.0, lambda: 1.0)
+    for record in (
+        says("w1", Phase.HEARTBEAT),
+        says("w1", Phase.STOPPED),
+    ):
+        workers.read(record, caught_up=True)
     assert workers.alive(5.0) == {}
 
 
 def test_the_last_answer_of_a_worker_counts() -> None:
-    workers = Workers(lambda: 1.0, lambda: 1.0)
-    workers.read(
-        [
-            says("w1", Phase.REJECTED, "s1", reason="disk full"),
-            Spoken(b"not json", 0.0),
-            Spoken(json.dumps({"worker": ""}).encode(), 0.0),
-            says("w1", Phase.STAGED, "s1"),
-            says("w1", Phase.HEARTBEAT, "activate-s1"),
-            says("w1", Phase.APPLIED, "activate-s2"),  # until a heartbeat confirms that it was committed
-        ],
-        caught_up=True,
-    )
-    assert workers.by_name == {"w1": Worker(1.0, staged="s1", applied="activate-s1")}
+    workers = Statuses(lambda: 1.0, lambda: 1.0)
+    for record in (
+        says("w1", Phase.REJECTED, "s1", reason="disk full"),
+        Spoken(b"not json", 0.0),
+        Spoken(json.dumps({"worker": ""}).encode(), 0.0),
+        says("w1", Phase.STAGED, "s1"),
+        says("w1", Phase.HEARTBEAT, "activate-s1"),
+        says("w1", Phase.APPLIED, "activate-s2"),  # until a heartbeat confirms that it was committed
+    ):
+        workers.read(record, caught_up=True)
+    worker = workers.workers["w1"]
+    assert set(workers.workers) == {"w1"}
+    assert (worker.staged, worker.rejected, worker.reason, worker.applied) == ("s1", "", "", "activate-s1")
+    assert worker.pulse is not None
+    assert worker.pulse.command_id == "activate-s1"
 
 
 def test_a_decision_after_a_rollback_finds_nothing_pending() -> None:

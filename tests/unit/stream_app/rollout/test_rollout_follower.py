@@ -13,9 +13,10 @@ from schemas.transactions import ModelRef
 from stream_app.metrics import Metrics
 from stream_app.pipeline.serving import Serving
 from stream_app.rollout.artefacts import ModelCache
-from stream_app.rollout.follower import NO_MODEL, Follower
+from stream_app.rollout.follower import Follower
+from stream_app.rollout.swap_log import SwapLog
 from stream_app.testing.tiny_model import tiny_model
-from tests.unit.stream_app.rollout.swap_log import Heard, MemoryLog, MemoryTail, activate, rollback, stage
+from tests.unit.stream_app.rollout.swap_log import Following, Heard, MemoryLog, MemoryTail, activate, rollback, stage
 
 Wait = Callable[..., None]
 
@@ -28,14 +29,14 @@ class Bench:
         self.log = MemoryLog()
         self.paths = {version: folder / f"{version}.pt" for version in "123"}
         self.refs = {v: tiny_model(path, v, centre=float(v)) for v, path in self.paths.items()}
-        self.followers: list[Follower] = []
+        self.following: list[Following] = []
 
     def join(self, name: str = "w1", silent_polls: int = 0) -> tuple[Follower, Heard]:
         heard = Heard()
         tail = MemoryTail(self.log, silent_polls)
-        follower = Follower(name, tail, ModelCache(self.folder / f"cache-{name}"), heard, Metrics(CollectorRegistry()))
-        self.followers.append(follower)
-        follower.start()
+        cache, metrics = ModelCache(self.folder / f"cache-{name}"), Metrics(CollectorRegistry())
+        follower = Follower(name, SwapLog(), cache, heard, metrics)
+        self.following.append(Following(follower, tail))
         return follower, heard
 
     def deploy(self, version: str, stage_id: str | None = None) -> None:
@@ -47,8 +48,8 @@ class Bench:
 def bench(tmp_path: Path) -> Iterator[Bench]:
     bench = Bench(tmp_path)
     yield bench
-    for follower in bench.followers:
-        follower.stop()
+    for following in bench.following:
+        following.stop()
 
 
 def served(follower: Follower) -> tuple[str, str | None] | None:
@@ -62,7 +63,7 @@ def test_with_an_empty_log_a_worker_waits_and_says_what_to_do(bench: Bench, wait
     follower, _ = bench.join()
     wait_until(lambda: follower.caught_up)
     assert follower.serving is None
-    assert follower.problem == NO_MODEL
+    assert follower.rollout.serving is None
 
 
 def test_a_staged_model_is_reported_and_serves_only_after_its_activation(bench: Bench, wait_until: Wait) -> None:
@@ -76,7 +77,6 @@ def test_a_staged_model_is_reported_and_serves_only_after_its_activation(bench: 
     assert follower.serving.command_id == "activate-s1"
     assert follower.serving.runtime.score(np.array([[1.0, 2.0]], np.float32)).score == pytest.approx([1.0])
     assert follower.caught_up
-    assert follower.problem is None
 
 
 def test_a_rollback_needs_neither_the_file_nor_the_cache(bench: Bench, wait_until: Wait) -> None:
@@ -215,7 +215,7 @@ def test_a_joining_worker_that_cannot_load_what_serves_says_so_and_retries(bench
     bench.deploy("1")
     hidden = bench.paths["1"].rename(bench.folder / "hidden")
     follower, _ = bench.join()
-    wait_until(lambda: "cannot serve tiny 1" in (follower.problem or ""))
+    wait_until(lambda: follower.rollout.serving and follower.warm.failure(follower.rollout.serving))
     assert not follower.caught_up
     hidden.rename(bench.paths["1"])
     wait_until(lambda: served(follower) == ("1", None))

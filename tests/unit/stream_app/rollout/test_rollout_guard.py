@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from schemas.comparison import TAIL, Comparison, Finding, Pairs
+from schemas.comparison import TAIL, Comparison, GuardDecision, Pairs
 from schemas.rollout import Promote, Rollback
 from schemas.transactions import ModelRef
 from stream_app.metrics import Metrics
-from stream_app.rollout import evidence
-from stream_app.rollout.guard import Guard
+from stream_app.rollout.guard import betting
+from stream_app.rollout.guard.enforcer import GuardEnforcer
+from stream_app.rollout.guard.guard import Guard
 from stream_app.rollout.state import Candidate, Release, Rollout
-from stream_app.rollout.warden import Warden
 from stream_app.settings import Settings
 from tests.unit.stream_app.rollout.swap_log import Heard
 
@@ -59,10 +59,10 @@ def heard(*comparisons: Comparison, **settings: Any):
 
 
 def test_a_model_that_is_as_good_is_watched_and_then_promoted() -> None:
-    assert heard(*[compared()] * 3).finding is Finding.WATCH
+    assert heard(*[compared()] * 3).finding is GuardDecision.WATCH
     report = heard(*[compared()] * 20)
-    assert report.finding is Finding.PROMOTE, report.sentence
-    assert heard(*[compared()] * 20, guard_promote_events=20_001).finding is Finding.WATCH
+    assert report.finding is GuardDecision.PROMOTE, report.sentence
+    assert heard(*[compared()] * 20, guard_promote_events=20_001).finding is GuardDecision.WATCH
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_model_that_is_as_good_is_watched_and_then_promoted() -> None:
 )
 def test_a_model_that_is_not_is_rolled_back_by_the_signal_that_shows_it(signal: str, changes: dict[str, Any]) -> None:
     report = heard(*[compared(**changes)] * 4)
-    assert report.finding is Finding.ROLL_BACK
+    assert report.finding is GuardDecision.ROLL_BACK
     assert signal in [e.signal for e in report.evidence if e.against >= 1]
     assert f"{signal}: " in report.sentence
 
@@ -120,7 +120,7 @@ def test_a_threshold_that_lies_a_third_off_shows_in_three_dozen_rows(turned: boo
 
 
 def test_what_is_a_third_off_in_few_of_the_strangest_rows_is_as_good() -> None:
-    assert heard(*[compared(tail_shift=tail(alike=18, stranger=3))] * 40).finding is Finding.PROMOTE
+    assert heard(*[compared(tail_shift=tail(alike=18, stranger=3))] * 40).finding is GuardDecision.PROMOTE
 
 
 @pytest.mark.parametrize("changes", [{"candidate_seconds": 5.0}, {"skipped": 1}])
@@ -134,7 +134,7 @@ def test_another_trial_begins_with_nothing() -> None:
     guard.read(compared(errors=1000))
     guard.read(compared(trial_id="u"))
     assert guard.report("t") is None
-    assert guard.report("u").finding is Finding.WATCH
+    assert guard.report("u").finding is GuardDecision.WATCH
 
 
 @given(st.lists(st.integers(0, 30), min_size=3, max_size=3), st.permutations(range(4)))
@@ -151,7 +151,7 @@ def test_while_the_hypothesis_holds_the_capital_rarely_grows_however_often_someb
         alerts = random.random((300, 2)) < 0.3  # two models that alert as often, on rows of their own
         both, one, other = alerts.all(axis=1), alerts[:, 0] & ~alerts[:, 1], alerts[:, 1] & ~alerts[:, 0]
         sums = np.cumsum(np.column_stack((both, one, other)), axis=0)[4::5]
-        exceeded += any(evidence.more(Pairs(*row), 1.0)[0] >= limit for row in sums.tolist())
+        exceeded += any(betting.more(Pairs(*row), 1.0)[0] >= limit for row in sums.tolist())
     assert exceeded / 400 <= 1 / 20
 
 
@@ -162,7 +162,7 @@ def test_so_it_is_with_the_strangest_rows_at_the_edge_of_what_is_tolerated() -> 
         stranger = np.cumsum(random.random(300) < 0.2)[4::5]
         for rows, count in zip(range(5, 301, 5), stranger.tolist(), strict=True):
             histogram = [{middle: rows - count, middle + 3: count}.get(place, 0) for place in range(len(TAIL))]
-            if evidence.apart(histogram, 0.15, 0.2) >= limit:
+            if betting.apart(histogram, 0.15, 0.2) >= limit:
                 exceeded += 1
                 break
     assert exceeded / 400 <= 1 / 20
@@ -183,20 +183,6 @@ class Said(Heard):
         return 0
 
 
-class Log:
-    """Comparisons that are handed out once."""
-
-    def __init__(self, *values: bytes) -> None:
-        self._left = list(values)
-
-    def poll(self, timeout_s: float, limit: int):
-        taken, self._left = self._left, []
-        return [Value(value) for value in taken]
-
-    def close(self) -> None:
-        pass
-
-
 @dataclass(frozen=True)
 class Value:
     data: bytes
@@ -208,11 +194,10 @@ class Value:
 def acted(rollout: Rollout, *comparisons: Comparison, **settings: Any) -> Said:
     """What a guard says and does in two turns."""
     said = Said()
-    log = Log(b"noise", *(msgspec.json.encode(c) for c in comparisons))
-    warden = Warden(Settings(**settings), log, said, Metrics(CollectorRegistry()), lambda: 0.0)
+    enforcer = GuardEnforcer(Settings(**settings), said, Metrics(CollectorRegistry()), lambda: 0.0)
+    enforcer.read([Value(b"noise"), *(Value(msgspec.json.encode(c)) for c in comparisons)], True)
     for _ in range(2):
-        warden.listen()
-        warden.act(rollout)
+        enforcer.act(rollout)
     return said
 
 
@@ -227,7 +212,7 @@ def test_an_acting_guard_rolls_back_once_to_the_champion_and_says_why() -> None:
     assert (command.to, command.automatic, command.command_id) == ("1" * 64, True, "guard-rollback-t")
     assert "errors: 120 rows" in command.reason
     assert [record.action for record in said.audits] == ["find", "rollback"]
-    assert [status.guard.finding for status in said.statuses] == [Finding.ROLL_BACK]
+    assert [status.guard.finding for status in said.statuses] == [GuardDecision.ROLL_BACK]
 
 
 @pytest.mark.parametrize(
@@ -237,7 +222,7 @@ def test_a_guard_that_may_not_act_only_reports(settings: dict[str, Any], frozen:
     rollout = Rollout(serving=CHAMPION, candidate=Candidate("t", CANDIDATE, 5.0), frozen=frozen)
     said = acted(rollout, *BAD, **settings)
     assert said.commands == []
-    assert said.statuses[0].guard.finding is Finding.ROLL_BACK
+    assert said.statuses[0].guard.finding is GuardDecision.ROLL_BACK
 
 
 def test_it_promotes_by_itself_only_where_that_is_set() -> None:

@@ -9,11 +9,12 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from schemas.rollout import Abort as AbortCommand
-from schemas.rollout import Canary, Command, Freeze, Promote, Role, Rollback, Shadow, Stage, Unfreeze
+from schemas.rollout import Canary, Command, Freeze, Promote, Rollback, Shadow, Stage, StagePurpose, Unfreeze
 from stream_app.rollout.controller import decide
-from stream_app.rollout.entries import encode, fold
 from stream_app.rollout.state import Rollout
-from stream_app.rollout.workers import Worker
+from stream_app.rollout.statuses import WorkerState
+from stream_app.rollout.swap_log import encode
+from tests.unit.stream_app.rollout.swap_log import fold
 from tests.unit.stream_app.rollout.test_rollout_state import Written, model
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -62,11 +63,11 @@ class Cluster:
         state = self.nodes[name].state
         stage_id = state.pending.stage_id if state.pending else ""
         alive = {
-            other: Worker(0.0, staged=stage_id)
+            other: WorkerState(0.0, staged=stage_id)
             if node.answers.get(stage_id)
-            else Worker(0.0, rejected=stage_id, reason="broken")
+            else WorkerState(0.0, rejected=stage_id, reason="broken")
             if stage_id in node.answers
-            else Worker(0.0)
+            else WorkerState(0.0)
             for other, node in self.nodes.items()
         }
         command = decide(state, alive, waited_s, 10.0, f"controller@{name}", NOW)
@@ -77,7 +78,7 @@ class Cluster:
 NAMES, VERSIONS = st.sampled_from("abc"), st.sampled_from("1234")
 STAGES = st.integers(0, 3)
 MOVES = st.one_of(
-    st.tuples(st.just("stage"), VERSIONS, st.sampled_from(list(Role))),
+    st.tuples(st.just("stage"), VERSIONS, st.sampled_from(list(StagePurpose))),
     st.tuples(st.just("deploy"), st.sampled_from("123")),
     st.tuples(st.sampled_from(["shadow", "canary", "promote", "abort"]), STAGES, st.booleans()),
     st.tuples(st.just("rollback"), st.none() | VERSIONS, st.booleans()),
@@ -88,8 +89,8 @@ MOVES = st.one_of(
 )
 
 
-def staged(cluster: Cluster, version: str, role: Role = Role.SERVE) -> None:
-    percent = 10.0 if role is Role.CANARY else None
+def staged(cluster: Cluster, version: str, role: StagePurpose = StagePurpose.SERVE) -> None:
+    percent = 10.0 if role is StagePurpose.CANARY else None
     cluster.issue(Stage(uri=f"/{version}", model=model(version), role=role, percent=percent, **cluster.head()))
 
 

@@ -8,19 +8,18 @@ from typing import Any
 
 import pytest
 
-from schemas.rollout import Abort, Activate, Command, Promote, Role, Rollback, Stage
+from schemas.rollout import Abort, Activate, Command, Promote, Rollback, Stage, StagePurpose
 from schemas.transactions import ModelRef
-from stream_app.rollout.entries import fold
-from stream_app.rollout.fate import Models
 from stream_app.rollout.registry_sync import RegistrySync, moves
+from stream_app.rollout.swap_log import SwapLog
 from stream_app.settings import Settings
-from tests.unit.stream_app.rollout.swap_log import MemoryLog
+from tests.unit.stream_app.rollout.swap_log import MemoryLog, read_all
 
 VERSIONS = {digit * 64: digit for digit in "123"}
 HEAD: dict[str, Any] = {"issuer": "ann", "issued_at": datetime(2026, 1, 1, tzinfo=UTC)}
 
 
-def stage(version: str, role: Role = Role.SERVE, name: str = "card-fraud") -> Stage:
+def stage(version: str, role: StagePurpose = StagePurpose.SERVE, name: str = "card-fraud") -> Stage:
     model = ModelRef(name, version, version * 64)
     return Stage(command_id=f"stage-{version}", uri="m.pt", model=model, role=role, **HEAD)
 
@@ -34,7 +33,7 @@ def serve(version: str) -> list[Command]:
 
 
 def shadow(version: str) -> list[Command]:
-    return [stage(version, Role.SHADOW), activate(version)]
+    return [stage(version, StagePurpose.SHADOW), activate(version)]
 
 
 ABORT = Abort(command_id="abort", stage_id="stage-2", **HEAD)
@@ -47,8 +46,7 @@ def after(commands: list[Command], before: dict[str, str], name: str = "card-fra
     """The aliases that were `before`, once they have followed a log of these commands."""
     log = MemoryLog()
     log.append(*commands)
-    history = fold(log.records)  # type: ignore[arg-type]
-    moved = moves(name, Models(history), before, VERSIONS)
+    moved = moves(name, read_all(log.records), before, VERSIONS)
     return {alias: version for alias, version in {**before, **moved}.items() if version is not None}
 
 
@@ -80,7 +78,7 @@ def test_each_name_has_aliases_of_its_own() -> None:
 
 
 def test_what_is_so_already_moves_nothing() -> None:
-    assert moves("card-fraud", Models(), {"candidate": "3"}, VERSIONS) == {}
+    assert moves("card-fraud", SwapLog(), {"candidate": "3"}, VERSIONS) == {}
 
 
 def test_a_worker_runs_it_as_a_process_with_every_setting_that_it_was_given(
@@ -91,7 +89,7 @@ def test_a_worker_runs_it_as_a_process_with_every_setting_that_it_was_given(
     settings = Settings(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db", kafka_secrets_file=secrets)
     log = MemoryLog()
     log.append(*serve("1"))
-    rollout = fold(log.records)[-1].after
+    rollout = read_all(log.records).rollout
     with caplog.at_level(logging.WARNING):
         asyncio.run(RegistrySync(settings, lambda: rollout, lambda: True).step())
     assert str(secrets) in caplog.text
@@ -104,5 +102,5 @@ def test_a_worker_that_does_not_run_the_controller_updates_nothing(
     settings = Settings(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db", kafka_secrets_file=tmp_path / "none.json")
     log = MemoryLog()
     log.append(*serve("1"))
-    asyncio.run(RegistrySync(settings, lambda: fold(log.records)[-1].after, lambda: False).step())
+    asyncio.run(RegistrySync(settings, lambda: read_all(log.records).rollout, lambda: False).step())
     assert caplog.text == ""

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from schemas.rollout import Abort, Activate, Command, Rollback, Stage
 from schemas.transactions import ModelRef
-from stream_app.rollout.entries import Entry, decode, encode, fold
 from stream_app.rollout.state import Rollout
+from stream_app.rollout.swap_log import Entry, decode, encode
+from tests.unit.stream_app.rollout.swap_log import fold
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -10,11 +10,12 @@ from models.signing import Keyring, SigningKey, new_key, sign_artefact
 from schemas.rollout import Activate, Command, Rollback, Stage
 from schemas.transactions import ModelRef
 from stream_app.rollout.artefacts import FetchError, ModelCache
-from stream_app.rollout.entries import Entry, encode, fold
 from stream_app.rollout.state import Rollout
+from stream_app.rollout.swap_log import Entry, encode
 from stream_app.rollout.trust import Trust, signature_headers, signing_key, trust
 from stream_app.settings import Settings, SettingsError, Signatures
 from stream_app.testing.tiny_model import tiny_model
+from tests.unit.stream_app.rollout.swap_log import fold
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TOPIC = "model-swap"

@@ -1,11 +1,14 @@
-"""Statuses, commands and audit records out to Kafka, outside the batches' transactions: in order, none twice."""
+"""The control plane's one producer: statuses, commands and audit records, in order and none twice.
+
+It writes outside the batches' transactions.
+"""
 
 import logging
 import threading
 from collections.abc import Callable
 
 import msgspec
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from schemas.rollout import AuditRecord, Command, ModelStatus
 from schemas.topics import AUDIT, MODEL_STATUS, MODEL_SWAP, Topic
@@ -14,6 +17,8 @@ from stream_app.kafka import clients, topics
 from stream_app.rollout.trust import signature_headers, signing_key
 from stream_app.settings import Settings
 
+WAITING_MOST = 100  # unacknowledged records: the broker is away, and old heartbeats are of no use
+
 logger = logging.getLogger(__name__)
 
 
@@ -21,17 +26,35 @@ class NotPublished(clients.BrokerError):
     """The broker did not take the record in time; the message says which and what to do."""
 
 
-class Publisher:
+class ControlProducer:
     """Writes to the three topics of the protocol. Safe to call from any thread."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._producer: Producer = clients.producer(settings, **{"linger.ms": 0})
+        self._producer: Producer = clients.producer(settings, **clients.small_writer(settings), **{"linger.ms": 0})
         self._chain = Chain()
         self._audit_order = threading.Lock()
 
+    def heartbeat(self, status: ModelStatus) -> None:
+        """A status that is dropped where it cannot be sent now: the next one holds all that it held.
+
+        Raises:
+            KafkaException: this producer can send nothing any more; a worker that starts anew can.
+        """
+        self._producer.poll(0)
+        if len(self._producer) > WAITING_MOST:
+            return
+        try:
+            self.status(status)
+        except BufferError:
+            return
+        except KafkaException as exception:
+            if exception.args[0].fatal():
+                raise
+            logger.warning("a heartbeat was dropped: %s", exception.args[0].str())
+
     def status(self, status: ModelStatus) -> None:
-        """What this worker says of a command; does not wait, the client retries for minutes."""
+        """An answer to a command; does not wait, the client retries for minutes."""
         self._produce(MODEL_STATUS, status.worker, status)
 
     def audit(self, record: AuditRecord) -> None:
@@ -68,7 +91,7 @@ class Publisher:
         raise NotPublished(f"the command was not written to {topics.name(self._settings, MODEL_SWAP)}: {why}")
 
     def close(self, timeout_s: float = 2.0) -> None:
-        """Let go of what is still on its way, within the timeout."""
+        """Wait for what is still on its way, at most so long."""
         self._producer.flush(timeout_s)
 
     def _signed(self, command: Command) -> dict[str, str | bytes | None]:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from schemas.comparison import TAIL, Comparison, Evidence, Finding, GuardReport, Pairs
-from stream_app.rollout import evidence
+from schemas.comparison import TAIL, Comparison, GuardDecision, GuardReport, GuardSignal, Pairs
+from stream_app.rollout.guard import betting
 from stream_app.settings import Settings
 
 # Each signal's share of the error: most to what shows in few rows, little to what is beyond doubt where it is at all.
@@ -39,7 +39,7 @@ NO_PAIRS = Pairs(0, 0, 0)
 
 
 @dataclass
-class Totals:
+class TrialTotals:
     """Everything that was compared in one trial."""
 
     champion: str
@@ -80,13 +80,13 @@ class Guard:
         self._promote = math.log(1 / settings.guard_error)
         self._settings = settings
         self._trial_id = ""
-        self._totals = Totals("", "")
+        self._totals = TrialTotals("", "")
 
     def read(self, comparison: Comparison) -> None:
         """Take one comparison in; the first of another trial begins anew."""
         if comparison.trial_id != self._trial_id:
             self._trial_id = comparison.trial_id
-            self._totals = Totals(comparison.champion, comparison.candidate)
+            self._totals = TrialTotals(comparison.champion, comparison.candidate)
         self._totals.add(comparison)
 
     def report(self, trial_id: str) -> GuardReport | None:
@@ -98,85 +98,85 @@ class Guard:
         finding, sentence = self._finding(found, totals.rows)
         return GuardReport(trial_id, totals.champion, totals.candidate, totals.rows, finding, sentence, found)
 
-    def _judged(self, signal: str, against: float, favour: float | None, sentence: str) -> Evidence:
+    def _judged(self, signal: str, against: float, favour: float | None, sentence: str) -> GuardSignal:
         in_favour = None if favour is None else round(favour / self._promote, 4)
-        return Evidence(signal, sentence, round(against / self._limits[signal], 4), in_favour)
+        return GuardSignal(signal, sentence, round(against / self._limits[signal], 4), in_favour)
 
-    def _finding(self, found: list[Evidence], rows: int) -> tuple[Finding, str]:
+    def _finding(self, found: list[GuardSignal], rows: int) -> tuple[GuardDecision, str]:
         if bad := [e for e in found if e.against >= 1]:
             reasons = "; ".join(f"{e.signal}: {e.sentence}" for e in bad)
-            return Finding.ROLL_BACK, f"roll back after {rows:,} transactions: {reasons}"
+            return GuardDecision.ROLL_BACK, f"roll back after {rows:,} transactions: {reasons}"
         open_ = [e.signal for e in found if e.in_favour is not None and e.in_favour < 1]
         if not open_ and rows >= self._settings.guard_promote_events:
-            return Finding.PROMOTE, f"promote: as good as the champion on {rows:,} transactions, by every signal"
+            return GuardDecision.PROMOTE, f"promote: as good as the champion on {rows:,} transactions, by every signal"
         worst = max(found, key=lambda e: e.against)
         left = f", not yet sure of {', '.join(open_)}" if open_ else ""
         told = f"most against it, {max(worst.against, 0):.0%} of what is needed: {worst.signal}, {worst.sentence}"
-        return Finding.WATCH, f"keep watching after {rows:,} transactions{left}; {told}"
+        return GuardDecision.WATCH, f"keep watching after {rows:,} transactions{left}; {told}"
 
 
-Look = Callable[[Totals, Settings], tuple[float, float | None, str]]
+Look = Callable[[TrialTotals, Settings], tuple[float, float | None, str]]
 
 
-def _alerts(t: Totals, settings: Settings) -> tuple[float, float | None, str]:
+def _alerts(t: TrialTotals, settings: Settings) -> tuple[float, float | None, str]:
     factor = 1 + settings.guard_alert_tolerance
-    up, down = evidence.more(t.alerts, factor)[0], evidence.fewer(t.alerts, factor)[0]
-    fair = min(evidence.more(t.alerts, PROMOTION_FACTOR)[1], evidence.fewer(t.alerts, PROMOTION_FACTOR)[1])
+    up, down = betting.more(t.alerts, factor)[0], betting.fewer(t.alerts, factor)[0]
+    fair = min(betting.more(t.alerts, PROMOTION_FACTOR)[1], betting.fewer(t.alerts, PROMOTION_FACTOR)[1])
     a = t.alerts
     said = f"{a.both + a.only_candidate} alerts, {a.both + a.only_champion} of the champion"
-    return evidence.average([up, down]), fair, said
+    return betting.average([up, down]), fair, said
 
 
-def _agreement(t: Totals, _: Settings) -> tuple[float, float | None, str]:
-    against, fair = evidence.disagree(t.alerts, DISAGREEMENT)
+def _agreement(t: TrialTotals, _: Settings) -> tuple[float, float | None, str]:
+    against, fair = betting.disagree(t.alerts, DISAGREEMENT)
     apart = t.alerts.only_candidate + t.alerts.only_champion
     return against, fair, f"{apart} of {apart + t.alerts.both} alerts are of one model alone"
 
 
-def _scores(t: Totals, _: Settings) -> tuple[float, float | None, str]:
+def _scores(t: TrialTotals, _: Settings) -> tuple[float, float | None, str]:
     if not t.exceedances or not t.rows:
         return 0.0, 0.0, "nothing compared yet"
-    sides = [(side, pairs) for pairs in t.exceedances for side in (evidence.more, evidence.fewer)]
+    sides = [(side, pairs) for pairs in t.exceedances for side in (betting.more, betting.fewer)]
     shares = (
         f"{level:g}: {(p.both + p.only_candidate) / t.rows:.1%}, champion {(p.both + p.only_champion) / t.rows:.1%}"
         for level, p in zip(t.levels, t.exceedances, strict=True)
     )
     return (
-        evidence.average([side(pairs, SCORES_FACTOR)[0] for side, pairs in sides]),
+        betting.average([side(pairs, SCORES_FACTOR)[0] for side, pairs in sides]),
         min(side(pairs, SCORES_PROMOTION_FACTOR)[1] for side, pairs in sides),
         f"share of p-values below {'; '.join(shares)}",
     )
 
 
-def _tail(t: Totals, _: Settings) -> tuple[float, float | None, str]:
+def _tail(t: TrialTotals, _: Settings) -> tuple[float, float | None, str]:
     centres = np.array(TAIL)
     more, fewer = (int(t.tail[side * centres > TAIL_STEP].sum()) for side in (1, -1))
     said = (
         f"of {int(t.tail.sum())} rows near the threshold {more} are stranger to it by "
         f"{math.exp(TAIL_STEP) - 1:.0%} and more, {fewer} less so"
     )
-    return evidence.apart(t.tail.tolist(), TAIL_STEP, TAIL_SHARE), None, said
+    return betting.apart(t.tail.tolist(), TAIL_STEP, TAIL_SHARE), None, said
 
 
-def _latents(t: Totals, settings: Settings) -> tuple[float, float | None, str]:
+def _latents(t: TrialTotals, settings: Settings) -> tuple[float, float | None, str]:
     floor = settings.guard_latent_similarity
     gaps = floor - np.array(t.similarities)
-    against = evidence.log_e(gaps, np.ones(len(gaps)), 1 - floor)
-    fair = evidence.log_e(-gaps, np.ones(len(gaps)), floor)
+    against = betting.log_e(gaps, np.ones(len(gaps)), 1 - floor)
+    fair = betting.log_e(-gaps, np.ones(len(gaps)), floor)
     mean = float(np.mean(t.similarities)) if t.similarities else float("nan")
     return against, fair, f"linear CKA {mean:.2f} with the champion's latents, {floor:g} is the least"
 
 
-def _latency(t: Totals, _: Settings) -> tuple[float, float | None, str]:
+def _latency(t: TrialTotals, _: Settings) -> tuple[float, float | None, str]:
     counts = (t.slow, t.commits - t.slow)
-    against = evidence.log_e((1 - SLOW_SHARE, -SLOW_SHARE), counts, SLOW_SHARE)
+    against = betting.log_e((1 - SLOW_SHARE, -SLOW_SHARE), counts, SLOW_SHARE)
     times = t.candidate_s / t.champion_s if t.champion_s else float("nan")
     return against, None, f"{times:.1f} times the champion's scoring time, {t.slow} of {t.commits} commits slow"
 
 
-def _errors(t: Totals, _: Settings) -> tuple[float, float | None, str]:
+def _errors(t: TrialTotals, _: Settings) -> tuple[float, float | None, str]:
     payoffs = (1 - ERRORS_SHARE, -ERRORS_SHARE)
-    return evidence.log_e(payoffs, (t.errors, t.rows), ERRORS_SHARE), None, f"{t.errors} rows could not be scored"
+    return betting.log_e(payoffs, (t.errors, t.rows), ERRORS_SHARE), None, f"{t.errors} rows could not be scored"
 
 
 LOOKS: Mapping[str, Look] = dict(

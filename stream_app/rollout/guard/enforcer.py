@@ -1,39 +1,39 @@
-"""The guard at work: the comparisons' log in, its report on `model-status` and, where it may act, a command out.
+"""Runs the guard: reports what it finds on `model-status` and, where it may act, writes a command.
 
-Every worker with a controller listens, so that the next owner knows what this one knew; only the owner speaks and acts.
+Every worker reads the comparisons, so that the next owner knows what this one knew; only the owner reports and acts.
 An action is taken once for each trial, under an id that is a function of the trial: two owners for a moment are
 harmless, and what the log refuses (frozen, or an operator was faster) is not tried again.
 """
 
 import logging
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import msgspec
 
-from schemas.comparison import Comparison, Finding, GuardReport
+from schemas.comparison import Comparison, GuardDecision, GuardReport
 from schemas.rollout import AuditRecord, Command, ModelStatus, Phase, Promote, Rollback
 from schemas.topics import COMPARISONS
 from stream_app.audit.record import audit_record
-from stream_app.kafka.log import Log, Tail
+from stream_app.kafka.log import Record
 from stream_app.metrics import Metrics
-from stream_app.rollout.guard import Guard
-from stream_app.rollout.publish import NotPublished, Publisher
+from stream_app.rollout.control_producer import NotPublished
+from stream_app.rollout.guard.guard import Guard
 from stream_app.rollout.state import Rollout
 from stream_app.settings import GuardMode, Settings
 
 logger = logging.getLogger(__name__)
 
 HISTORY = timedelta(hours=1)  # what a new owner reads back: a trial is long decided by then, or hardly ever
-POLL_LIMIT = 500
 REPORT_EVERY_S = 2.0
 _DECODER: msgspec.json.Decoder[Comparison] = msgspec.json.Decoder(Comparison)
 
 
-class Sink(Protocol):
-    """Where the guard reports and acts."""
+class GuardSink(Protocol):
+    """Takes the guard's reports and commands."""
 
     def status(self, status: ModelStatus) -> None:
         """To `model-status`."""
@@ -45,39 +45,37 @@ class Sink(Protocol):
         """To `audit`."""
 
 
-class Warden:
-    """Runs the guard in the controller's thread."""
+class GuardEnforcer:
+    """Reads comparisons in one thread, and reports and acts in another, the controller's."""
 
     def __init__(
-        self,
-        settings: Settings,
-        log: Log,
-        sink: Sink,
-        metrics: Metrics,
-        monotonic: Callable[[], float] = time.monotonic,
+        self, settings: Settings, sink: GuardSink, metrics: Metrics, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._settings = settings
-        self._log = log
         self._sink = sink
         self._metrics = metrics
         self._monotonic = monotonic
         self._guard = Guard(settings)
+        self._lock = threading.Lock()
         self._issuer = f"guard@{settings.worker_name}"
-        self._reported: tuple[str, Finding | None, float] = ("", None, 0.0)
+        self._reported: tuple[str, GuardDecision | None, float] = ("", None, 0.0)
         self._rows = 0
         self._acted = ""
 
-    def listen(self) -> None:
-        """Take in what has been compared."""
-        for message in self._log.poll(0.0, POLL_LIMIT):
+    def read(self, records: Sequence[Record], caught_up: bool) -> None:
+        """Take in comparisons."""
+        for record in records:
             try:
-                self._guard.read(_DECODER.decode(message.value() or b""))
+                comparison = _DECODER.decode(record.value() or b"")
+                with self._lock:
+                    self._guard.read(comparison)
             except (msgspec.DecodeError, UnicodeError, ValueError) as error:
-                logger.warning("a record of %s is no comparison: %s", COMPARISONS.name, error)
+                logger.warning("a record of %s is not a comparison: %s", COMPARISONS.name, error)
 
     def act(self, rollout: Rollout) -> None:
         """Report on the trial that runs now, and act on what is found where that is allowed."""
-        report = self._guard.report(trial_id(rollout))
+        with self._lock:
+            report = self._guard.report(trial_id(rollout))
         if report is None:
             self._metrics.guard_evidence.clear()
             return
@@ -88,10 +86,6 @@ class Warden:
         if self._settings.guard is GuardMode.ACT and not rollout.frozen and self._acted != report.trial_id:
             self._command(rollout, report)
 
-    def close(self) -> None:
-        """Stop listening."""
-        self._log.close()
-
     def _report(self, report: GuardReport, news: bool) -> None:
         self._reported = (report.trial_id, report.finding, self._monotonic())
         self._rows = report.rows
@@ -99,7 +93,7 @@ class Warden:
             self._metrics.guard_evidence.labels(signal.signal).set(signal.against)
         worker = self._settings.worker_name
         self._sink.status(ModelStatus(worker=worker, phase=Phase.GUARD, at=datetime.now(UTC), guard=report))
-        if news and report.finding is not Finding.WATCH:
+        if news and report.finding is not GuardDecision.WATCH:
             logger.warning("guard: %s", report.sentence)
             subject = f"model {report.candidate[:12]} against {report.champion[:12]}"
             self._sink.audit(audit_record(self._issuer, "find", subject, reason=report.sentence, effect=report.finding))
@@ -127,7 +121,7 @@ class Warden:
 
     def _wanted(self, rollout: Rollout, report: GuardReport) -> Promote | Rollback | None:
         now = datetime.now(UTC)
-        if report.finding is Finding.ROLL_BACK:
+        if report.finding is GuardDecision.ROLL_BACK:
             return Rollback(
                 command_id=f"guard-rollback-{report.trial_id}",
                 issuer=self._issuer,
@@ -136,7 +130,7 @@ class Warden:
                 to=report.champion,
                 automatic=True,
             )
-        if report.finding is Finding.PROMOTE and self._settings.guard_promotes and rollout.candidate is not None:
+        if report.finding is GuardDecision.PROMOTE and self._settings.guard_promotes and rollout.candidate is not None:
             return Promote(
                 command_id=f"guard-promote-{report.trial_id}",
                 issuer=self._issuer,
@@ -152,17 +146,4 @@ def trial_id(rollout: Rollout) -> str:
     """What comparisons of the trial that runs now are marked with; empty where there is none."""
     if rollout.candidate is not None:
         return rollout.candidate.stage_id
-    return rollout.watch.command_id if rollout.watch is not None else ""
-
-
-def connect(settings: Settings, publisher: Publisher, metrics: Metrics) -> Warden | None:
-    """A guard on the real topics, or None where it is switched off.
-
-    Args:
-        settings: What the guard may do, and where Kafka is.
-        publisher: Where it reports and commands.
-        metrics: Where its evidence is shown.
-    """
-    if settings.guard is GuardMode.OFF:
-        return None
-    return Warden(settings, Tail(settings, [COMPARISONS], datetime.now(UTC) - HISTORY), publisher, metrics)
+    return rollout.probation.command_id if rollout.probation is not None else ""
