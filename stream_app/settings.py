@@ -102,7 +102,7 @@ class Settings(BaseSettings):
     batch_max_events: int = Field(default=1024, ge=1, le=65_536, description="largest micro-batch")
     batch_wait_ms: int = Field(default=3, ge=1, le=1000, description="how long a micro-batch waits to fill when quiet")
     buffer_max_mb: int = Field(
-        default=64, ge=1, description="cap of the input's queue and of the outputs'; a micro-batch is a quarter"
+        default=64, ge=1, description="cap of the queues of input and outputs; a batch is a quarter"
     )
     record_max_bytes: int = Field(default=1_000_000, ge=1024, description="larger input records are dead letters")
     session_timeout_ms: int = Field(
