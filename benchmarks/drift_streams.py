@@ -19,10 +19,11 @@ from benchmarks.material import TRAINING_DAYS
 from models.data.drift import Drift, DriftKind
 from models.features import load_spec, matrix
 from models.manifest import Manifest
+from models.recipe import TrainingConfig
 from models.runtime import run
 from models.season import SATURDAY, cell_of
 from models.segments import Places
-from models.training import TrainingConfig, train
+from models.training import train
 from schemas.drift import DriftAlert, DriftSummary
 from stream_app.drift.aggregator import Aggregator
 from stream_app.drift.host import Replica

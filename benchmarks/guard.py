@@ -30,8 +30,8 @@ from models.data.simulator import simulate
 from models.evaluation import metrics_of
 from models.features import load_spec, matrix
 from models.protocol import DAY
+from models.recipe import TrainingConfig
 from models.runtime import Scored, one_thread
-from models.training import TrainingConfig
 from schemas.comparison import TAIL, Comparison, GuardDecision
 from stream_app.pipeline.comparison_counter import ComparisonCounter
 from stream_app.rollout.guard.guard import TAIL_STEP, Guard

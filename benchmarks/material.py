@@ -19,7 +19,8 @@ from models.data.events import encode
 from models.data.frame import read
 from models.data.simulator import Simulation, simulate
 from models.features import load_spec, matrix
-from models.training import TrainingConfig, train
+from models.recipe import TrainingConfig
+from models.training import train
 from schemas.topics import TRANSACTIONS
 from stream_app.kafka import clients, topics
 from stream_app.settings import Settings

@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from models.training import TrainingConfig
+from models.recipe import TrainingConfig
 from stream_app.testing.incident import Recipe
 
 TEST_WEEK = (date(2018, 7, 25), date(2018, 7, 31))

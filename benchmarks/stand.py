@@ -12,7 +12,8 @@ from models import artefact
 from models.data.events import encode
 from models.data.frame import FEATURES
 from models.features import Feature, FeatureSpec
-from models.training import TrainingConfig, train
+from models.recipe import TrainingConfig
+from models.training import train
 from schemas.topics import ALL
 from stream_app.embedded.broker import EmbeddedBroker
 from stream_app.kafka import topics

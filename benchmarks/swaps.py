@@ -24,8 +24,9 @@ from benchmarks.material import FOLDER, endless, model, publish, say, transactio
 from benchmarks.own_worker import await_commits
 from models import artefact
 from models.features import load_spec, matrix
+from models.recipe import TrainingConfig
 from models.runtime import Scored, one_thread
-from models.training import TrainingConfig, train
+from models.training import train
 from schemas.topics import ALL
 from schemas.transactions import ModelRef
 from stream_app.embedded.broker import EmbeddedBroker

@@ -11,23 +11,23 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 import numpy as np
 import polars as pl
 import torch
-from msgspec import Meta, Struct
 from torch import Tensor
 
 from models import segments
 from models.calibration import calibrate
 from models.data.frame import digest
 from models.evaluation import baselines, metrics_of
-from models.features import FeatureSpec, SpecError, matrix, read_toml, where_and_what
+from models.features import FeatureSpec, matrix
 from models.manifest import Input, Manifest, Quality
 from models.network import Autoencoder, Preprocessing, ScoringGraph
 from models.protocol import EvaluationError
+from models.recipe import TrainingConfig
 from models.reference import golden_rows, input_relations, signals
 from models.runtime import Scored, one_thread, run, torchscript
 from schemas.errors import UserError
@@ -36,65 +36,11 @@ FEWEST_ROWS = 2000
 LIBRARIES = ("torch", "numpy", "polars", "scikit-learn")
 ROOT = Path(__file__).parents[1]
 
-Positive = Annotated[int, Meta(ge=1)]
-Share = Annotated[float, Meta(gt=0, lt=1)]
 Progress = Callable[[int, float], None]
 
 
 class TrainingError(UserError):
     """No model can be made of this; the message says why."""
-
-
-class TrainingConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """How to train.
-
-    Attributes:
-        seed: Same seed, data and configuration: same model.
-        epochs: Passes over the training rows.
-        batch: Rows of one step.
-        hidden: Units of each hidden layer.
-        latent: Units of the bottleneck.
-        learning_rate: Peak of the one-cycle schedule (Smith and Topin 2018).
-        mask: Share of the inputs hidden from the network in each step (Vincent et al. 2010, masking noise).
-        noise: Standard deviation of the noise added to the others, in standard deviations of the input.
-        trim: Share of rows of the largest error that each epoch leaves out, so that what is strange is not learnt.
-        held_out: Share of the window, its end, kept for calibration and metrics.
-        budget: Share of transactions that may alert; sets the threshold.
-        segment_by: A text field of the event, by whose values drift is watched too. Empty: in the whole alone.
-    """
-
-    seed: Annotated[int, Meta(ge=0)] = 0
-    epochs: Positive = 20
-    batch: Positive = 512
-    hidden: Positive = 64
-    latent: Positive = 8
-    learning_rate: Annotated[float, Meta(gt=0)] = 5e-3
-    mask: Annotated[float, Meta(ge=0, lt=1)] = 0.4
-    noise: Annotated[float, Meta(ge=0)] = 0.1
-    trim: Annotated[float, Meta(ge=0, lt=1)] = 0.02
-    held_out: Share = 0.15
-    budget: Share = 0.01
-    segment_by: Annotated[str, Meta(pattern=r"^([A-Za-z_]\w*)?$")] = ""
-
-
-def load_config(path: Path | None = None, seed: int | None = None, segment_by: str | None = None) -> TrainingConfig:
-    """The configuration of a TOML file's table `[training]`.
-
-    Args:
-        path: The file; it may hold the `[[input]]` entries of a feature specification too. None: the defaults.
-        seed: Taken in place of the file's, when given.
-        segment_by: The same.
-
-    Raises:
-        SpecError: unreadable or wrong; one line that names the field.
-    """
-    table = {} if path is None else read_toml(path).get("training", {})
-    given = {name: value for name, value in (("seed", seed), ("segment_by", segment_by)) if value is not None}
-    try:
-        config = msgspec.convert(table, TrainingConfig)
-    except msgspec.ValidationError as error:
-        raise SpecError(f"{path}: [training]{where_and_what(error)}") from error
-    return msgspec.structs.replace(config, **given)
 
 
 def train(
@@ -125,9 +71,9 @@ def train(
         SpecError: the frame lacks an input.
     """
     raw = matrix(frame, spec.inputs)
-    _check(raw, spec)
-    by = _segmented_by(frame, spec, config.segment_by)
     fitted = int(len(raw) * (1 - config.held_out))
+    _check(raw, fitted, spec)
+    by = _segmented_by(frame, spec, config.segment_by)
     with one_thread():
         graph = fit(raw[:fitted], spec, config, progress)
         scored = run(graph, raw)
@@ -227,17 +173,17 @@ def _descend(autoencoder: Autoencoder, rows: Tensor, config: TrainingConfig, pro
             progress(epoch, loss)
 
 
-def _check(raw: np.ndarray, spec: FeatureSpec) -> None:
+def _check(raw: np.ndarray, fitted: int, spec: FeatureSpec) -> None:
     if len(raw) < FEWEST_ROWS:
         raise TrainingError(f"{len(raw)} transactions are too few to train on: give at least {FEWEST_ROWS}")
     if np.isinf(raw).any():
         column = int(np.isinf(raw).any(axis=0).argmax())
         raise TrainingError(f"input {spec.features[column].name} holds infinite values: leave those rows out")
-    empty = np.isnan(raw).all(axis=0)
-    if empty.any():
-        raise TrainingError(
-            f"input {spec.features[int(empty.argmax())].name} has no value in any row: take it out of the specification"
-        )
+    for rows, where in ((raw, "any row"), (raw[:fitted], f"the first {fitted:,} rows, which the model is fitted on")):
+        empty = np.isnan(rows).all(axis=0)
+        if empty.any():
+            name = spec.features[int(empty.argmax())].name
+            raise TrainingError(f"input {name} has no value in {where}: begin later, or take it out of the inputs")
 
 
 def _segmented_by(frame: pl.DataFrame, spec: FeatureSpec, field: str) -> pl.Series | None:

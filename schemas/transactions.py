@@ -10,6 +10,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+LONGEST_ID = 1024  # ids are repeated in what is published: an endless one makes an anomaly that its topic does not take
 NonEmpty = Annotated[str, Meta(min_length=1)]
 Moment = Annotated[datetime, Meta(tz=True)]
 Sha256 = Annotated[

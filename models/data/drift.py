@@ -14,7 +14,8 @@ from enum import StrEnum
 import numpy as np
 import polars as pl
 
-from models.data.frame import FEATURES, WINDOW_DAYS, DataError
+from models.data.files import DataError
+from models.data.frame import FEATURES, WINDOW_DAYS
 
 ATTACK_SCENARIO = 4  # the Handbook has 1 to 3
 ATTACK_DURATION = timedelta(hours=6)

@@ -1,18 +1,21 @@
-"""Reads and writes transactions as parquet, in one layout for the simulator's files and the Fraud Detection Handbook's.
+"""Reads and writes transactions, in one layout for the simulator's files and the Fraud Detection Handbook's.
 
 One row is one transaction. Rows are sorted by `event_time`, then `transaction_id`. A feature that is missing is NaN;
-nothing is null.
+nothing is null. What the stream would refuse as an event is refused in a file, too.
 """
 
 import hashlib
-from collections.abc import Collection, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 
 import polars as pl
 
+from models.data.columns import PLAUSIBLE, as_number, as_text, as_time, as_truth, unread
+from models.data.files import DataError, find, first_line, scan
 from models.replacing import replacing
-from schemas.errors import UserError
+from schemas.transactions import LONGEST_ID
 
 WINDOW_DAYS = (1, 7, 30)
 FEATURES: tuple[str, ...] = (
@@ -51,50 +54,64 @@ HANDBOOK: dict[str, str] = {
 }
 
 
-class DataError(UserError):
-    """The data cannot be used; the message is one line that says why, and what to do."""
+READERS: dict[pl.DataType, tuple[Callable[[pl.Expr, pl.DataType], pl.Expr], str]] = {
+    pl.String(): (as_text, "an id or a name: write it as text"),
+    pl.Datetime("us", "UTC"): (as_time, "a time from 1990 to 2100: write 2018-04-26T10:00:00Z, or seconds since 1970"),
+    pl.Float64(): (as_number, "a number: write 1234.5"),
+    pl.Boolean(): (as_truth, "yes or no: write true or false, or 1 or 0"),
+    pl.Int8(): (lambda column, dtype: as_number(column, dtype).cast(pl.Int8, strict=False), "a number up to 127"),
+}
+"""Type of a column to what reads it, and what its values have to be."""
+
+log = logging.getLogger(__name__)
 
 
 def read(
-    path: Path,
+    data: Path | Sequence[Path],
     since: date | None = None,
     until: date | None = None,
     *,
     labels_needed: bool = True,
     also: Sequence[str] = (),
 ) -> pl.DataFrame:
-    """The transactions of a parquet file, in the project's own columns or in the Handbook's.
+    """The transactions of data files, in the project's own columns or in the Handbook's.
 
     Args:
-        path: The file. Times without a zone are UTC; further columns are ignored.
-        since: First day (UTC) to keep. None: from the first that the file holds.
+        data: Files, folders of parts, patterns (`models.data.files`). Times without a zone are UTC; further columns are
+            ignored, as is the case of names.
+        since: First day (UTC) to keep. None: from the first that the files hold.
         until: Last day (UTC) to keep, itself included. None: to the last.
-        labels_needed: Refuse a file without `LABELS`; otherwise the frame does without those too.
-        also: Further columns to keep where the file has them, as text, empty where there is no value.
+        labels_needed: Refuse a file without `LABELS`; otherwise the frame does without those too. A row whose label is
+            not known counts as legitimate.
+        also: Further columns to keep where a file has them, as text, empty where there is no value.
 
     Returns:
         A frame of `LAYOUT`, at least one row.
 
     Raises:
-        DataError: no such file, not parquet, columns or values missing, a column of the wrong type, or no transaction
-            in these days.
+        DataError: no such file, none that is read, columns or values missing, a value that is not what its column
+            holds or that no event may have, an id that stands twice, or no transaction in these days.
     """
-    lazy, columns = _scan(path)
-    names = _source_names(path, columns, frozenset() if labels_needed else LABELS)
-    further = [pl.col(name).cast(pl.String).fill_null("") for name in also if name in columns - LAYOUT.keys()]
-    renamed = lazy.select(*(pl.col(source).alias(name) for name, source in names.items()), *further)
-    typed = renamed.select(*_typed(names), *further)
-    day = pl.col("event_time").dt.date()
-    try:
-        held = typed.select(day.min().alias("first"), day.max().alias("last")).collect().row(0)
-        within = (day >= since if since else pl.lit(True)) & (day <= until if until else pl.lit(True))
-        frame = typed.filter(within).sort("event_time", "transaction_id").collect()
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"{path} holds values of the wrong type: {_first_line(error)}") from error
+    paths = [data] if isinstance(data, Path) else list(data)
+    where = ", ".join(map(str, paths))
+    files = [_read_file(file, labels_needed, also) for file in find(paths)]
+    frame = pl.concat(files, how="diagonal").with_columns(pl.col(pl.String).fill_null(""))
+    frame = frame.select(name for name in dict.fromkeys((*LAYOUT, *also)) if name in frame.columns)
     if frame.is_empty():
-        raise DataError(_nothing_there(path, since, until, held))
-    _refuse_gaps(path, frame)
-    return frame
+        raise DataError(f"{where} holds no transactions")
+    day = pl.col("event_time").dt.date()
+    within = (day >= since if since else pl.lit(True)) & (day <= until if until else pl.lit(True))
+    kept = frame.filter(within).sort("event_time", "transaction_id")
+    if kept.is_empty():
+        first, last = frame.select(day.min().alias("first"), day.max().alias("last")).row(0)
+        raise DataError(
+            f"{where} holds no transactions from {since or first} to {until or last}: it holds {first} to {last}"
+        )
+    if "fraud" in kept.columns:
+        kept = _labelled(where, kept)
+    for complaint in _complaints(kept):
+        raise DataError(f"{where} {complaint}")
+    return kept
 
 
 def write(frame: pl.DataFrame, path: Path) -> None:
@@ -126,46 +143,82 @@ def digest(frame: pl.DataFrame) -> str:
     return sha256.hexdigest()
 
 
-def _scan(path: Path) -> tuple[pl.LazyFrame, set[str]]:
-    if not path.is_file():
-        raise DataError(f"no data file at {path}: `stream-app simulate {path}` makes one")
+def _read_file(file: Path, labels_needed: bool, also: Sequence[str]) -> pl.DataFrame:
+    """The columns of the layout that one file has, each in its type, and those asked for, as text."""
+    lazy = scan(file)
     try:
-        lazy = pl.scan_parquet(path)
-        return lazy, set(lazy.collect_schema())
+        schema = lazy.collect_schema()
+        if isinstance(features := schema.get("features"), pl.Struct):  # events as they are on the stream
+            inside = [field.name for field in features.fields if field.name not in schema]
+            lazy = lazy.with_columns(pl.col("features").struct.field(*inside)).drop("features")
+            schema = lazy.collect_schema()
+        names = _source_names(file, set(schema), frozenset() if labels_needed else LABELS)
+        names |= {name: name for name in also if name in schema and name not in LAYOUT}
+        layout = {name: LAYOUT.get(name, pl.String()) for name in names}
+        columns = {
+            name: READERS[dtype][0](pl.col(names[name]), schema[names[name]]).alias(name)
+            for name, dtype in layout.items()
+        }
+        _refuse_unread(file, lazy, {name: (names[name], columns[name]) for name in layout})
+        return lazy.select(columns.values()).with_columns(pl.col(pl.Float64).fill_null(float("nan"))).collect()
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"{path} is not a readable parquet file: {_first_line(error)}") from error
+        raise DataError(f"{file} cannot be read: {first_line(error)}") from error
 
 
-def _source_names(path: Path, columns: set[str], optional: frozenset[str]) -> dict[str, str]:
+def _source_names(file: Path, columns: set[str], optional: frozenset[str]) -> dict[str, str]:
     """Which column of the file each column of the layout is: all from the layout that has fewer gaps."""
+    known = {column.lower(): column for column in columns} | {column: column for column in columns}
     own = {name: name for name in LAYOUT}
-    names = min((own, HANDBOOK), key=lambda candidate: len(set(candidate.values()) - columns))
-    missing = {name: source for name, source in names.items() if source not in columns}
+    handbook = {name: source if source in columns else source.lower() for name, source in HANDBOOK.items()}
+    names = min((own, handbook), key=lambda candidate: len(set(candidate.values()) - known.keys()))
+    missing = {name: source for name, source in names.items() if source not in known}
     if missing.keys() - optional:
-        raise DataError(f"{path} lacks the columns {', '.join(missing.values())}")
-    return {name: source for name, source in names.items() if name not in missing}
+        lacking = missing.values() if names is own else (HANDBOOK[name] for name in missing)
+        raise DataError(f"{file} lacks the columns {', '.join(lacking)}")
+    return {name: known[source] for name, source in names.items() if name not in missing}
 
 
-def _typed(names: Collection[str]) -> list[pl.Expr]:
-    """Each of these columns in its type; what is missing becomes NaN in a feature, and null elsewhere."""
-    columns = {name: pl.col(name).cast(LAYOUT[name]) for name in LAYOUT if name in names}
-    columns |= {name: columns[name].fill_null(float("nan")) for name in FEATURES}
-    columns["amount"] = columns["amount"].fill_nan(None)
-    return list(columns.values())
+def _refuse_unread(file: Path, lazy: pl.LazyFrame, columns: dict[str, tuple[str, pl.Expr]]) -> None:
+    schema = lazy.collect_schema()
+    read = {n: (source, expression) for n, (source, expression) in columns.items() if schema[source] != LAYOUT.get(n)}
+    if not read:
+        return
+    bad = {n: unread(pl.col(source), schema[source], expression) for n, (source, expression) in read.items()}
+    counts = lazy.select(expression.sum().alias(name) for name, expression in bad.items()).collect().row(0, named=True)
+    name = next((name for name, count in counts.items() if count), None)
+    if name is None:
+        return
+    source = read[name][0]
+    value = lazy.filter(bad[name]).select(source).head(1).collect().item()
+    shown = repr(value) if isinstance(value, str) else str(value)
+    needed = READERS[LAYOUT.get(name, pl.String())][1]
+    raise DataError(f"{file}, column {source}: {shown[:60]} ({counts[name]:,} values) is not {needed}")
 
 
-def _refuse_gaps(path: Path, frame: pl.DataFrame) -> None:
-    gaps = [column.name for column in frame if column.null_count()]
-    if gaps:
-        raise DataError(f"{path} has rows without a value in {', '.join(gaps)}: fill them, or leave those rows out")
+def _labelled(where: str, frame: pl.DataFrame) -> pl.DataFrame:
+    """With a label in every row that has none yet."""
+    if unknown := frame["fraud"].null_count():
+        log.warning("%s: %s rows have no label, they count as legitimate", where, f"{unknown:,}")
+    return frame.with_columns(pl.col("fraud").fill_null(value=False), pl.col("^fraud_scenario$").fill_null(0))
 
 
-def _nothing_there(path: Path, since: date | None, until: date | None, held: tuple[date | None, date | None]) -> str:
-    first, last = held
-    if first is None:
-        return f"{path} holds no transactions"
-    return f"{path} holds no transactions from {since or first} to {until or last}: it holds {first} to {last}"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0]
+def _complaints(frame: pl.DataFrame) -> Iterator[str]:
+    """What keeps the rows from being used, each with what to do."""
+    out_of_it = "leave those rows out: the stream refuses such events"
+    empty = {name: frame[name] == "" for name in ("transaction_id", "customer_id")}
+    empty |= {"event_time": frame["event_time"].is_null(), "amount": frame["amount"].is_nan()}
+    if gaps := [name for name, rows in empty.items() if rows.any()]:
+        yield f"has rows without a value in {', '.join(gaps)}: fill them, or leave those rows out"
+    if not frame["event_time"].is_between(*PLAUSIBLE).all():
+        span = " to ".join(frame["event_time"].drop_nulls().dt.to_string("%Y-%m-%d %H:%M:%S").gather([0, -1]))
+        yield f"holds times from {span}: seconds, milli-, micro- or nanoseconds were taken for another unit"
+    if (negative := frame["amount"] < 0).any():
+        yield f"has {negative.sum():,} negative amounts, {frame['amount'].min()!r} is one: {out_of_it}"
+    if infinite := [column.name for column in frame.select(pl.col(pl.Float64)) if column.is_infinite().any()]:
+        yield f"has infinite values in {', '.join(infinite)}: {out_of_it}"
+    if any((frame[name].str.len_chars() > LONGEST_ID).any() for name in ("transaction_id", "customer_id")):
+        yield f"has ids of more than {LONGEST_ID:,} characters: {out_of_it}"
+    if (twice := frame["transaction_id"].is_duplicated()).any():
+        repeated = frame["transaction_id"].filter(twice)
+        shown = f"{repeated.n_unique():,} ({repeated[0]!r} is one)"
+        yield f"holds {shown} transaction ids more than once: keep one row of each"

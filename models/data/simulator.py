@@ -18,7 +18,8 @@ import numpy as np
 import polars as pl
 
 from models.data.drift import Drift
-from models.data.frame import LAYOUT, DataError
+from models.data.files import DataError
+from models.data.frame import LAYOUT
 from models.data.windows import HISTORY_DAYS, add_features
 
 RADIUS = 5.0  # customers use the terminals within this distance; there is one terminal on each unit of area

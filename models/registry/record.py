@@ -18,11 +18,11 @@ from models import artefact
 from models.data import frame as frames
 from models.features import FeatureSpec
 from models.manifest import Manifest
+from models.recipe import TrainingConfig
 from models.registry import facts
 from models.registry.address import Registered
 from models.registry.registry import DIGEST, Registry, answered
 from models.signing import SUFFIX
-from models.training import TrainingConfig
 
 CANDIDATE = "candidate"
 MODEL, DATA, HOW = "model/model.pt", "data/transactions.parquet", "rerun.json"

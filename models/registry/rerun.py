@@ -9,6 +9,7 @@ import polars as pl
 
 from models import archive, artefact
 from models.data import frame as frames
+from models.data.files import DataError
 from models.features import matrix
 from models.registry.address import SCHEME, RegistryError
 from models.registry.record import DATA, HOW, MODEL, How
@@ -55,7 +56,7 @@ def recorded(registry: Registry, run: str, folder: Path) -> Recorded:
         how = msgspec.json.decode(files[HOW].read_bytes(), type=How)
         frame = frames.read(files[DATA], also=[how.config.segment_by])
         runtime = artefact.load(files[MODEL], how.sha256)
-    except (msgspec.DecodeError, frames.DataError, archive.ArtefactError) as error:
+    except (msgspec.DecodeError, DataError, archive.ArtefactError) as error:
         raise RegistryError(f"the record of run {run_id} is damaged: {error}") from error
     if frames.digest(frame) != how.data_sha256:
         raise RegistryError(f"the record of run {run_id} is damaged: its rows are not those that it was trained on")

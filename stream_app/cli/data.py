@@ -15,7 +15,7 @@ from models.data.frame import LABELS as LABEL_COLUMNS
 from models.data.frame import read, write
 from schemas.topics import LABELS, TRANSACTIONS
 from stream_app.cli.configured import connected_settings
-from stream_app.cli.options import DAY_FORMAT, DataFile, FirstDay, LastDay, day
+from stream_app.cli.options import DAY_FORMAT, DataFiles, FirstDay, LastDay, day, named
 from stream_app.cli.publish import PROPERTIES, Event, PacedProducer, Published
 from stream_app.cli.signals import stop_on_signal
 from stream_app.cli.terminal import out, out_json, progress, say, waiting
@@ -65,7 +65,7 @@ def simulate(  # noqa: PLR0913 - one parameter for each option is typer's way
 @app.command(epilog="Example: stream-app produce history.parquet --rate 2000 --labels")
 def produce(  # noqa: PLR0913 - as simulate
     *,
-    data: DataFile,
+    data: DataFiles,
     rate: Annotated[
         float | None, typer.Option(min=0.001, help="Events a second, kept exactly. Default: as fast as it goes.")
     ] = None,
@@ -87,10 +87,10 @@ def produce(  # noqa: PLR0913 - as simulate
     what was sent is delivered and counted.
     """
     settings = connected_settings()
-    with waiting(f"reading {data}"):
+    with waiting(f"reading {named(data)}"):
         frame = read(data, day(since), day(until), also=fields or ())
     if refused := set(fields or ()) - (set(frame.columns) - LABEL_COLUMNS):
-        raise typer.BadParameter(f"{data} has no {', '.join(sorted(refused))} for events", param_hint="--field")
+        raise typer.BadParameter(f"{named(data)} has no {', '.join(sorted(refused))} for events", param_hint="--field")
     if limit is not None:
         frame = frame.head(limit)
     published = publish_frame(settings, frame, rate, labels)

@@ -8,7 +8,8 @@ import msgspec
 import typer
 
 from models.archive import ArtefactError
-from models.data.frame import DataError, read
+from models.data.files import DataError
+from models.data.frame import read
 from models.features import SpecError
 from models.gates.comparison import GateComparison, compare
 from models.gates.judge import judge
@@ -38,7 +39,7 @@ def gate(  # noqa: PLR0913 - one parameter for each option is typer's way
     ],
     data: Annotated[
         Path,
-        typer.Option("--data", metavar="DATA", help="Parquet file of recent days.", exists=True, dir_okay=False),
+        typer.Option("--data", metavar="DATA", help="Recent days: a file, a folder of parts or a pattern."),
     ],
     since: FirstDay = None,
     until: LastDay = None,

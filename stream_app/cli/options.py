@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated
@@ -24,15 +25,22 @@ OverrideReason = Annotated[
     str | None, typer.Option(metavar="REASON", help="Put MODEL through whatever the gates say; goes on record.")
 ]
 
-DataFile = Annotated[
-    Path, typer.Argument(metavar="DATA", help="Parquet file: from `simulate`, or with the Handbook's columns.")
-]
+DATA_HELP = (
+    "Parquet, CSV or JSON lines, gzipped or not: files, folders of parts or patterns, with the columns of `simulate` "
+    "or the Handbook's."
+)
+DataFiles = Annotated[list[Path], typer.Argument(metavar="DATA", help=DATA_HELP)]
 FirstDay = Annotated[
     datetime | None, typer.Option("--from", formats=[DAY_FORMAT], metavar="DAY", help="First day (UTC), 2018-07-11.")
 ]
 LastDay = Annotated[
     datetime | None, typer.Option("--until", formats=[DAY_FORMAT], metavar="DAY", help="Last day, itself included.")
 ]
+
+
+def named(data: Sequence[Path]) -> str:
+    """The files, for a line."""
+    return ", ".join(map(str, data))
 
 
 def day(at: datetime | None) -> date | None:

@@ -11,11 +11,11 @@ import typer
 from models import artefact, training
 from models.features import FeatureSpec
 from models.manifest import Manifest
+from models.recipe import TrainingConfig
 from models.registry import rerun
 from models.registry.address import Registered, RegistryError
 from models.registry.record import Training, record
 from models.registry.registry import Registry, connect
-from models.training import TrainingConfig
 from stream_app.cli.terminal import out, out_json, progress, say, waiting
 from stream_app.settings import Settings
 

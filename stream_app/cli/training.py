@@ -1,29 +1,32 @@
-"""`stream-app train` and `evaluate`: a model from labelled transactions, and how good it is."""
+"""`stream-app train` and `evaluate`: a model from labelled transactions, and how good it is.
+
+What computes is imported after everything that may be refused: it takes seconds, and a wrong file needs none.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from models import evaluation, signing, training
+from models import signing
 from models.data.frame import read
-from models.evaluation import Evaluation
 from models.features import load_spec, read_toml
 from models.manifest import Manifest, Quality, Segments
+from models.recipe import load_config
 from models.registry.address import Registered
-from models.registry.record import Training
 from stream_app.cli.configured import settings
-from stream_app.cli.model_loading import load_model
-from stream_app.cli.options import PLACES, DataFile, FirstDay, Json, LastDay, day
+from stream_app.cli.model_argument import resolve_model
+from stream_app.cli.options import DATA_HELP, PLACES, DataFiles, FirstDay, Json, LastDay, day, named
 from stream_app.cli.terminal import console, out, out_json, table, waiting
-from stream_app.cli.tracking import Job, Tracker, fit, repeat
+from stream_app.rollout import artefacts
+
+if TYPE_CHECKING:
+    from models.evaluation import Evaluation
 
 app = typer.Typer(rich_markup_mode=None)
 
-Data = Annotated[
-    Path | None, typer.Argument(metavar="DATA", help="Parquet file: from `simulate`, or with the Handbook's columns.")
-]
+Data = Annotated[list[Path] | None, typer.Argument(metavar="DATA", help=DATA_HELP)]
 Destination = Annotated[Path, typer.Option("--out", metavar="MODEL", help="Where the artefact goes.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Same seed and data, same model. Default: 0.")]
 Config = Annotated[
@@ -67,23 +70,27 @@ def train(  # noqa: PLR0913 - one parameter for each option is typer's way
     """
     chosen = settings()
     if rerun is not None:
-        _refuse_with_rerun([data, since, until, seed, config, name, version, sign_with, segment_by])
+        _refuse_with_rerun([data or None, since, until, seed, config, name, version, sign_with, segment_by])
+        from stream_app.cli.tracking import repeat
+
         repeat(chosen, rerun, destination, as_json)
         return
-    if data is None:
+    if not data:
         raise typer.BadParameter("name the transactions to train on", param_hint="DATA")
     key = None if sign_with is None else signing.read_key(sign_with)
-    how = training.load_config(config, seed, segment_by)
+    how = load_config(config, seed, segment_by)
     declares_inputs = config is not None and "input" in read_toml(config)
     spec = load_spec(config if declares_inputs else None)
-    with waiting(f"reading {data}"):
+    with waiting(f"reading {named(data)}"):
         frame = read(data, day(since), day(until), also=[how.segment_by])
+    from stream_app.cli.tracking import Job, Tracker, fit
+
     tracker = Tracker(chosen.tracking_uri, name or chosen.model_name)
-    job = Job(tracker.name, version or tracker.next_version, frame, spec, how, str(data))
+    job = Job(tracker.name, version or tracker.next_version, frame, spec, how, named(data))
     manifest, done = fit(job, destination)
     if key is not None:
         signing.sign_artefact(destination, done.sha256, key)
-    _print_training(manifest, done, tracker.record(done), as_json)
+    _print_training(manifest, destination, done.sha256, tracker.record(done), as_json)
 
 
 def _refuse_with_rerun(given: list[object]) -> None:
@@ -91,16 +98,16 @@ def _refuse_with_rerun(given: list[object]) -> None:
         raise typer.BadParameter("a rerun takes all from the record: give nothing but --out with --rerun")
 
 
-def _print_training(manifest: Manifest, done: Training, registered: Registered | None, as_json: bool) -> None:
+def _print_training(manifest: Manifest, path: Path, sha256: str, registered: Registered | None, as_json: bool) -> None:
     name, version = manifest.name, manifest.version
     address = None if registered is None else f"models:/{registered.name}/{registered.version}"
     if as_json:
-        described = {"name": name, "version": version, "sha256": done.sha256, "path": str(done.path)}
+        described = {"name": name, "version": version, "sha256": sha256, "path": str(path)}
         where = {"registered": address, "run": None if registered is None else registered.run_id}
         figures = {"rows": manifest.rows, "threshold": manifest.calibration.threshold, "metrics": manifest.metrics}
         out_json({**described, **where, **figures})
         return
-    out(f"{name} {version} ({done.sha256[:12]}) in {done.path}, trained on {manifest.rows:,} transactions")
+    out(f"{name} {version} ({sha256[:12]}) in {path}, trained on {manifest.rows:,} transactions")
     if registered is not None:
         out(f"registered as {address}, the candidate now; run {registered.run_id}")
     if manifest.segments is not None:
@@ -121,7 +128,7 @@ def _named(segments: Segments) -> str:
 @app.command(epilog="Example: stream-app evaluate models/1.pt history.parquet --from 2018-04-29")
 def evaluate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help=f"A model artefact: {PLACES}.")],
-    data: DataFile,
+    data: DataFiles,
     since: FirstDay = None,
     until: LastDay = None,
     as_json: Json = False,
@@ -131,19 +138,23 @@ def evaluate(
     Days of DATA before --from are history: customers known as compromised from it are not measured, as in the
     Fraud Detection Handbook.
     """
-    with waiting(f"loading {model}") as tell:
-        runtime = load_model(model)
-        tell(f"reading {data}")
+    with waiting(f"looking at {model}") as tell:
+        archive = artefacts.read(resolve_model(settings(), model))
+        name = archive.manifest.name
+        tell(f"reading {named(data)}")
         frame = read(data, until=day(until))
-        tell("scoring")
-        found = evaluation.evaluate(runtime, frame, day(since), day(until))
+        tell(f"scoring with {name}")
+        from models import artefact
+        from models.evaluation import evaluate as measure
+
+        found = measure(artefact.run(archive), frame, day(since), day(until))
     if as_json:
         out_json(found)
     else:
         _print_evaluation(found)
 
 
-def _print_evaluation(found: Evaluation) -> None:
+def _print_evaluation(found: "Evaluation") -> None:
     out(f"{found.model} {found.version} ({found.sha256[:12]}) on {found.rows:,} transactions, {found.frauds:,} frauds")
     out(f"{found.since} to {found.until}, {found.left_out:,} transactions of known compromised customers left out")
     own = Quality(found.auc_roc, found.average_precision, found.card_precision_at_100)

@@ -19,11 +19,10 @@ from msgspec import Meta
 
 from models.manifest import Input, Segments
 from models.segments import Places
-from schemas.transactions import Moment, NonEmpty, RefusalCode
+from schemas.transactions import LONGEST_ID, Moment, NonEmpty, RefusalCode
 from stream_app.pipeline.batch import Decoded, Raw, Refusal
 
-# Ids are repeated in what is published: an endless one would make an anomaly that its topic does not take.
-Identifier = Annotated[NonEmpty, Meta(max_length=1024)]
+Identifier = Annotated[NonEmpty, Meta(max_length=LONGEST_ID)]
 REQUIRED: dict[str, Any] = {
     "transaction_id": Identifier,
     "customer_id": Identifier,

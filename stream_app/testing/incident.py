@@ -16,7 +16,8 @@ import polars as pl
 from models import artefact
 from models.features import load_spec
 from models.protocol import DAY
-from models.training import TrainingConfig, train
+from models.recipe import TrainingConfig
+from models.training import train
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from models.data.events import encode
 from models.data.frame import write
 from models.data.simulator import Simulation, simulate
 from models.features import load_spec
-from models.training import TrainingConfig, train
+from models.recipe import TrainingConfig
+from models.training import train
 from schemas import topics as declared
 from schemas.drift import DriftSummary
 from schemas.topics import DRIFT_ALERTS, DRIFT_SUMMARIES

@@ -11,7 +11,8 @@ from msgspec import structs
 
 from models import archive, artefact
 from models.features import load_spec
-from models.training import TrainingConfig, train
+from models.recipe import TrainingConfig
+from models.training import train
 from schemas.comparison import Comparison
 from schemas.rollout import Activate, Rollback
 from schemas.topics import COMPARISONS

@@ -10,8 +10,9 @@ import torch
 from models import artefact
 from models.data.simulator import Simulation, simulate
 from models.features import load_spec
+from models.recipe import TrainingConfig
 from models.runtime import Runtime
-from models.training import TrainingConfig, train
+from models.training import train
 
 
 @pytest.fixture(scope="session", autouse=True)

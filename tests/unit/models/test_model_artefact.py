@@ -10,8 +10,9 @@ import torch
 from models import archive, artefact
 from models.archive import ArtefactError
 from models.features import load_spec, matrix
+from models.recipe import TrainingConfig
 from models.runtime import torchscript
-from models.training import TrainingConfig, train
+from models.training import train
 
 
 def test_what_is_saved_is_loaded_with_its_manifest_and_its_scores(trained, week):

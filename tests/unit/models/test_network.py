@@ -8,8 +8,9 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from models.data.frame import FEATURES
 from models.features import Feature, FeatureSpec, matrix
 from models.network import Preprocessing
+from models.recipe import TrainingConfig
 from models.runtime import Runtime
-from models.training import TrainingConfig, fit
+from models.training import fit
 
 COLUMNS = 1 + len(FEATURES)
 RATIO_SPEC = FeatureSpec(

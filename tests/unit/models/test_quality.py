@@ -11,7 +11,8 @@ from models.data.frame import read
 from models.evaluation import Evaluation, evaluate
 from models.features import load_spec
 from models.protocol import protocol_rows
-from models.training import TrainingConfig, train
+from models.recipe import TrainingConfig
+from models.training import train
 
 
 @pytest.fixture(scope="module")

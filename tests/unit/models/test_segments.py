@@ -6,9 +6,10 @@ import pytest
 
 from models.features import SpecError, load_spec, matrix
 from models.manifest import CLIP, Manifest
+from models.recipe import TrainingConfig, load_config
 from models.season import hour_cells
 from models.segments import FEWEST_ROWS, MOST, Places, manifest_of
-from models.training import TrainingConfig, TrainingError, load_config, train
+from models.training import TrainingError, train
 
 
 def trained_by(frame: pl.DataFrame, field: str) -> Manifest:

@@ -9,7 +9,8 @@ import torch
 from models import artefact
 from models.data.frame import digest
 from models.features import SpecError, load_spec, matrix
-from models.training import TrainingConfig, TrainingError, load_config, train
+from models.recipe import TrainingConfig, load_config
+from models.training import TrainingError, train
 
 QUICK = TrainingConfig(epochs=2)
 
@@ -19,6 +20,16 @@ def scores(frame: pl.DataFrame, config: TrainingConfig, rows: np.ndarray) -> np.
     with torch.inference_mode():
         found: np.ndarray = graph(torch.from_numpy(rows))[0].numpy()
     return found
+
+
+def late(week: pl.DataFrame, since: float) -> pl.Expr:
+    """A feature that nobody computed before."""
+    return pl.when(pl.int_range(pl.len()) >= since * week.height).then("terminal_risk_1d").otherwise(float("nan"))
+
+
+def test_an_input_that_is_there_in_what_is_fitted_alone_is_no_obstacle(week):
+    frame = week.with_columns(terminal_risk_1d=late(week, 0.2))
+    assert train(frame, load_spec(), QUICK, "m", "1")[1].rows == week.height
 
 
 def test_the_loss_falls_and_is_told_after_each_epoch(trained):
@@ -95,6 +106,10 @@ def test_missing_values_in_the_training_rows_are_no_obstacle(week, tmp_path):
     [
         (lambda week: week[:100], "100 transactions are too few"),
         (lambda week: week.with_columns(terminal_risk_1d=float("nan")), "terminal_risk_1d has no value in any row"),
+        (
+            lambda week: week.with_columns(terminal_risk_1d=late(week, 0.9)),
+            "terminal_risk_1d has no value in the first",
+        ),
         (lambda week: week.with_columns(terminal_risk_1d=float("inf")), "terminal_risk_1d holds infinite values"),
     ],
 )

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from models.data.drift import ATTACK_DURATION, ATTACK_SCENARIO, EFFECTS, Drift, DriftKind
-from models.data.frame import DataError
+from models.data.files import DataError
 
 AT = datetime(2024, 3, 6, 9, tzinfo=UTC)
 AMOUNTS = {"amount"}

@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 
 from models.data.drift import Drift
-from models.data.frame import FEATURES, LAYOUT, DataError, digest, read
+from models.data.files import DataError
+from models.data.frame import FEATURES, LAYOUT, digest, read
 from models.data.simulator import COUNTRIES, LARGE_AMOUNT, Scenario, Simulation, simulate
 
 ROOT = Path(__file__).parents[4]

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from models import artefact
 from models.data.simulator import Simulation, simulate
 from models.features import load_spec
-from models.training import TrainingConfig, train
+from models.recipe import TrainingConfig
+from models.training import train
 from tests.unit.stream_app.cli.cli_runner import stream_app
 
 FEW = """

@@ -9,7 +9,8 @@ from benchmarks import drift_streams
 from models.data.drift import Drift, DriftKind
 from models.data.simulator import Simulation, simulate
 from models.features import load_spec
-from models.training import TrainingConfig, train
+from models.recipe import TrainingConfig
+from models.training import train
 from schemas.drift import DriftPhase
 
 QUIET, FAULTY = 10_240, 6144

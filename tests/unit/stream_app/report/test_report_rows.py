@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 from models import artefact
-from models.data.frame import DataError, write
+from models.data.files import DataError
+from models.data.frame import write
 from models.data.simulator import Simulation, simulate
 from stream_app.report import rows
 from stream_app.report.rows import of_file
