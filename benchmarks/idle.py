@@ -22,7 +22,8 @@ from benchmarks.material import say
 from models import artefact
 from models.data.simulator import Simulation, simulate
 from models.features import load_spec
-from models.training import TrainingConfig, train
+from models.recipe import TrainingConfig
+from models.training import train
 from schemas.topics import ALL
 from stream_app.cli.app import main as command_line
 from stream_app.embedded.broker import EmbeddedBroker
