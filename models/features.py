@@ -11,6 +11,7 @@ import polars as pl
 from msgspec import Meta, Struct
 
 from models.manifest import Input, InputRole, Missing
+from models.usual import is_rate
 from schemas.errors import UserError
 
 DEFAULT_SPEC = Path(__file__).with_name("features.toml")
@@ -33,6 +34,9 @@ class Feature(Struct, frozen=True, forbid_unknown_fields=True):
     transform: Transform = "none"
     relative_to: str | None = None
     role: InputRole = "own"
+    usual_of: tuple[str, ...] = ()
+    over: Annotated[str, Meta(pattern=r"^(\d+[dhm])?$")] = ""
+    count: str = ""
 
 
 class FeatureSpec(Struct, frozen=True):
@@ -43,7 +47,8 @@ class FeatureSpec(Struct, frozen=True):
     @property
     def inputs(self) -> list[Input]:
         """As the manifest lists them: the transforms stay inside the graph."""
-        return [Input(entry.name, entry.path, entry.unit, entry.missing, entry.role) for entry in self.features]
+        shared = Input.__struct_fields__
+        return [Input(*(getattr(entry, field) for field in shared)) for entry in self.features]
 
     def column(self, name: str) -> int:
         """Which column an input is."""
@@ -122,13 +127,20 @@ def _feature(path: Path, number: int, entry: Any) -> Feature:
 
 
 def _check_together(path: Path, features: Sequence[Feature]) -> None:
-    """What no entry can know alone: names and paths are unique, and ratios point at an input."""
+    """What no entry can know alone: names and paths are unique, and what points at an input meets one."""
     for field in ("name", "path"):
         values = [getattr(entry, field) for entry in features]
         for entry, value in zip(features, values, strict=True):
             if values.count(value) > 1:
                 raise SpecError(f"{path}: input {entry.name}, field {field}: {value} is declared twice")
-    names = {entry.name for entry in features}
+    units = {entry.name: entry.unit for entry in features}
     for entry in features:
-        if entry.relative_to is not None and entry.relative_to not in names - {entry.name}:
-            raise SpecError(f"{path}: input {entry.name}, field relative_to: {entry.relative_to} is not another input")
+        pointed = {"relative_to": (entry.relative_to or "",), "count": (entry.count,), "usual_of": entry.usual_of}
+        for field, names in pointed.items():
+            for name in names:
+                if name and (name == entry.name or name not in units):
+                    raise SpecError(f"{path}: input {entry.name}, field {field}: {name} is not another input")
+        for name in entry.usual_of:
+            if units[name] != entry.unit and not (is_rate(units[name]) and is_rate(entry.unit)):
+                other = f"{name} is in {units[name]}, this in {entry.unit}"
+                raise SpecError(f"{path}: input {entry.name}, field usual_of: {other}: it must be the same unit")

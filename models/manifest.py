@@ -27,6 +27,9 @@ class Input(Struct, frozen=True):
             letter.
         role: `own`: a value of the event itself. `window`: counted over the past. `risk`: a window over labels.
             `calendar`: follows from the clock.
+        usual_of: Names of the inputs of which this one tells what is usual for the entity.
+        over: Length of the window: `30d`, `12h`, `5m`; empty if this is none.
+        count: Of a mean in which the event itself counts: the input that has the number of its events.
     """
 
     name: str
@@ -34,6 +37,9 @@ class Input(Struct, frozen=True):
     unit: str
     missing: Missing
     role: InputRole = "own"
+    usual_of: tuple[str, ...] = ()
+    over: Annotated[str, Meta(pattern=r"^(\d+[dhm])?$")] = ""
+    count: str = ""
 
 
 class Calibration(Struct, frozen=True):

@@ -59,7 +59,15 @@ class ModelRef(Struct, frozen=True):
         return f"{self.name} {self.version} ({self.sha256[:12]})"
 
 
-class Reason(Struct, frozen=True):
+class Usual(Struct, frozen=True, omit_defaults=True):
+    """What is usual for the entity of a transaction, by the means of one or more windows over its past."""
+
+    low: Annotated[float, Meta(description="the least of the means, in the feature's own unit")]
+    high: Annotated[float, Meta(description="the greatest of them; with one window the same")]
+    over: Annotated[str, Meta(description="length of the longest window: 30d, 12h, 5m")] = ""
+
+
+class Reason(Struct, frozen=True, omit_defaults=True):
     """One input's part in a score."""
 
     feature: str
@@ -68,6 +76,8 @@ class Reason(Struct, frozen=True):
     ]
     expected: Annotated[float, Meta(description="what the autoencoder reconstructs, in the feature's own unit")]
     share: Annotated[float, Meta(ge=0, le=1, description="part of the score")]
+    unit: Annotated[str, Meta(description="of value, expected and usual: EUR, share, flag, 1/d")] = ""
+    usual: Annotated[Usual | None, Meta(description="where the model's inputs carry it")] = None
 
 
 class Severity(StrEnum):
@@ -78,7 +88,7 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
-class Anomaly(Struct, frozen=True):
+class Anomaly(Struct, frozen=True, omit_defaults=True):
     """A transaction over the threshold.
 
     `anomaly_id` is a function of the input's place, so a consumer can always drop a duplicate.
@@ -100,6 +110,9 @@ class Anomaly(Struct, frozen=True):
     ]
     model: ModelRef
     source: Source
+    amount: Annotated[float | None, Meta(description="as received, for people; not of records before 0.2")] = None
+    currency: str | None = None
+    terminal_id: str | None = None
 
 
 class Score(Struct, frozen=True):

@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 import msgspec
 
+from models import words
 from schemas.comparison import Comparison
 from schemas.drift import DriftAlert, DriftSummary
 from schemas.rollout import (
@@ -69,22 +70,19 @@ def moment(at: datetime) -> str:
     return at.strftime("%Y-%m-%d %H:%M:%S")
 
 
-def number(value: float | None) -> str:
-    """A figure with four significant digits."""
-    return "missing" if value is None else f"{value:.4g}"
-
-
 def reason(part: Reason) -> str:
     """One input's part in a score."""
-    return f"{part.feature} {number(part.value)}, expected {number(part.expected)} ({part.share:.0%})"
+    return f"{part.feature} {words.reason(part)} ({part.share:.0%})"
 
 
 def anomaly(a: Anomaly) -> str:
     """An anomaly: when, how strange, whose, and why."""
     why = "; ".join(map(reason, a.explanation))
+    terminal = f"terminal {a.terminal_id}  " if a.terminal_id else ""
+    amount = "" if a.amount is None else f"{a.amount:.2f} {a.currency or ''}".rstrip() + "  "
     return (
         f"{moment(a.event_time)}  {a.severity:<8}  score {a.score:.4g} over {a.threshold:.4g} (p {a.p_value:.2g})  "
-        f"customer {a.customer_id}  "
+        f"{amount}customer {a.customer_id}  {terminal}"
         f"transaction {a.transaction_id}  because {why}  [{a.model.name} {a.model.version}, {a.source}]"
     )
 

@@ -7,11 +7,13 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaException, Producer
 
 from models.runtime import Scored
+from models.usual import usual
 from schemas.comparison import Comparison
 from schemas.drift import DriftSummary
 from schemas.rollout import ModelStatus
@@ -23,6 +25,7 @@ from stream_app.pipeline.faults import error_of, raise_for
 
 QUEUE_FULL_WAIT_S = 0.05
 LEAST_SHARE = 0.01  # an input with a smaller part of the score is no reason for it
+LONGEST_TEXT = 256  # of what is repeated from a record for people
 DEAD_LETTER_VALUE_MAX = 11 * 1024 * 1024  # in base64 and with its frame still below the topic's max.message.bytes
 DEAD_LETTER_MAX = RECORD_BYTES - 256 * 1024  # record key included; the rest is for the frames of Kafka and lz4
 
@@ -94,6 +97,7 @@ class Emitter:
                 explanation=reasons(i, row, decided, reasoned),
                 model=author.model,
                 source=source,
+                **_for_people(raw.values[int(decoded.rows[row])] or b""),
             )
             self._send(self._outputs.anomalies, anomaly.customer_id.encode(), encode(anomaly))
 
@@ -142,6 +146,25 @@ class Emitter:
                 raise_for(error_of(exception), f"writing to {topic}")
 
 
+class _Known(msgspec.Struct, gc=False):
+    """What no model need read of a transaction, and a person asks first."""
+
+    amount: float
+    currency: Any = None
+    terminal_id: Any = None
+
+
+_known = msgspec.json.Decoder(_Known).decode
+
+
+def _for_people(value: bytes) -> dict[str, Any]:
+    """Amount, currency and terminal of an accepted record; None where a text is none, or has no end."""
+    known = _known(value)
+    texts = {"currency": known.currency, "terminal_id": known.terminal_id}
+    short = {name: text for name, text in texts.items() if isinstance(text, str) and len(text) <= LONGEST_TEXT}
+    return {"amount": known.amount, **short}
+
+
 def _fitted(letter: DeadLetter) -> tuple[bytes | None, bytes]:
     """Key and value of a dead letter's record, without key and headers if these are too large for any topic."""
     key, value = letter.key, encode(letter)
@@ -172,16 +195,19 @@ def reasons(i: int, row: int, decided: Decided, reasoned: Reasoned) -> list[Reas
     """The published reasons of the i-th anomaly among the decided rows, which is in row `row` of these."""
     decoded, scored, inputs = decided.decoded, decided.scored, decided.author.runtime.manifest.inputs
     found: list[Reason] = []
+    event = decoded.inputs[row]
     for column, share in zip(reasoned.top[i].tolist(), reasoned.shares[i].tolist(), strict=True):
         if found and share < LEAST_SHARE:
             break
-        value = float(decoded.inputs[row, column])
+        value = float(event[column])
         found.append(
             Reason(
                 feature=inputs[column].name,
                 value=None if math.isnan(value) else value,
                 expected=float(scored.reconstruction[row, column]),
                 share=share,
+                unit=inputs[column].unit,
+                usual=usual(inputs, column, event),
             )
         )
     return found

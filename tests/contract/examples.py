@@ -35,6 +35,7 @@ from schemas.transactions import (
     Severity,
     Source,
     Transaction,
+    Usual,
 )
 from stream_app.pipeline.comparison_counter import LEVELS
 from stream_app.pipeline.decode import Decoder
@@ -102,7 +103,10 @@ EXAMPLES = [
         threshold=12.9,
         p_value=0.0007,
         severity=Severity.HIGH,
-        explanation=[Reason("terminal_risk_7d", 0.62, 0.01, 0.71), Reason("customer_avg_amount_7d", None, 51.2, 0.1)],
+        explanation=[
+            Reason("terminal_risk_7d", 0.62, 0.01, 0.71, "share", Usual(0.0, 0.02, "30d")),
+            Reason("customer_avg_amount_7d", None, 51.2, 0.1),
+        ],
         model=MODEL,
         source=SOURCE,
     ),

@@ -38,6 +38,13 @@ def test_the_projects_own_specification_reads_the_amount_and_every_feature_of_th
             "input amount, field relative_to: gone is not another",
         ),
         (AMOUNT + 'transform = "ratio"\nrelative_to = "amount"\n', "field relative_to: amount is not another input"),
+        (AMOUNT + 'usual_of = ["gone"]\n', "input amount, field usual_of: gone is not another input"),
+        (AMOUNT + 'count = "gone"\n', "input amount, field count: gone is not another input"),
+        (AMOUNT + 'over = "a month"\n', "input amount, field over"),
+        (
+            AMOUNT + AMOUNT.replace('"amount"', '"n"').replace("EUR", "1/d") + 'usual_of = ["amount"]\n',
+            "input n, field usual_of: amount is in EUR, this in 1/d: it must be the same unit",
+        ),
         (AMOUNT + AMOUNT, "input amount, field name: amount is declared twice"),
         (AMOUNT.replace("name =", "nome ="), "input number 1"),
         (AMOUNT.replace('path = "amount"', 'path = "a..b"'), "input amount, field path"),

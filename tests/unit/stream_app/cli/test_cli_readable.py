@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from schemas.drift import DriftAlert, DriftSeverity, SignalShift, StatisticKind
 from schemas.rollout import Rollback
 from schemas.topics import ALL, ANOMALIES, DEAD_LETTERS, DRIFT_ALERTS, LABELS, MODEL_SWAP, TRANSACTIONS
-from schemas.transactions import Anomaly, DeadLetter, Label, ModelRef, Reason, RefusalCode, Severity, Source
+from schemas.transactions import Anomaly, DeadLetter, Label, ModelRef, Reason, RefusalCode, Severity, Source, Usual
 from stream_app.cli.readable import Reader, as_json_line
 from tests.contract.records import records
 
@@ -32,7 +32,10 @@ def anomaly(**changes):
         "threshold": 12.9,
         "p_value": 0.0007,
         "severity": Severity.HIGH,
-        "explanation": [Reason("terminal_risk_7d", 0.62, 0.01, 0.71), Reason("amount", None, 50.0, 0.2)],
+        "explanation": [
+            Reason("terminal_risk_7d", 0.62, -0.0001281, 0.71, "share"),
+            Reason("amount", None, 50.0, 0.2, "EUR", Usual(40.0, 77.0, "30d")),
+        ],
         "model": MODEL,
         "source": SOURCE,
     }
@@ -43,7 +46,11 @@ def test_an_anomaly_is_one_line_with_its_reasons():
     line = Reader(ANOMALIES).line(anomaly())
     for part in ("2018-07-25 10:30:00", "high", "41.7", "12.9", "customer 596", "transaction 4782313", "card-fraud 7"):
         assert part in line
-    assert "terminal_risk_7d 0.62, expected 0.01 (71%); amount missing, expected 50 (20%)" in line
+    why = (
+        "terminal_risk_7d 62 %, the model expects 0 % of such a transaction (71%); "
+        "amount missing, usually 40 to 77 (30 days), the model expects 50 of such a transaction (20%)"
+    )
+    assert why in line
 
 
 def test_a_dead_letter_says_what_was_wrong_and_shows_the_record():

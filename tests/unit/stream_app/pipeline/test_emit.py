@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from schemas.rollout import ModelStatus, Phase
-from schemas.transactions import DeadLetter, Latent, RefusalCode, Score
+from schemas.transactions import Anomaly, DeadLetter, Latent, RefusalCode, Score
 from stream_app.pipeline.batch import Decided, Raw
 from stream_app.pipeline.commit import DeliveryFailures
 from stream_app.pipeline.decode import Decoder
@@ -60,6 +60,16 @@ def test_an_anomaly_says_what_it_is_why_and_by_which_model(rig: Rig, first) -> N
     assert (anomaly.source.topic, anomaly.source.partition, anomaly.source.offset) == ("transactions", 2, 1)
     assert anomaly.event_time == datetime(2018, 7, 25, 0, 0, 31, tzinfo=UTC)
     assert [(r.feature, r.value, r.expected, r.share) for r in anomaly.explanation] == [("amount", 4.0, 0.0, 1.0)]
+    assert anomaly.explanation[0].unit == "EUR"
+
+
+@pytest.mark.parametrize("foreign", [7, None, {"deep": [1]}, "x" * 300, ...])
+def test_an_anomaly_carries_amount_and_terminal_and_what_is_no_text_there_is_left_out(first, foreign) -> None:
+    known, bare = raw(encoded(amount=4.0)), raw(encoded(amount=4.0, terminal_id=foreign, currency=foreign))
+    (anomaly,) = emitted(first, known).records("anomalies", Anomaly)
+    assert (anomaly.amount, anomaly.currency, anomaly.terminal_id) == (4.0, "EUR", "3156")
+    (anomaly,) = emitted(first, bare).records("anomalies", Anomaly)
+    assert (anomaly.amount, anomaly.currency, anomaly.terminal_id) == (4.0, None, None)
 
 
 def test_an_input_that_hardly_contributes_is_no_reason_and_a_missing_one_has_no_value(first) -> None:

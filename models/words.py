@@ -1,0 +1,86 @@
+"""Figures and reasons in words, the same in terminal and page: the only place that makes them."""
+
+from models.usual import is_rate, per_days
+from schemas.transactions import Reason, Usual
+
+_PERIODS = {"d": "day", "h": "hour", "m": "minute"}
+
+
+def number(value: float | None) -> str:
+    """About three significant digits, thousands grouped; nothing is ever minus zero."""
+    if value is None:
+        return "missing"
+    size = abs(value)
+    if size >= 999.5:
+        return f"{value:,.0f}"
+    if 0 < size < 0.0005:
+        return f"{value:.1e}"
+    places = 0 if size >= 99.5 else 1 if size >= 9.95 else 2 if size >= 0.0995 else 3
+    text = f"{value:.{places}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def quantity(value: float | None, unit: str = "") -> str:
+    """A value in its unit: money with two digits, shares in percent, flags as yes and no, counts by their time."""
+    if value is None:
+        return "missing"
+    if unit == "flag":
+        return "yes" if value >= 0.5 else "no"
+    if unit == "share":
+        return f"{number(value * 100)} %"
+    if is_money(unit):
+        return f"{value:,.2f} {unit}"
+    return f"{number(value)} {unit_word(unit)}".rstrip()
+
+
+def reason(part: Reason) -> str:
+    """One input's part in a score, without its name and share: `455.20 EUR, usually 40 to 77 (30 days), ...`."""
+    known = "" if part.usual is None else f", {usual(part.usual, part.unit)}"
+    return f"{quantity(part.value, part.unit)}{known}, {expectation(part.expected, part.unit)}"
+
+
+def usual(known: Usual, unit: str) -> str:
+    """What is usual for the entity: `usually 40 to 77 (30 days)`."""
+    low, high = (_bare(value, unit) for value in (known.low, known.high))
+    over = f" ({span(known.over)})" if known.over else ""
+    return f"usually {low}{'' if low == high else f' to {high}'}{over}"
+
+
+def expectation(value: float, unit: str) -> str:
+    """What the model expects, within the bounds of its unit: of a flag how often it is set."""
+    if unit == "flag":
+        return f"the model expects yes of {_clipped(value, unit):.0%} of such transactions".replace("%", " %", 1)
+    return f"the model expects {_bare(_clipped(value, unit), unit)} of such a transaction"
+
+
+def unit_word(unit: str) -> str:
+    """What follows a number: the unit itself, a rate in words, nothing where the number says it."""
+    if is_rate(unit):
+        return "a day" if per_days(unit) == 1 else f"in {per_days(unit)} days"
+    return "" if unit in ("share", "flag", "1") else unit
+
+
+def is_money(unit: str) -> bool:
+    """Whether a unit is a currency by its code."""
+    return len(unit) == 3 and unit.isascii() and unit.isalpha() and unit.isupper()
+
+
+def span(over: str) -> str:
+    """The length of a window: `30 days` for `30d`."""
+    count, period = over[:-1], _PERIODS.get(over[-1:])
+    return over if period is None else f"{count} {period}{'' if count == '1' else 's'}"
+
+
+def _bare(value: float, unit: str) -> str:
+    """As rough as a mean is, the unit being said already."""
+    if unit in ("share", "flag"):
+        return quantity(value, unit)
+    rough = round(value, 0 if abs(value) >= 9.95 else 2 if is_money(unit) else 12)
+    return number(rough + 0.0)  # minus zero plus zero is zero
+
+
+def _clipped(value: float, unit: str) -> float:
+    """A reconstruction may lie outside of what its unit allows; nobody expects less than no event."""
+    if unit in ("share", "flag"):
+        return min(max(value, 0.0), 1.0)
+    return max(value, 0.0) if is_rate(unit) else value
