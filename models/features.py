@@ -1,6 +1,5 @@
 """The specification of a model's inputs, declared once in a TOML file, and frames as matrices in its order."""
 
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,7 +12,9 @@ from msgspec import Meta, Struct
 from models.manifest import Input, InputRole, Missing
 from models.usual import is_rate
 from schemas.errors import UserError
+from schemas.toml import among, read_toml, where_and_what
 
+TABLES = {"input", "training"}
 DEFAULT_SPEC = Path(__file__).with_name("features.toml")
 
 Transform = Literal["none", "sqrt", "ratio"]
@@ -62,10 +63,11 @@ def load_spec(path: Path | None = None) -> FeatureSpec:
         path: A TOML file with `[[input]]` entries. None, or a file without any: the project's own.
 
     Raises:
-        SpecError: unreadable, or an entry is wrong; one line that names the entry and the field.
+        TomlError: it cannot be read.
+        SpecError: an entry is wrong; one line that names the entry and the field.
     """
     path = path or DEFAULT_SPEC
-    entries = read_toml(path).get("input")
+    entries = read_tables(path).get("input")
     if entries is None and path != DEFAULT_SPEC:
         return load_spec()
     if not isinstance(entries, list) or not entries:
@@ -75,24 +77,18 @@ def load_spec(path: Path | None = None) -> FeatureSpec:
     return FeatureSpec(features)
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """A TOML file as a dictionary.
+def read_tables(path: Path) -> dict[str, Any]:
+    """The tables of a file that declares inputs, or how to train.
 
     Raises:
-        SpecError: it cannot be read, or is not TOML.
+        TomlError: it cannot be read, or is not TOML.
+        SpecError: another table is in it.
     """
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise SpecError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path} is not valid TOML: {error}") from error
-
-
-def where_and_what(error: msgspec.ValidationError) -> str:
-    """A validation error as `, field NAME: WHAT`."""
-    what, _, where = str(error).partition(" - at `$.")
-    return f", field {where.rstrip('`')}: {what}" if where else f": {what}"
+    tables = read_toml(path)
+    unknown = [f"[{name}] is not known: {among(name, TABLES)}" for name in sorted(tables.keys() - TABLES)]
+    if unknown:
+        raise SpecError(f"{path}: {'; '.join(unknown)}")
+    return tables
 
 
 def matrix(frame: pl.DataFrame, inputs: Sequence[Input]) -> np.ndarray:
@@ -120,7 +116,7 @@ def _feature(path: Path, number: int, entry: Any) -> Feature:
     try:
         feature = msgspec.convert(entry, Feature)
     except msgspec.ValidationError as error:
-        raise SpecError(f"{path}: input {label}{where_and_what(error)}") from error
+        raise SpecError(f"{path}: input {label}{where_and_what(error, Feature)}") from error
     if (feature.transform == "ratio") != (feature.relative_to is not None):
         raise SpecError(f"{path}: input {label}, field relative_to: goes with transform ratio, and with no other")
     return feature

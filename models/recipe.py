@@ -6,7 +6,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from models.features import SpecError, read_toml, where_and_what
+from models.features import SpecError, read_tables
+from schemas.toml import where_and_what
 
 Positive = Annotated[int, Meta(ge=1)]
 Share = Annotated[float, Meta(gt=0, lt=1)]
@@ -53,12 +54,13 @@ def load_config(path: Path | None = None, seed: int | None = None, segment_by: s
         segment_by: The same.
 
     Raises:
-        SpecError: unreadable or wrong; one line that names the field.
+        TomlError: it cannot be read.
+        SpecError: it is wrong; one line that names the field.
     """
-    table = {} if path is None else read_toml(path).get("training", {})
+    table = {} if path is None else read_tables(path).get("training", {})
     given = {name: value for name, value in (("seed", seed), ("segment_by", segment_by)) if value is not None}
     try:
         config = msgspec.convert(table, TrainingConfig)
     except msgspec.ValidationError as error:
-        raise SpecError(f"{path}: [training]{where_and_what(error)}") from error
+        raise SpecError(f"{path}: [training]{where_and_what(error, TrainingConfig)}") from error
     return msgspec.structs.replace(config, **given)

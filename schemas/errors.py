@@ -13,6 +13,8 @@ program.
         SignatureError              no valid signature, or a key that cannot be used
         SpecError                   a feature specification or training configuration is wrong
         TrainingError               no model can be made of this
+      schemas
+        TomlError                   a file that a person wrote cannot be read; exit code 2
       stream_app
         BrokerError                 Kafka cannot do what was asked
           BrokerNotStarted

@@ -8,17 +8,18 @@ does.
 import json
 import os
 import socket
-import tomllib
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableSetting
 
 from schemas.errors import UserError
+from schemas.toml import TomlError, among, read_toml
+from stream_app import connection
 
 SETTINGS_FILE = "stream_app.toml"
 ENVIRONMENT_PREFIX = "STREAM_APP_"
@@ -63,14 +64,13 @@ class Signatures(StrEnum):
 class Settings(BaseSettings):
     """Everything that can be set. Each name here is a key in the file and, in upper case with the prefix, a variable.
 
-    `[kafka]` in the file (or `STREAM_APP_KAFKA='{"sasl.username": "..."}'`) passes any librdkafka property through;
+    `[kafka]` in the file (or `STREAM_APP_KAFKA='{"sasl.username": "..."}'`) holds client properties, those that
+    `connection` lists;
     secrets belong into the environment or into `kafka_secrets_file`, a JSON object of properties, never into the
     settings file.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix=ENVIRONMENT_PREFIX, frozen=True, extra="forbid", toml_file=SETTINGS_FILE, populate_by_name=True
-    )
+    model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, frozen=True, extra="forbid", populate_by_name=True)
 
     bootstrap_servers: str = Field(
         default="localhost:9092",
@@ -78,7 +78,7 @@ class Settings(BaseSettings):
         description="Kafka brokers, host:port, separated by commas",
     )
     kafka: dict[str, str | int | float | bool] = Field(
-        default_factory=dict, description="further librdkafka properties, passed through"
+        default_factory=dict, description="further client properties, under librdkafka's names: see below"
     )
     kafka_secrets_file: Path | None = Field(
         default=None, description="JSON object of librdkafka properties, kept apart"
@@ -90,7 +90,9 @@ class Settings(BaseSettings):
     replication_factor: int = Field(default=-1, description="of the topics created; -1 is the broker's default")
 
     app_id: str = Field(
-        default="stream-app", min_length=1, description="consumer group, and prefix of transactional ids"
+        default="stream-app",
+        min_length=1,
+        description="consumer group, after the prefix; transactional ids begin so",
     )
     worker_id: str | None = Field(
         default=None, description="unique and stable per worker; default: host name and web port"
@@ -106,10 +108,10 @@ class Settings(BaseSettings):
     )
     record_max_bytes: int = Field(default=1_000_000, ge=1024, description="larger input records are dead letters")
     session_timeout_ms: int = Field(
-        default=10_000, ge=6000, description="after this a silent worker loses its partitions"
+        default=10_000, ge=6000, le=300_000, description="after this a silent worker loses its partitions"
     )
     transaction_timeout_ms: int = Field(
-        default=15_000, ge=1000, description="after this the broker aborts a silent worker's transaction"
+        default=15_000, ge=1000, le=900_000, description="after this the broker aborts a silent worker's transaction"
     )
     publish_scores: bool = Field(default=False, description="write every score to `scores`")
     publish_latents: bool = Field(default=False, description="write every latent vector to `latents`")
@@ -191,19 +193,41 @@ class Settings(BaseSettings):
         return self.worker_id or f"{socket.gethostname()}-{self.web_port}"
 
     @property
+    def group(self) -> str:
+        """The consumer group of the data plane. With the prefix: two installations share neither topics nor offsets."""
+        return f"{self.topic_prefix}{self.app_id}"
+
+    @property
     def control_group(self) -> str:
-        """The consumer group of the control plane; that of the data plane is `app_id`."""
-        return f"{self.topic_prefix}{self.app_id}-control"
+        """The consumer group of the control plane."""
+        return f"{self.group}-control"
 
     @property
     def reader_groups(self) -> str:
         """Prefix of the consumer groups of read-only clients (rights are granted by prefix)."""
-        return f"{self.app_id}-reader-"
+        return f"{self.group}-reader-"
 
     @property
     def transactional_ids(self) -> str:
         """Prefix of the transactional ids of all workers."""
-        return f"{self.topic_prefix}{self.app_id}-"
+        return f"{self.group}-"
+
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _in_one_form(cls, value: str) -> str:
+        return ",".join(connection.addresses(value))
+
+    @field_validator("kafka", mode="before")
+    @classmethod
+    def _dotted(cls, value: Any) -> Any:
+        """`security.protocol = "ssl"` without quotes is a table in a table to TOML, and one name to a person."""
+        return _flat(value) if isinstance(value, dict) else value
+
+    @field_validator("kafka")
+    @classmethod
+    def _only_what_is_heeded(cls, value: dict[str, str | int | float | bool]) -> dict[str, str | int | float | bool]:
+        connection.check_properties(value)
+        return value
 
     @classmethod
     def settings_customise_sources(
@@ -215,28 +239,40 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Command line over environment over file."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings, settings_file(settings_cls)
+
+
+def settings_file(kind: type[BaseSettings]) -> InitSettingsSource:
+    """What the file holds, if there is one.
+
+    Raises:
+        TomlError: it cannot be read.
+    """
+    path = Path(SETTINGS_FILE)
+    return InitSettingsSource(kind, read_toml(path) if path.exists() else {})
 
 
 def load(**overrides: Any) -> Settings:
     """Read the settings; options that are None are not overrides.
 
     Raises:
-        SettingsError: with one line per wrong setting.
+        SettingsError: with one line for all that is wrong.
     """
     known = set(Settings.model_fields)
-    unknown = [name for name in os.environ if name.startswith(ENVIRONMENT_PREFIX)]
-    unknown = [name for name in unknown if name.removeprefix(ENVIRONMENT_PREFIX).lower() not in known]
-    if unknown:
-        raise SettingsError(f"unknown setting {', '.join(sorted(unknown))} in the environment: see docs/operations.md")
+    given = {name: name.removeprefix(ENVIRONMENT_PREFIX).lower() for name in os.environ}
+    unknown = sorted(name for name in given if name.startswith(ENVIRONMENT_PREFIX) and given[name] not in known)
+    wrong = [f"{name} in the environment is no setting: {among(given[name], known)}" for name in unknown]
     try:
-        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+        settings = Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
-        raise SettingsError("wrong setting: " + "; ".join(map(_line, error.errors()))) from error
+        wrong += map(_line, error.errors())
     except UnreadableSetting as error:
-        raise SettingsError(f"wrong setting: {error}: its value must be JSON") from error
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{SETTINGS_FILE} is not valid TOML: {error}") from error
+        wrong.append(f"{error}: its value must be JSON")
+    except TomlError as error:
+        wrong.append(str(error))
+    if wrong:
+        raise SettingsError(f"wrong setting: {'; '.join(wrong)}")
+    return settings
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -252,5 +288,18 @@ def environment(settings: Settings) -> dict[str, str]:
 def _line(error: ErrorDetails) -> str:
     """What is wrong with one setting. Values of `[kafka]` and tokens are secrets, and lines go into logs."""
     place = ".".join(map(str, error["loc"]))
+    if error["type"] == "extra_forbidden" and isinstance(error["input"], dict):
+        return f"[{place}] is no table of the settings: there are [kafka], [trusted_keys], and names without a table"
+    if error["type"] == "extra_forbidden":
+        return f"{place} is no setting: {among(place, Settings.model_fields)}"
+    if error["type"] == "value_error":  # of this module: the sentence says what was given
+        return f"{place}: {error['ctx']['error']}"
     got = "" if place.startswith(("kafka", "web_token")) else f" (got {error['input']!r})"
     return f"{place}: {error['msg']}{got}"
+
+
+def _flat(table: dict[str, Any], before: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in table.items():
+        flat |= _flat(value, f"{before}{name}.") if isinstance(value, dict) else {f"{before}{name}": value}
+    return flat

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from models.features import SpecError, read_toml, where_and_what
 from schemas.errors import UserError
+from schemas.toml import read_toml, where_and_what
 
 DEFAULTS = Path(__file__).with_name("limits.toml")
 
@@ -109,15 +109,14 @@ def load_limits(path: Path | None = None) -> Limits:
     """The limits of a TOML file, which need only hold the fields that differ from the defaults.
 
     Raises:
-        LimitsError: the file is unreadable, or a field is wrong or unknown; the message names it in one line.
+        TomlError: the file cannot be read.
+        LimitsError: a field is wrong or unknown; the message names it in one line.
     """
     try:
         given = read_toml(path) if path else {}
         return msgspec.convert(_over(read_toml(DEFAULTS), given), Limits)
-    except SpecError as error:
-        raise LimitsError(str(error)) from error
     except msgspec.ValidationError as error:
-        raise LimitsError(f"{path}{where_and_what(error)}") from error
+        raise LimitsError(f"{path}{where_and_what(error, Limits)}") from error
 
 
 def _over(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

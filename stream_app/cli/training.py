@@ -11,7 +11,7 @@ import typer
 
 from models import signing
 from models.data.frame import read
-from models.features import load_spec, read_toml
+from models.features import load_spec, read_tables
 from models.manifest import Manifest, Quality, Segments
 from models.recipe import load_config
 from models.registry.address import Registered
@@ -79,7 +79,7 @@ def train(  # noqa: PLR0913 - one parameter for each option is typer's way
         raise typer.BadParameter("name the transactions to train on", param_hint="DATA")
     key = None if sign_with is None else signing.read_key(sign_with)
     how = load_config(config, seed, segment_by)
-    declares_inputs = config is not None and "input" in read_toml(config)
+    declares_inputs = config is not None and "input" in read_tables(config)
     spec = load_spec(config if declares_inputs else None)
     with waiting(f"reading {named(data)}"):
         frame = read(data, day(since), day(until), also=[how.segment_by])

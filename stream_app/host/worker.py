@@ -48,6 +48,7 @@ from stream_app.threads import Supervised
 PIPELINE_STOP_S = 3.0
 EXIT_BOUND_S = 4.5  # Faust has been seen to hang on SIGTERM; the next owner does what is not committed by then
 WATCH_S = 0.2
+REQUEST_S = 80.0  # beyond the session timeout: Faust wants it longer, and joining a group may take that timeout
 
 FOR_PEOPLE = (PipelineError, BrokerError)
 
@@ -88,12 +89,14 @@ class Worker:
         settings = self.settings
         app = faust.App(
             settings.control_group,
-            broker=[f"kafka://{server.strip()}" for server in settings.bootstrap_servers.split(",")],
+            broker=[f"kafka://{server}" for server in settings.bootstrap_servers.split(",")],
+            broker_client_id=clients.client_id(settings),
             broker_credentials=credentials(settings),
             topic_disable_leader=True,
             topic_allow_declare=False,
             consumer_auto_offset_reset="earliest",
             broker_session_timeout=settings.session_timeout_ms / 1000,
+            broker_request_timeout=settings.session_timeout_ms / 1000 + REQUEST_S,
             broker_heartbeat_interval=settings.session_timeout_ms / 1000 / 4,
             stream_wait_empty=False,
             web_enabled=True,

@@ -22,6 +22,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from schemas.errors import UserError
+from stream_app.connection import check_properties
 from stream_app.settings import Settings, SettingsError
 
 PROBE_S = 1.0
@@ -155,7 +156,7 @@ def group_observer(settings: Settings) -> Consumer:
     Raises:
         SettingsError: librdkafka does not take a property.
     """
-    return consumer(settings, settings.app_id, **{"isolation.level": "read_uncommitted"})
+    return consumer(settings, settings.group, **{"isolation.level": "read_uncommitted"})
 
 
 def producer(settings: Settings, **properties: Any) -> Producer:
@@ -269,7 +270,7 @@ def _reason(error: KafkaError) -> str:
 def _made(kind: Callable[..., Client], settings: Settings, tuned: dict[str, Any], properties: dict[str, Any]) -> Client:
     common = {
         "bootstrap.servers": settings.bootstrap_servers,
-        "client.id": settings.app_id,
+        "client.id": client_id(settings),
         "reconnect.backoff.ms": 50,
         "reconnect.backoff.max.ms": 1000,  # a broker that comes back is used within a second
         "socket.keepalive.enable": True,
@@ -281,13 +282,23 @@ def _made(kind: Callable[..., Client], settings: Settings, tuned: dict[str, Any]
         raise SettingsError(f"[kafka]: librdkafka says {exception.args[0].str()}") from exception
 
 
+def client_id(settings: Settings) -> str:
+    """What every client calls itself in the logs and quotas of the brokers."""
+    return str(passed_through(settings).get("client.id", settings.app_id))
+
+
 def passed_through(settings: Settings) -> dict[str, Any]:
     """What `[kafka]` and the secrets file hold, the secrets over the rest.
 
     Raises:
-        SettingsError: the secrets cannot be read.
+        SettingsError: the secrets cannot be read, or hold what may not be set.
     """
-    return {**settings.kafka, **_secrets(settings)}
+    secrets = _secrets(settings)
+    try:
+        check_properties(secrets)
+    except ValueError as error:
+        raise SettingsError(f"kafka_secrets_file: {settings.kafka_secrets_file}: {error}") from error
+    return {**settings.kafka, **secrets}
 
 
 def _secrets(settings: Settings) -> dict[str, Any]:

@@ -120,9 +120,9 @@ def _on_groups(settings: Settings, role: Role) -> Iterator[Right]:
     if role.reads:
         yield Right(Resource.GROUP, settings.reader_groups, True, Operation.READ)
     if role.follows:
-        yield Right(Resource.GROUP, settings.app_id, False, Operation.DESCRIBE)
+        yield Right(Resource.GROUP, settings.group, False, Operation.DESCRIBE)
     if role.works:
-        yield Right(Resource.GROUP, settings.app_id, False, Operation.READ)
+        yield Right(Resource.GROUP, settings.group, False, Operation.READ)
         yield Right(Resource.GROUP, settings.control_group, False, Operation.READ)
 
 

@@ -93,7 +93,7 @@ def _consumer(settings: Settings, kafka: Kafka) -> Consumer:
         "partition.assignment.strategy": "cooperative-sticky",
         "session.timeout.ms": settings.session_timeout_ms,
     }
-    return kafka.consumer(settings, settings.app_id, **properties)
+    return kafka.consumer(settings, settings.group, **properties)
 
 
 def _producer(settings: Settings, kafka: Kafka, consumer: Consumer, topic: str) -> tuple[Producer, Committer]:

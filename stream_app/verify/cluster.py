@@ -98,7 +98,7 @@ def verify(settings: Settings, on_progress: Callable[[str], None] = lambda _: No
             breaks += found
             unverifiable += unread
     except KafkaException as exception:
-        raise clients.explain(exception, settings, settings.app_id) from exception
+        raise clients.explain(exception, settings, settings.group) from exception
     finally:
         group.close()
         reader.close()

@@ -73,12 +73,12 @@ RIGHTS: dict[str, tuple[Callable[[Settings], Place], AclOperation, str]] = {
         "write on the output topics",
     ),
     "read on the group": (
-        lambda settings: (ResourceType.GROUP, settings.app_id),
+        lambda settings: (ResourceType.GROUP, settings.group),
         AclOperation.READ,
         "grant this principal read on the consumer group",
     ),
     "write on the transactional id": (
-        lambda settings: (ResourceType.TRANSACTIONAL_ID, f"{settings.topic_prefix}{settings.app_id}-w"),
+        lambda settings: (ResourceType.TRANSACTIONAL_ID, f"{settings.transactional_ids}w"),
         AclOperation.WRITE,
         "grant this principal write on its transactional ids",
     ),

@@ -139,7 +139,7 @@ def test_what_an_open_transaction_hides_is_waited_for_and_not_called_lost(
 
 def no_transaction_is_open(settings: Settings) -> bool:
     """Kafka lets read-committed clients wait for committed offsets while a transaction holds newer ones."""
-    client = clients.consumer(settings, settings.app_id)
+    client = clients.consumer(settings, settings.group)
     topic = topics.name(settings, TRANSACTIONS)
     try:
         return bool(client.committed([TopicPartition(topic, 0), TopicPartition(topic, 1)], timeout=1))

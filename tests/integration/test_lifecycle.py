@@ -37,7 +37,7 @@ EVENTS = 20_000
 def members(settings: Settings) -> int:
     """How many the group has right now."""
     admin = clients.admin(settings)
-    return len(admin.describe_consumer_groups([settings.app_id])[settings.app_id].result().members)
+    return len(admin.describe_consumer_groups([settings.group])[settings.group].result().members)
 
 
 def everything_said(folder: Path) -> str:

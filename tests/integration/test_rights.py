@@ -153,7 +153,7 @@ def test_only_a_worker_takes_part_in_the_groups_and_transactions_of_the_applicat
     installation: Installation, role: Role
 ) -> None:
     settings = installation.settings(role)
-    assert _joins(settings, settings.app_id, ANOMALIES if role in (READER, CASE_TOOL) else TRANSACTIONS) is role.works
+    assert _joins(settings, settings.group, ANOMALIES if role in (READER, CASE_TOOL) else TRANSACTIONS) is role.works
     assert _joins(settings, settings.control_group, ANOMALIES) is role.works
     assert _opens_transactions(settings) is role.works
 

@@ -142,7 +142,7 @@ def test_an_offset_that_was_skipped(done: Settings) -> None:
     """The group is moved on by hand, over records that nobody scores."""
     publish(done, transactions(200, first=EVENTS))
     topic = topics.name(done, TRANSACTIONS)
-    group: Consumer = clients.consumer(done, done.app_id)
+    group: Consumer = clients.consumer(done, done.group)
     _, high = group.get_watermark_offsets(TopicPartition(topic, 0), timeout=10)
     reached = max(s.to_offset for s in summaries(done) if s.partition == 0)
     assert high > reached

@@ -59,6 +59,7 @@ ALLOWED_ONLY_IN = {
 # The rooms of stream_app from the ground up: each imports only from those before it in this list.
 FLOORS = (
     "threads",
+    "connection",
     "settings",
     "metrics",
     "kafka",

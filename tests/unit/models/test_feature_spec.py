@@ -8,6 +8,7 @@ import pytest
 from models.data.frame import FEATURES
 from models.features import SpecError, load_spec, matrix
 from models.manifest import Input
+from schemas.toml import TomlError
 
 AMOUNT = '[[input]]\nname = "amount"\npath = "amount"\nunit = "EUR"\nmissing = "reject"\n'
 
@@ -29,9 +30,12 @@ def test_the_projects_own_specification_reads_the_amount_and_every_feature_of_th
     ("broken", "complaint"),
     [
         (AMOUNT.replace('unit = "EUR"\n', ""), "input amount: Object missing required field `unit`"),
-        (AMOUNT.replace('"reject"', '"ignore"'), "input amount, field missing: Invalid enum value 'ignore'"),
+        (
+            AMOUNT.replace('"reject"', '"ignore"'),
+            "input amount, field missing: Invalid enum value 'ignore': there are impute, reject",
+        ),
         (AMOUNT.replace('"EUR"', "3"), "input amount, field unit: Expected `str`, got `int`"),
-        (AMOUNT + 'transfrom = "sqrt"\n', "input amount: Object contains unknown field `transfrom`"),
+        (AMOUNT + 'transfrom = "sqrt"\n', "input amount: transfrom is not known: did you mean transform?"),
         (AMOUNT + 'transform = "ratio"\n', "input amount, field relative_to: goes with transform ratio"),
         (
             AMOUNT + 'transform = "ratio"\nrelative_to = "gone"\n',
@@ -50,18 +54,19 @@ def test_the_projects_own_specification_reads_the_amount_and_every_feature_of_th
         (AMOUNT.replace('path = "amount"', 'path = "a..b"'), "input amount, field path"),
         ("input = []", "declares no inputs"),
         ("[[input]\n", "is not valid TOML"),
+        (AMOUNT + "[trainig]\nepochs = 1\n", "[trainig] is not known: did you mean training?"),
     ],
 )
 def test_a_wrong_specification_is_refused_in_one_line_that_names_entry_and_field(tmp_path, broken, complaint):
     path = spec_file(tmp_path, broken)
-    with pytest.raises(SpecError, match=re.escape(complaint)) as refusal:
+    with pytest.raises((SpecError, TomlError), match=re.escape(complaint)) as refusal:
         load_spec(path)
     assert str(path) in str(refusal.value)
     assert "\n" not in str(refusal.value)
 
 
 def test_a_specification_that_is_not_there_is_refused_in_one_line(tmp_path):
-    with pytest.raises(SpecError, match="No such file"):
+    with pytest.raises(TomlError, match="No such file"):
         load_spec(tmp_path / "gone.toml")
 
 

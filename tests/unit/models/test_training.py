@@ -122,7 +122,7 @@ def test_what_cannot_be_trained_on_is_refused_in_one_line(week, spoil, complaint
     ("text", "complaint"),
     [
         ("[training]\nepochs = 0", "[training], field epochs: Expected `int` >= 1"),
-        ("[training]\nepoch = 3", "[training]: Object contains unknown field `epoch`"),
+        ("[training]\nepoch = 3", "[training]: epoch is not known: did you mean epochs?"),
         ("[training]\nbudget = 2.0", "[training], field budget: Expected `float` < 1"),
         ("training = 3", "[training]: Expected `object`, got `int`"),
     ],

@@ -24,5 +24,5 @@ def test_the_tree_of_user_errors_is_drawn_as_it_is() -> None:
 
 
 def test_a_wrong_call_has_an_exit_code_of_its_own() -> None:
-    wrong_calls = {name for _, name in tree(UserError) if name in ("LimitsError", "SettingsError")}
+    wrong_calls = {name for _, name in tree(UserError) if name in ("LimitsError", "SettingsError", "TomlError")}
     assert {kind.__name__ for kind in UserError.__subclasses__() if kind.exit_code == 2} == wrong_calls

@@ -101,6 +101,38 @@ def test_a_misspelt_key_in_the_file_is_an_error(empty_place):
         load()
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("web-port = 6166\n", "web-port is no setting: did you mean web_port?"),
+        ("[worker]\nweb_port = 6166\n", "[worker] is no table of the settings: there are [kafka], [trusted_keys]"),
+        ('guarantee = "exactly-once"\n', "'exactly_once' or 'at_least_once' (got 'exactly-once')"),
+        ('model_name = "M\xfcller"\n', "stream_app.toml, line 1, is not UTF-8"),
+    ],
+)
+def test_what_is_wrong_in_the_file_is_said_with_what_is_allowed(empty_place, text, says):
+    (empty_place / "stream_app.toml").write_bytes(text.encode("latin-1"))
+    with pytest.raises(SettingsError) as caught:
+        load()
+    assert says in str(caught.value)
+
+
+def test_a_file_with_a_byte_order_mark_is_read_and_a_folder_in_its_place_is_an_error(empty_place):
+    (empty_place / "stream_app.toml").write_bytes(b"\xef\xbb\xbfweb_port = 6166\n")
+    assert load().web_port == 6166
+    (empty_place / "stream_app.toml").unlink()
+    (empty_place / "stream_app.toml").mkdir()
+    with pytest.raises(SettingsError, match=r"cannot read stream_app\.toml: Is a directory"):
+        load()
+
+
+def test_a_misspelt_variable_is_told_together_with_wrong_values(monkeypatch):
+    monkeypatch.setenv("STREAM_APP_BATCH_MAX_EVENT", "5")
+    monkeypatch.setenv("STREAM_APP_WEB_PORT", "x")
+    with pytest.raises(SettingsError, match=r"(?=.*did you mean batch_max_events\?)(?=.*web_port: )"):
+        load()
+
+
 def test_a_file_that_is_not_toml_is_named(empty_place):
     (empty_place / "stream_app.toml").write_text("commit_interval_ms: 50\n")
     with pytest.raises(SettingsError, match=r"stream_app\.toml is not valid TOML"):
@@ -127,7 +159,7 @@ def test_the_name_of_a_worker_is_the_same_after_a_restart_and_differs_by_port():
 
 
 def test_a_process_can_be_given_the_same_settings_by_its_environment(empty_place, monkeypatch):
-    given = load(kafka={"sasl.username": "ann", "retries": 3}, web_port=7000, guard="act", topic_prefix="eu-")
+    given = load(kafka={"sasl.username": "ann", "linger.ms": 3}, web_port=7000, guard="act", topic_prefix="eu-")
     for name, value in environment(given).items():
         monkeypatch.setenv(name, value)
     assert load() == given

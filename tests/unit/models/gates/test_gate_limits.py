@@ -3,6 +3,7 @@
 import pytest
 
 from models.gates.limits import LimitsError, load_limits
+from schemas.toml import TomlError
 
 
 def test_a_file_replaces_what_it_names_and_nothing_else(tmp_path):
@@ -18,17 +19,20 @@ def test_a_file_replaces_what_it_names_and_nothing_else(tmp_path):
     ("text", "says"),
     [
         ("[volume]\nratio_most = 0.5\n", "volume.ratio_most"),
-        ("[volume]\nratio = 1.1\n", "ratio"),
-        ("[speed]\nmost = 1\n", "speed"),
+        ("[volume]\nratio = 1.1\n", "field volume: ratio is not known: there are"),
+        ("[speed]\nmost = 1\n", "speed is not known: there are accuracy, agreement"),
         ("volume = 3\n", "volume"),
-        ("[accuracy]\nwithout_labels = 'maybe'\n", "accuracy.without_labels"),
+        (
+            "[accuracy]\nwithout_labels = 'maybe'\n",
+            "accuracy.without_labels: Invalid enum value 'maybe': there are refuse, allow",
+        ),
         ("[volume", "not valid TOML"),
     ],
 )
 def test_a_wrong_file_is_refused_by_name(tmp_path, text, says):
     file = tmp_path / "limits.toml"
     file.write_text(text)
-    with pytest.raises(LimitsError, match=r"limits\.toml") as caught:
+    with pytest.raises((LimitsError, TomlError), match=r"limits\.toml") as caught:
         load_limits(file)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)

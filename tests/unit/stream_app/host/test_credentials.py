@@ -40,10 +40,7 @@ def test_a_host_name_that_nobody_checks_is_the_settings_owners_decision():
 @pytest.mark.parametrize(
     ("kafka", "says"),
     [
-        ({"security.protocol": "sasl_ssl", "sasl.mechanism": "OAUTHBEARER"}, "OAUTHBEARER"),
         ({"security.protocol": "sasl_plaintext"}, "not set"),
-        ({"security.protocol": "ssl", "ssl.keystore.location": "x.p12"}, "ssl.keystore.location"),
-        ({"security.protocol": "ssl", "enable.ssl.certificate.verification": False}, "enable.ssl"),
         ({"security.protocol": "ssl", "ssl.ca.location": "/nowhere/ca.pem"}, "cannot be used"),
     ],
 )

@@ -42,7 +42,7 @@ def test_every_topic_is_read_by_somebody():
 
 def test_names_are_those_of_the_installation():
     assert rights(SETTINGS, READER) == [
-        Right(Resource.GROUP, "fraud-reader-", True, Operation.READ),
+        Right(Resource.GROUP, "eu-fraud-reader-", True, Operation.READ),
         Right(Resource.TOPIC, "eu-anomalies", False, Operation.DESCRIBE_CONFIGS),
         Right(Resource.TOPIC, "eu-anomalies", False, Operation.READ),
         Right(Resource.TOPIC, "eu-drift-alerts", False, Operation.DESCRIBE_CONFIGS),
@@ -53,7 +53,7 @@ def test_names_are_those_of_the_installation():
 def test_only_a_worker_has_transactions_and_the_groups_of_the_application():
     own = [
         Right(Resource.GROUP, "eu-fraud-control", False, Operation.READ),
-        Right(Resource.GROUP, "fraud", False, Operation.READ),
+        Right(Resource.GROUP, "eu-fraud", False, Operation.READ),
         Right(Resource.TRANSACTIONAL_ID, "eu-fraud-", True, Operation.WRITE),
     ]
     for role in ROLES:
