@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from schemas.transactions import ModelRef, Moment, NonEmpty, Sha256
+from schemas.transactions import ModelRef, Moment, NonEmpty, Sha256, TopicId
 
 
 class SignalSums(Struct, frozen=True):
@@ -37,9 +37,9 @@ class SegmentSummary(Struct, frozen=True):
 class DriftSummary(Struct, frozen=True):
     """One partition in one commit: its offsets, and the sums of every signal over the transactions scored.
 
-    It travels in the same transaction as the offsets, so it is also the ledger that `stream-app verify` reads: consumed
-    = to_offset - from_offset = scored + dead_lettered + offsets that hold no record (transaction markers, aborted
-    records).
+    It travels in the same transaction as the offsets, so it is also the ledger that `stream-app verify` reads:
+    to_offset - from_offset = scored + dead_lettered + lost + offsets that hold no record (transaction markers, aborted
+    records). The lost ones are the first of the span.
 
     The sums are of the model that serves, over all rows, whichever model decided; `anomalies` are those published, of
     the model that serves and of a canary together.
@@ -66,6 +66,8 @@ class DriftSummary(Struct, frozen=True):
     candidate_sha256: Annotated[str, Meta(description="of the canary that decided some; empty: there was none")] = ""
     candidate_decided: Annotated[int, Meta(description="how many of the scored the canary decided")] = 0
     candidate_anomalies: Annotated[int, Meta(description="how many of the anomalies name the canary")] = 0
+    topic_id: TopicId = ""
+    lost: Annotated[int, Meta(ge=0, description="offsets that the broker deleted before they were read")] = 0
 
 
 class DriftSeverity(StrEnum):

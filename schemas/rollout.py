@@ -125,11 +125,26 @@ class Phase(StrEnum):
 
 
 class PartitionProgress(Struct, frozen=True):
-    """Where a worker stands on one input partition."""
+    """Where a worker stands on one input partition. Lag is what can be read and has not been."""
 
     partition: int
     position: int
     lag: int
+    behind_open_transaction: Annotated[
+        int, Meta(description="offsets from the last stable one on: nobody may read them until a transaction ends")
+    ] = 0
+    open_transaction_s: Annotated[float, Meta(description="for how long the last stable offset has held it up")] = 0.0
+    expires_in_s: Annotated[
+        float | None, Meta(description="until the broker deletes the oldest unread record; null: nothing is unread")
+    ] = None
+
+
+class Notice(Struct, frozen=True):
+    """Something about the input that a person should know of, though the worker goes on."""
+
+    at: Moment
+    sentence: str
+    is_loss: Annotated[bool, Meta(description="records were deleted before they were read")] = False
 
 
 class WorkerVitals(Struct, frozen=True):
@@ -145,6 +160,7 @@ class WorkerVitals(Struct, frozen=True):
     latency_p50_ms: float | None
     latency_p99_ms: float | None
     partitions: list[PartitionProgress]
+    notices: Annotated[list[Notice], Meta(description="the latest since the worker started, oldest first")] = []
 
 
 class ModelStatus(Struct, frozen=True, omit_defaults=True, kw_only=True):

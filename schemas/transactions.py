@@ -16,6 +16,9 @@ Moment = Annotated[datetime, Meta(tz=True)]
 Sha256 = Annotated[
     str, Meta(pattern="^[0-9a-f]{64}$", description="lower-case hexadecimal sha256 of the artefact file")
 ]
+TopicId = Annotated[
+    str, Meta(description="Kafka's id of the input topic; empty: by a version that did not write it, or an old broker")
+]
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
@@ -37,14 +40,19 @@ class Transaction(Struct, frozen=True, omit_defaults=True):
 
 
 class Source(Struct, frozen=True):
-    """Where on the input a record stands: the offset that the decision belongs to."""
+    """Where on the input a record stands: the offset that the decision belongs to.
+
+    The id tells a topic from one of the same name that was deleted before: offsets begin anew, places do not repeat.
+    """
 
     topic: str
     partition: int
     offset: int
+    topic_id: TopicId = ""
 
     def __str__(self) -> str:
-        return f"{self.topic}:{self.partition}:{self.offset}"
+        of = f":{self.topic_id}" if self.topic_id else ""
+        return f"{self.topic}{of}:{self.partition}:{self.offset}"
 
 
 class ModelRef(Struct, frozen=True):

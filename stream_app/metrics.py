@@ -160,6 +160,12 @@ class Metrics:
             ["cause"],
         )
 
+        self.lost = self._counter(
+            "records_lost_total",
+            "Input offsets that the broker deleted before they were read, by retention or by hand: losses, on record "
+            "in the ledger. stream-app verify names them.",
+        )
+
     def _declare_rollout(self) -> None:
         swaps = self._counter(
             "model_swaps_total",

@@ -14,6 +14,7 @@ from schemas.rollout import ModelStatus
 from schemas.topics import DRIFT_ALERTS, MODEL_STATUS, MODEL_SWAP, Topic
 from stream_app.kafka.dispatch import QUIET_S, Dispatch, Reader
 from stream_app.kafka.log import Record, Tail
+from stream_app.ops.input_words import input_lines
 from stream_app.rollout.state import Rollout
 from stream_app.rollout.statuses import Statuses, recent
 from stream_app.rollout.swap_log import SwapLog
@@ -62,13 +63,19 @@ class DriftNow(Struct, frozen=True):
 
 
 class Overview(Struct, frozen=True):
-    """The whole system at one moment. `trial`: a shadow, a canary or a fresh activation, and what the guard finds."""
+    """The whole system at one moment.
+
+    Attributes:
+        trial: A shadow, a canary or a fresh activation, and what the guard finds.
+        input: What is wrong with the input, a sentence each: losses, records about to expire, what holds it up.
+    """
 
     at: datetime
     workers: list[WorkerNow]
     model: ModelNow | None
     trial: TrialView | None
     drift: DriftNow
+    input: list[str]
 
 
 class Observer:
@@ -109,13 +116,15 @@ class Observer:
 
     def overview(self) -> Overview:
         """What there is now."""
-        alive = (w.pulse for w in self._states.alive(self._lost_after_s).values() if w.pulse is not None)
+        alive = [w.pulse for w in self._states.alive(self._lost_after_s).values() if w.pulse is not None]
+        now = datetime.now(UTC)
         return Overview(
-            at=datetime.now(UTC),
+            at=now,
             workers=[row for row in map(worker_now, alive) if row is not None],
             model=model_now(self._swaps.rollout),
             trial=trial_view(self._swaps.rollout, self._states.guard),
             drift=drift_now(list(self._alerts.values())),
+            input=input_lines([pulse.vitals for pulse in alive if pulse.vitals is not None], now),
         )
 
     def _read_swaps(self, records: Sequence[Record], _: bool) -> None:

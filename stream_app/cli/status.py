@@ -95,7 +95,7 @@ def picture(seen: "Overview") -> "Group":
         *(Text(line) for line in _trial_lines(seen)),
         table if seen.workers else Text("no worker is alive: start one with stream-app worker"),
     ]
-    return Group(*lines, *(Text(line) for line in _drift_lines(seen)))
+    return Group(*lines, *(Text(line) for line in [*seen.input, *_drift_lines(seen)]))
 
 
 def _model_line(seen: "Overview") -> str:

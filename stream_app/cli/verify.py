@@ -1,11 +1,15 @@
-"""`stream-app verify`: the proof that nothing of the input was lost."""
+"""`stream-app verify`: the proof that nothing of the input was lost, and a person's word on what was."""
 
+from contextlib import closing
 from typing import Annotated
 
 import typer
 
+from stream_app.audit.record import audit_record
 from stream_app.cli.configured import connected_settings
+from stream_app.cli.invocation import issuer
 from stream_app.cli.terminal import out, out_json, waiting
+from stream_app.rollout.control_producer import ControlProducer
 from stream_app.verify import cluster
 from stream_app.verify.cluster import LedgerVerdict
 
@@ -13,11 +17,27 @@ app = typer.Typer(rich_markup_mode=None)
 
 
 @app.command(epilog="Example: stream-app verify --json")
-def verify(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
-    """Prove that every committed input offset was scored or dead-lettered; exit code 1 names those that were not."""
+def verify(
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    acknowledge: Annotated[
+        str | None,
+        typer.Option(metavar="REASON", help="Put on audit that the losses found now are known, and why that is all."),
+    ] = None,
+) -> None:
+    """Prove that every committed input offset was scored or dead-lettered; exit code 1 names those that were not.
+
+    What the broker deleted before it was read is a loss, with exit code 1 until somebody acknowledges it.
+    """
+    if acknowledge is not None and not acknowledge.strip():
+        raise typer.BadParameter("say why", param_hint="--acknowledge")
     chosen = connected_settings()
     with waiting("reading the ledger") as tell:
         verdict = cluster.verify(chosen, tell)
+        if acknowledge is not None and verdict.unacknowledged:
+            with closing(ControlProducer(chosen)) as publisher:
+                for loss in verdict.unacknowledged:
+                    publisher.audit(audit_record(issuer(), cluster.ACKNOWLEDGE, str(loss), reason=acknowledge))
+            verdict = cluster.verify(chosen, tell)
     if as_json:
         out_json(verdict)
     else:
@@ -29,9 +49,17 @@ def verify(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
 def _tell(verdict: LedgerVerdict) -> None:
     """The sum, and every place where it does not come out."""
     out(
-        f"conservation {'holds' if verdict.ok else 'is BROKEN'}: {verdict.committed:,} committed offsets = "
+        f"conservation {'is BROKEN' if verdict.breaks else 'holds'}: {verdict.committed:,} committed offsets = "
         f"{verdict.scored:,} scored + {verdict.dead_lettered:,} dead-lettered + {verdict.empty:,} without a record"
+        f"{f' + {verdict.lost:,} LOST' if verdict.lost else ''}"
     )
+    for loss in verdict.losses:
+        what = f"known to {loss.acknowledged}" if loss.acknowledged else "LOST"
+        out(f"  {what}: {loss}, deleted by the broker before they were read")
+    if verdict.unacknowledged:
+        out("see why workers were away for longer than the input is kept; --acknowledge REASON then puts it on audit")
+    for remark in verdict.remarks:
+        out(remark)
     if verdict.unverifiable:
         out(f"{verdict.unverifiable:,} of the offsets without a record are older than what the input still holds")
     for b in verdict.breaks:

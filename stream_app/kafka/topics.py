@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType, TopicDescription
 
 from schemas.topics import ALL, FOREVER, Topic
 from stream_app.kafka import clients
@@ -19,11 +19,18 @@ ANSWER_S = 10.0
 PATIENCE_S = 30.0
 POLL_S = 0.05
 KEPT_FOREVER = -1
+NO_ID = "A" * 22
 
 
 def name(settings: Settings, topic: Topic) -> str:
     """The topic's name on this cluster, prefix included."""
     return f"{settings.topic_prefix}{topic.name}"
+
+
+def id_of(description: TopicDescription) -> str:
+    """Kafka's id of a topic, as its own tools print it; empty where brokers are too old to have any."""
+    found = str(description.topic_id).replace("+", "-").replace("/", "_")
+    return "" if found == NO_ID else found
 
 
 def ensure(settings: Settings, topics: Iterable[Topic] = ALL) -> None:

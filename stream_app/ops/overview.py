@@ -14,6 +14,7 @@ from schemas.drift import DriftPhase, DriftSeverity
 from schemas.rollout import ModelStatus, Phase, WorkerVitals
 from schemas.topics import DRIFT_SUMMARIES
 from schemas.transactions import ModelRef
+from stream_app.ops import input_words
 from stream_app.ops.board import Board, RaisedAlert, Reading, ShownAnomaly
 from stream_app.ops.health import Health, Liveness, readiness
 from stream_app.ops.series import Point, group_point
@@ -69,6 +70,7 @@ class GroupTotals(Struct, frozen=True):
 
     events_per_second: float
     lag: int
+    behind_open_transaction: int
     latency_p50_ms: float | None
     latency_p99_ms: float | None
     scored: int
@@ -155,7 +157,7 @@ class StatusPage:
             state=snapshot.state,
             live=live,
             ready=ready,
-            verdict=_headline(live, ready, workers, totals, _drift(reading.alerts, snapshot.model, at)),
+            verdict=_headline(at, live, ready, workers, totals, _drift(reading.alerts, snapshot.model, at)),
             totals=totals,
             model=model,
             workers=workers,
@@ -201,6 +203,7 @@ def _totals(at: datetime, workers: list[WorkerRow]) -> GroupTotals:
     return GroupTotals(
         events_per_second=now.events_per_second,
         lag=now.lag,
+        behind_open_transaction=sum(p.behind_open_transaction for v in live for p in v.partitions),
         latency_p50_ms=now.latency_p50_ms,
         latency_p99_ms=now.latency_p99_ms,
         scored=sum(v.scored for v in live),
@@ -222,14 +225,18 @@ def _lasts(raised: RaisedAlert, serving: ModelRef | None, at: datetime) -> bool:
 
 
 def _headline(
-    live: Health, ready: Health, workers: list[WorkerRow], totals: GroupTotals, drift: RaisedAlert | None
+    at: datetime, live: Health, ready: Health, workers: list[WorkerRow], totals: GroupTotals, drift: RaisedAlert | None
 ) -> Headline:
     """The worst first: what needs a hand, what needs an eye, and otherwise that all is well."""
     if not live.ok:
         return Headline(Level.BAD, live.sentence)
     if orphaned := _orphaned(workers):
         return Headline(Level.BAD, orphaned)
-    if concern := _concern(ready, workers, totals, drift):
+    figures = [worker.vitals for worker in _live(workers)]
+    if urgent := input_words.lost(figures, at) or input_words.expiring(figures):
+        return Headline(Level.BAD, urgent)
+    held_up, changed = input_words.held_up(figures), input_words.changed(figures, at)
+    if concern := held_up or _concern(ready, workers, totals, drift) or changed:
         return Headline(Level.ATTENTION, concern)
     if totals.events_per_second < QUIET_PER_S:
         return Headline(Level.IDLE, "All is well, and quiet: every transaction is scored and no new one comes in.")
@@ -266,7 +273,7 @@ def _backlog(totals: GroupTotals) -> str:
     if totals.events_per_second < 1:
         return f"{totals.lag:,} transactions wait and none is being scored: see the workers below."
     seconds = totals.lag / totals.events_per_second
-    span = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    span = input_words.span(seconds)
     return f"Working off a backlog of {totals.lag:,} transactions: about {span} at the present rate."
 
 

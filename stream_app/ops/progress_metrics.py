@@ -32,11 +32,26 @@ class ProgressCollector(Collector):
             "Next input offset, by partition: lag without movement here is a stall.",
             labels=["partition"],
         )
+        held = GaugeMetricFamily(
+            "stream_app_partition_behind_open_transaction_records",
+            "Offsets that nobody may read until an upstream producer ends its transaction, by input partition.",
+            labels=["partition"],
+        )
+        expires = GaugeMetricFamily(
+            "stream_app_partition_oldest_unread_expires_seconds",
+            "Until the broker deletes the oldest unread record, by input partition; absent where nothing is unread.",
+            labels=["partition"],
+        )
         for entry in snapshot.partitions:
+            held.add_metric([str(entry.partition)], entry.behind_open_transaction)
+            if entry.expires_in_s is not None:
+                expires.add_metric([str(entry.partition)], entry.expires_in_s)
             lag.add_metric([str(entry.partition)], entry.lag)
             position.add_metric([str(entry.partition)], entry.position)
         yield lag
         yield position
+        yield held
+        yield expires
         models = InfoMetricFamily(
             "stream_app_model", "Which model serves, is tried out, and would serve after a rollback.", labels=["role"]
         )

@@ -20,4 +20,5 @@ def vitals(settings: Settings, snapshot: Snapshot, ready: bool, started_at: date
         latency_p50_ms=snapshot.latency_p50_ms,
         latency_p99_ms=snapshot.latency_p99_ms,
         partitions=list(snapshot.partitions),
+        notices=list(snapshot.notices),
     )

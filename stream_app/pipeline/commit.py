@@ -20,6 +20,7 @@ from typing import Protocol
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from stream_app.pipeline.faults import SessionLost, error_of, raise_for
+from stream_app.pipeline.input_topic import InputTopic
 
 INIT_TIMEOUT_S = 30.0
 COMMIT_TIMEOUT_S = 10.0  # below the transaction's own timeout, so the broker never aborts what the client still retries
@@ -66,14 +67,14 @@ class ExactlyOnce:
         PipelineError: the transactional id cannot be acquired.
     """
 
-    def __init__(self, producer: Producer, consumer: Consumer, topic: str, failures: "DeliveryFailures") -> None:
+    def __init__(self, producer: Producer, consumer: Consumer, topic: InputTopic, failures: "DeliveryFailures") -> None:
         self._producer = producer
         self._consumer = consumer
         self._topic = topic
         self._failures = failures
         with _doing("opening transactions"):
             # Connect first: initialising fails on an unconnected client, and its next try is half a second later.
-            producer.list_topics(topic, INIT_TIMEOUT_S)
+            producer.list_topics(topic.name, INIT_TIMEOUT_S)
             producer.init_transactions(INIT_TIMEOUT_S)
 
     def begin(self) -> None:
@@ -136,7 +137,7 @@ class ExactlyOnce:
 class AtLeastOnce:
     """Acknowledged outputs, then offsets. A crash between the two repeats an interval."""
 
-    def __init__(self, producer: Producer, consumer: Consumer, topic: str, failures: "DeliveryFailures") -> None:
+    def __init__(self, producer: Producer, consumer: Consumer, topic: InputTopic, failures: "DeliveryFailures") -> None:
         self._producer = producer
         self._consumer = consumer
         self._topic = topic
@@ -175,8 +176,9 @@ class DeliveryFailures:
             self.first = error
 
 
-def _places(topic: str, offsets: Mapping[int, int]) -> list[TopicPartition]:
-    return [TopicPartition(topic, partition, offset) for partition, offset in offsets.items()]
+def _places(topic: InputTopic, offsets: Mapping[int, int]) -> list[TopicPartition]:
+    """Offsets as they are committed: with the id of the topic that they are on."""
+    return [TopicPartition(topic.name, partition, offset, topic.id) for partition, offset in offsets.items()]
 
 
 def _answer(answer: Future[None], call: Callable[[], None]) -> None:

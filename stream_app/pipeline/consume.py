@@ -1,17 +1,25 @@
 """Reads micro-batches from the input: its records in order, without a gap or a repetition, with their own offsets.
 
+Where a partition starts is decided here and nowhere else: at its committed offset, at the place that the ledger has
+where the group's offsets are gone, else at its beginning. What the broker has deleted before that place was read is
+lost, and handed out by `lost`. The client itself never resets a position: it fails, and the next session looks here.
+
 The assignment changes inside `poll`. A partition that is revoked is committed before the group gives it to another
 worker; a partition that was lost is not: its new owner has already started from the committed offset.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from schemas.rollout import PartitionProgress
+from stream_app.kafka.clients import BrokerError
 from stream_app.pipeline.batch import Raw
+from stream_app.pipeline.clock import Clock
 from stream_app.pipeline.faults import SessionLost, error_of, raise_for
+from stream_app.pipeline.input_topic import InputTopic
+from stream_app.pipeline.recall import Accounted
 
 METADATA_TIMEOUT_S = 10.0
 LIGHTER = 0.75
@@ -24,20 +32,38 @@ class InputConsumer:
         consumer: A client of the group, not yet subscribed.
         topic: The input topic.
         max_bytes: How much one micro-batch may hold, estimated from the sizes of the records before it.
+        recall: Up to where the ledger accounts for partitions.
         on_change: Called with `assigned`, `revoked` or `lost` after the assignment has changed.
+        on_notice: Called with a sentence about a partition that could not simply go on.
+        clock: The time.
 
     Attributes:
         positions: Assigned partition to the next offset to read.
     """
 
-    def __init__(self, consumer: Consumer, topic: str, max_bytes: int, on_change: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        consumer: Consumer,
+        topic: InputTopic,
+        max_bytes: int,
+        recall: Callable[[Iterable[int]], dict[int, Accounted]],
+        on_change: Callable[[str], None],
+        on_notice: Callable[[str], None],
+        clock: Clock,
+    ) -> None:
         self._consumer = consumer
         self._topic = topic
         self._max_bytes = max_bytes
         self._record_bytes = 0.0
+        self._recall = recall
         self._on_change = on_change
+        self._on_notice = on_notice
+        self._clock = clock
         self._fault: Exception | None = None
         self._at_end: set[int] = set()
+        self._held_up: dict[int, tuple[int, float]] = {}  # since when an open transaction holds which position
+        self._read_ms: dict[int, int] = {}  # timestamp of the newest record that was read
+        self._lost_spans: dict[int, tuple[int, int]] = {}
         self.positions: dict[int, int] = {}
 
     def subscribe(self, commit: Callable[[], None]) -> None:
@@ -47,7 +73,7 @@ class InputConsumer:
             commit: Called while revoked partitions still belong to this worker.
         """
         self._consumer.subscribe(
-            [self._topic],
+            [self._topic.name],
             on_assign=self._assigned,
             on_revoke=lambda _, partitions: self._revoked(partitions, commit),
             on_lost=self._lost,
@@ -80,10 +106,15 @@ class InputConsumer:
 
     def progress(self) -> tuple[PartitionProgress, ...]:
         """Position and lag of every assigned partition, from the client's cache: no round trip."""
-        return tuple(
-            PartitionProgress(partition, position, self._lag(partition, position))
-            for partition, position in sorted(self.positions.items())
-        )
+        return tuple(self._progress(*place) for place in sorted(self.positions.items()))
+
+    def lost(self) -> dict[int, tuple[int, int]]:
+        """Partition to the offsets that are gone from before its start, from and to; each is handed out once.
+
+        The two are the same for a place that only the ledger had: the group commits it anew.
+        """
+        lost, self._lost_spans = self._lost_spans, {}
+        return lost
 
     def _raw(self, messages: Sequence[Any]) -> Raw | None:
         records = [message for message in messages if message.error() is None]
@@ -98,6 +129,8 @@ class InputConsumer:
         if not spans:
             return None
         self.positions.update({partition: end for partition, (_, end) in spans.items()})
+        newest = dict(zip(partitions, records, strict=True))
+        self._read_ms.update({partition: record.timestamp()[1] for partition, record in newest.items()})
         values = [record.value() for record in records]
         self._weigh(values)
         return Raw(values, partitions, offsets, records, spans)
@@ -131,31 +164,89 @@ class InputConsumer:
                 spans[partition] = (start, end)
         return spans
 
-    def _lag(self, partition: int, position: int) -> int:
-        if partition in self._at_end:
-            return 0  # up to the high watermark there are only records of open transactions, which must not be read yet
-        _, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)
-        return max(high - position, 0)
+    def _progress(self, partition: int, position: int) -> PartitionProgress:
+        _, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic.name, partition), cached=True)
+        waiting = max(high - position, 0)
+        if partition not in self._at_end:
+            self._held_up.pop(partition, None)
+            return PartitionProgress(partition, position, waiting, expires_in_s=self._expires_in_s(partition, waiting))
+        # From the last stable offset up to the high watermark stands what an open transaction holds back
+        if not waiting:
+            self._held_up.pop(partition, None)
+            return PartitionProgress(partition, position, 0)
+        now = self._clock.monotonic()
+        held, since = self._held_up.get(partition, (position, now))
+        if held != position:
+            since = now
+        self._held_up[partition] = (position, since)
+        return PartitionProgress(partition, position, 0, waiting, round(now - since, 1))
+
+    def _expires_in_s(self, partition: int, lag: int) -> float | None:
+        """Until retention reaches the oldest unread record, which is no older than the newest one that was read."""
+        kept, read_ms = self._topic.retention_s, self._read_ms.get(partition, 0)
+        if not lag or kept is None or read_ms <= 0:
+            return None
+        return round(read_ms / 1000 + kept - self._clock.now().timestamp(), 1)
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         try:
-            self.positions.update(self._starts(consumer, partitions))
+            starts = self._starts(consumer, [place.partition for place in partitions])
+            consumer.incremental_assign([TopicPartition(self._topic.name, p, offset) for p, offset in starts.items()])
         except KafkaException as exception:
             self._fault = SessionLost("assignment", f"reading the committed offsets: {error_of(exception).str()}")
             return
+        except BrokerError as error:
+            self._fault = SessionLost("assignment", f"reading the ledger: {error}")
+            return
+        self.positions.update(starts)
         self._on_change("assigned")
 
-    def _starts(self, consumer: Consumer, partitions: list[TopicPartition]) -> dict[int, int]:
-        """Where each partition starts: its committed offset, or its beginning for a new group."""
-        starts = {}
-        for place in consumer.committed(partitions, timeout=METADATA_TIMEOUT_S):
+    def _starts(self, consumer: Consumer, partitions: list[int]) -> dict[int, int]:
+        """Where each partition starts."""
+        topic, bounds, accounted = self._topic, dict[int, tuple[int, int]](), dict[int, Accounted]()
+        places = [TopicPartition(topic.name, partition) for partition in partitions]
+        for place in consumer.committed(places, timeout=METADATA_TIMEOUT_S):
             if place.error is not None:
                 raise KafkaException(place.error)
-            offset = place.offset
-            if offset == OFFSET_INVALID:
-                offset, _ = consumer.get_watermark_offsets(place, timeout=METADATA_TIMEOUT_S)
-            starts[place.partition] = offset
-        return starts
+            bounds[place.partition] = consumer.get_watermark_offsets(place, timeout=METADATA_TIMEOUT_S)
+            if place.offset >= 0:
+                accounted[place.partition] = Accounted(place.metadata or "", place.offset)
+        # An empty partition has nothing that could be repeated, so the ledger is not searched for it
+        unknown = [p for p, (low, end) in bounds.items() if p not in accounted and low < end]
+        recalled = self._recall(unknown) if unknown else {}
+        for partition, found in recalled.items():
+            if self._is_here(found, bounds[partition]):
+                self._on_notice(
+                    f"partition {partition}: the group's committed offset is gone; going on from {found.offset}, "
+                    "where the ledger ends"
+                )
+                self._lost_spans[partition] = (found.offset, found.offset)
+        accounted |= recalled
+        return {p: self._start(p, accounted.get(p), low, end) for p, (low, end) in bounds.items()}
+
+    def _is_here(self, place: Accounted, bounds: tuple[int, int]) -> bool:
+        """Whether a place is on this topic. One without an id, of an older version, is where the offset can be."""
+        return place.topic_id == self._topic.id or (not place.topic_id and place.offset <= bounds[1])
+
+    def _start(self, partition: int, place: Accounted | None, low: int, end: int) -> int:
+        """Where to start a partition that was accounted for up to a place, and a notice where that is not the place."""
+        if place is None:
+            return low
+        if not self._is_here(place, (low, end)):
+            self._on_notice(
+                f"partition {partition}: {self._topic.name} was deleted and made again; its account begins anew at "
+                f"{low}, after {place.offset} offsets of the topic before"
+            )
+            return low
+        if place.offset > end:
+            self._on_notice(
+                f"partition {partition}: the brokers have lost offsets {end} to {place.offset}, which were scored: "
+                "see whether a broker came up without its data"
+            )
+            return end
+        if place.offset < low:
+            self._lost_spans[partition] = (place.offset, low)
+        return max(place.offset, low)
 
     def _revoked(self, partitions: list[TopicPartition], commit: Callable[[], None]) -> None:
         try:
@@ -176,3 +267,6 @@ class InputConsumer:
         for place in partitions:
             self.positions.pop(place.partition, None)
             self._at_end.discard(place.partition)
+            self._lost_spans.pop(place.partition, None)
+            self._held_up.pop(place.partition, None)
+            self._read_ms.pop(place.partition, None)

@@ -47,11 +47,12 @@ class Outputs:
 
 
 class Emitter:
-    """Puts records into the producer's queue."""
+    """Puts records into the producer's queue; places on the input carry the topic's id."""
 
-    def __init__(self, producer: Producer, outputs: Outputs, now: Callable[[], datetime]) -> None:
+    def __init__(self, producer: Producer, outputs: Outputs, topic_id: str, now: Callable[[], datetime]) -> None:
         self._producer = producer
         self._outputs = outputs
+        self._topic_id = topic_id
         self._now = now
 
     def outcomes(self, raw: Raw, decided: Decided, reasoned: Reasoned) -> None:
@@ -69,7 +70,8 @@ class Emitter:
     def summaries(self, summaries: Iterable[DriftSummary]) -> None:
         """The ledger and the drift sums of a commit."""
         for summary in summaries:
-            self._send(self._outputs.drift_summaries, str(summary.partition).encode(), encode(summary))
+            placed = msgspec.structs.replace(summary, topic_id=self._topic_id)
+            self._send(self._outputs.drift_summaries, str(summary.partition).encode(), encode(placed))
 
     def comparison(self, comparison: Comparison) -> None:
         """The comparison of two models over a commit."""
@@ -134,7 +136,7 @@ class Emitter:
         )
 
     def _source(self, raw: Raw, row: int) -> Source:
-        return Source(self._outputs.transactions, raw.partitions[row], raw.offsets[row])
+        return Source(self._outputs.transactions, raw.partitions[row], raw.offsets[row], self._topic_id)
 
     def _send(self, topic: str, key: bytes | None, value: bytes) -> None:
         while True:

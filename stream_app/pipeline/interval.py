@@ -22,6 +22,7 @@ class Interval:
         scored: Records that have a score.
         refused: The other records, by reason.
         anomalies: Of the scored ones, by severity.
+        lost: Of each partition, the offsets that the broker deleted before they were read: the first of its span.
         timestamps: Milliseconds since the epoch at which the sampled records were produced.
     """
 
@@ -31,6 +32,7 @@ class Interval:
     scored: int = 0
     refused: Counter[RefusalCode] = field(default_factory=Counter)
     anomalies: Counter[Severity] = field(default_factory=Counter)
+    lost: dict[int, int] = field(default_factory=dict)
     timestamps: list[int] = field(default_factory=list)
 
     def add(self, raw: Raw, decoded: Decoded, reasoned: Iterable[Reasoned]) -> None:
@@ -43,6 +45,16 @@ class Interval:
         for reasons in reasoned:
             self.anomalies.update(reasons.severities)
         self.timestamps += [record.timestamp()[1] for record in raw.records[::LATENCY_SAMPLE]]
+
+    def lose(self, partition: int, start: int, end: int) -> None:
+        """Account for offsets that are gone; called before the first records of the partition are counted in.
+
+        There may be none: then the place itself is what is committed.
+        """
+        self.is_dirty = True
+        self.spans[partition] = (start, end)
+        if end > start:
+            self.lost[partition] = end - start
 
     def age_s(self, monotonic: float) -> float:
         """Seconds since the commit before; 0 while there is nothing to commit.

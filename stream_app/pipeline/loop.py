@@ -77,6 +77,7 @@ class Loop:
             self._consume()
             if self._interval.age_s(self._clock.monotonic()) >= self._settings.commit_interval_ms / 1000:
                 self._commit()
+            self._session.topic.check()
             self._tally.loop_turned(self._state, self._session.input.progress)
         self._commit()
 
@@ -84,6 +85,8 @@ class Loop:
         """Poll and process one batch; drop every reference to it before the next poll (ADR 31)."""
         with self._time("consume"):
             raw = self._session.input.poll(self._settings.batch_max_events, self._wait_s)
+        for partition, (start, end) in self._session.input.lost().items():
+            self._interval.lose(partition, start, end)
         if raw is not None:
             self._process(raw)
 
@@ -119,7 +122,7 @@ class Loop:
         if not interval.is_dirty:
             return
         self._interval = Interval(began_at=self._clock.monotonic())
-        self._session.emitter.summaries(self._summaries.drain(interval.spans))
+        self._session.emitter.summaries(self._summaries.drain(interval.spans, interval.lost))
         comparison = self._second.drain() if self._second is not None else None
         if comparison is not None:
             self._session.emitter.comparison(comparison)

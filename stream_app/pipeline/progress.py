@@ -6,7 +6,7 @@ Whole snapshots, so no locks.
 from dataclasses import dataclass, field
 from threading import Event
 
-from schemas.rollout import PartitionProgress
+from schemas.rollout import Notice, PartitionProgress
 from schemas.transactions import ModelRef
 
 RUNNING = "running"
@@ -34,6 +34,7 @@ class Snapshot:
         latency_p99_ms: Likewise.
         moved_at: Monotonic seconds of the last commit that moved a position.
         looped_at: Monotonic seconds of the last turn of the loop, busy or idle.
+        notices: The latest things that a person should know of: losses, offsets that were gone, a topic made again.
     """
 
     state: str = "starting"
@@ -52,6 +53,7 @@ class Snapshot:
     latency_p99_ms: float | None = None
     moved_at: float = 0.0
     looped_at: float = 0.0
+    notices: tuple[Notice, ...] = ()
 
 
 class Progress:

@@ -13,13 +13,15 @@ from stream_app.pipeline.clock import SYSTEM, Clock
 from stream_app.pipeline.faults import PipelineFailed, SessionLost
 from stream_app.pipeline.loop import Loop
 from stream_app.pipeline.progress import Progress
+from stream_app.pipeline.recall import recall
 from stream_app.pipeline.serving import Serving
-from stream_app.pipeline.session import Kafka, Session
+from stream_app.pipeline.session import Kafka, Recall, Session
 from stream_app.pipeline.tally import Tally
 from stream_app.settings import Settings
 
 BACKOFF_S = (0.1, 0.5, 1.0, 2.0, 5.0)
 MODEL_WAIT_S = 0.05
+CHANGES_OF_TOPIC = ("topic_gone", "topic_made_again")
 FENCED = "fenced"
 FENCED_TIMES = 3  # within that time: a successor fences once, a namesake again and again
 FENCED_WITHIN_S = 30.0
@@ -37,6 +39,7 @@ class Pipeline:
         progress: Holds the snapshot for heartbeat, health and page.
         kafka: Makes the clients.
         clock: The time.
+        recall: Where to start when the group's offsets are gone.
     """
 
     def __init__(
@@ -47,7 +50,9 @@ class Pipeline:
         progress: Progress,
         kafka: Kafka = clients,
         clock: Clock = SYSTEM,
+        recall: Recall = recall,
     ) -> None:
+        self._recall = recall
         self._settings = settings
         self._models = models
         self._metrics = metrics
@@ -81,6 +86,8 @@ class Pipeline:
                     self._metrics.sessions_reopened.labels(lost.cause).inc()
                     self._tally.not_ready(f"reconnecting: {lost}")
                     log.warning("%s; going on in a new session, from the committed offsets", lost)
+                    if lost.cause in CHANGES_OF_TOPIC:
+                        self._tally.notice(str(lost))
                     if lost.cause == FENCED:
                         self._count_fencing()
                     self._clock.wait(self._stop, BACKOFF_S[min(failures, len(BACKOFF_S)) - 1])
@@ -98,7 +105,8 @@ class Pipeline:
 
     def _work(self, serving: Serving) -> None:
         """One session, from the committed offsets on."""
-        with Session(self._settings, self._metrics, self._kafka, self._clock.now) as session:
+        opened = Session(self._settings, self._metrics, self._kafka, self._recall, self._tally.notice, self._clock)
+        with opened as session:
             loop = Loop(self._settings, session, self._models, self._metrics, self._tally, self._breaker, self._clock)
             loop.run(serving, self._stop)
 

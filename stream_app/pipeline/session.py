@@ -1,22 +1,26 @@
 """One life of the pipeline's Kafka clients: opened together, used by one thread, closed together at the first error."""
 
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient
 
 from schemas import topics
 from schemas.topics import Topic
 from stream_app.kafka.topics import name
 from stream_app.metrics import Metrics
+from stream_app.pipeline.clock import Clock
 from stream_app.pipeline.commit import AtLeastOnce, Committer, DeliveryFailures, ExactlyOnce
 from stream_app.pipeline.consume import InputConsumer
 from stream_app.pipeline.emit import Emitter, Outputs
 from stream_app.pipeline.faults import SessionLost, raise_for
+from stream_app.pipeline.input_topic import InputTopic
+from stream_app.pipeline.recall import Accounted
 from stream_app.settings import Guarantee, Settings
 
+METADATA_EVERY_MS = 3000
 STATE = "state"  # `SessionLost.cause` for librdkafka's `_STATE`: a producer that failed before, for another reason
 
 
@@ -29,25 +33,52 @@ class Kafka(Protocol):
     def producer(self, settings: Settings, **properties: Any) -> Producer:
         """A producer, transactional if the properties make it so."""
 
+    def admin(self, settings: Settings) -> AdminClient:
+        """A client for metadata."""
+
+
+Recall = Callable[[Settings, Iterable[int]], dict[int, Accounted]]
+"""Up to where the ledger accounts for partitions: `stream_app.pipeline.recall`, or what a test wants it to be."""
+
 
 class Session:
     """Input, emitter and committer over one consumer and one producer.
+
+    Args:
+        settings: Brokers and guarantee.
+        metrics: Rebalances and aborted commits.
+        kafka: Makes the clients.
+        recall: Where to start when the group's offsets are gone.
+        on_notice: Takes a sentence about a partition that could not simply go on.
+        clock: The time.
 
     Raises:
         PipelineError: the clients cannot be opened.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics, kafka: Kafka, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        kafka: Kafka,
+        recall: Recall,
+        on_notice: Callable[[str], None],
+        clock: Clock,
+    ) -> None:
         self._metrics = metrics
         outputs = _outputs(settings)
+        self.topic = InputTopic(kafka.admin(settings), outputs.transactions, clock.monotonic)
         self._consumer = _consumer(settings, kafka)
-        producer, self.committer = _producer(settings, kafka, self._consumer, outputs.transactions)
-        self.emitter = Emitter(producer, outputs, now)
+        producer, self.committer = _producer(settings, kafka, self._consumer, self.topic)
+        self.emitter = Emitter(producer, outputs, self.topic.id, clock.now)
         self.input = InputConsumer(
             self._consumer,
-            outputs.transactions,
+            self.topic,
             max_bytes=settings.buffer_max_mb * 1024 * 1024 // 4,
+            recall=lambda partitions: recall(settings, partitions),
             on_change=lambda kind: metrics.rebalances[kind].inc(),
+            on_notice=on_notice,
+            clock=clock,
         )
         self.committer.begin()
 
@@ -87,16 +118,17 @@ def _outputs(settings: Settings) -> Outputs:
 
 def _consumer(settings: Settings, kafka: Kafka) -> Consumer:
     properties = {
-        "auto.offset.reset": "earliest",
+        "auto.offset.reset": "error",  # a position is moved by `InputConsumer` alone, which accounts for it
         "enable.auto.commit": False,
         "enable.partition.eof": True,  # the position then passes markers and aborted records behind the last record
         "partition.assignment.strategy": "cooperative-sticky",
         "session.timeout.ms": settings.session_timeout_ms,
+        "topic.metadata.refresh.interval.ms": METADATA_EVERY_MS,  # within which partitions that were added are read
     }
     return kafka.consumer(settings, settings.group, **properties)
 
 
-def _producer(settings: Settings, kafka: Kafka, consumer: Consumer, topic: str) -> tuple[Producer, Committer]:
+def _producer(settings: Settings, kafka: Kafka, consumer: Consumer, topic: InputTopic) -> tuple[Producer, Committer]:
     """The producer and the committer for the guarantee of the settings."""
     failures = DeliveryFailures()
     properties: dict[str, Any] = {"on_delivery": failures, "delivery.report.only.error": True}

@@ -139,12 +139,16 @@ class Summaries:
         for sums, start, end in zip(parts, starts.tolist(), [*starts[1:].tolist(), len(times)], strict=True):
             sums.add_times(times[start:end])
 
-    def drain(self, spans: Mapping[int, tuple[int, int]]) -> list[DriftSummary]:
+    def drain(self, spans: Mapping[int, tuple[int, int]], lost: Mapping[int, int] | None = None) -> list[DriftSummary]:
         """The summaries of the interval, which is empty after that.
 
         Args:
             spans: For each partition that was added, its first offset and the offset after its last one.
+            lost: Partition to how many offsets at the beginning of its span are lost; it may have no rows at all.
         """
+        lost = lost or {}
+        for partition in lost:
+            self._partitions.setdefault(partition, PartitionSums(self._bins))
         if self._held:
             self._add_held()
         segments: dict[int, dict[str, SegmentSummary]] = {}
@@ -152,15 +156,19 @@ class Summaries:
             segments.setdefault(partition, {})[self._labels[segment - 1]] = self._bins.segment(sums)
             self._partitions[partition].include(sums)
         drained = [
-            self._summary(partition, spans[partition], segments.get(partition, {}))
+            self._summary(partition, spans[partition], segments.get(partition, {}), lost.get(partition, 0))
             for partition in sorted(self._partitions)
         ]
         self._partitions, self._segments = {}, {}
         return drained
 
-    def _summary(self, partition: int, span: tuple[int, int], by_segment: dict[str, SegmentSummary]) -> DriftSummary:
+    def _summary(
+        self, partition: int, span: tuple[int, int], by_segment: dict[str, SegmentSummary], lost: int
+    ) -> DriftSummary:
         sums = self._partitions[partition]
         summary = self._bins.summary(partition, span, sums, self._model_sha256, self._worker)
+        if lost:
+            summary = replace(summary, lost=lost)
         if by_segment:
             summary = replace(summary, by_segment=by_segment)
         if not sums.candidate_decided:

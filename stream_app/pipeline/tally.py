@@ -1,5 +1,6 @@
 """Metrics and progress of a pipeline. They count what is committed, and not a moment earlier."""
 
+import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from schemas.comparison import Comparison
-from schemas.rollout import PartitionProgress
+from schemas.rollout import Notice, PartitionProgress
 from stream_app.metrics import Metrics
 from stream_app.pipeline.clock import Clock
 from stream_app.pipeline.interval import Interval
@@ -17,6 +18,9 @@ from stream_app.pipeline.serving import Serving
 
 WINDOW_S = 5.0
 RATES_EVERY_S = 0.25
+NOTICES_KEPT = 5
+
+log = logging.getLogger(__name__)
 
 Partitions = tuple[PartitionProgress, ...]
 
@@ -45,6 +49,8 @@ class Tally:
             self._metrics.dead_lettered[code].inc(count)
         for severity, count in interval.anomalies.items():
             self._metrics.anomalies[severity].inc(count)
+        for partition, count in interval.lost.items():
+            self._lost(partition, interval.spans[partition][0], count)
         latencies = self._clock.now().timestamp() - np.array(interval.timestamps, dtype=np.float64) / 1000
         if len(latencies):
             self._metrics.latency.observe(latencies)
@@ -65,6 +71,20 @@ class Tally:
         if at - self._rated_at >= RATES_EVERY_S:
             latest = replace(latest, partitions=partitions(), **self._rates(at))
         self._progress.latest = latest
+
+    def notice(self, sentence: str, is_loss: bool = False) -> None:
+        """Something about the input that a person should know of: logged, on the page, in `status`."""
+        log.warning("%s", sentence)
+        kept = (*self._progress.latest.notices, Notice(self._clock.now(), sentence, is_loss))
+        self._progress.latest = replace(self._progress.latest, notices=kept[-NOTICES_KEPT:])
+
+    def _lost(self, partition: int, start: int, count: int) -> None:
+        self._metrics.lost.inc(count)
+        self.notice(
+            f"partition {partition}: offsets {start} to {start + count} were deleted by the broker before they were "
+            "read and are lost: `stream-app verify --acknowledge REASON` puts on record that somebody knows",
+            is_loss=True,
+        )
 
     def not_ready(self, state: str) -> None:
         """Nothing is scored at present; `state` says why."""

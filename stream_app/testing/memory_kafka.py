@@ -5,12 +5,24 @@ transactional id fences the one before it. Records become visible when their tra
 """
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from types import SimpleNamespace
 from typing import Any, TypeVar, cast
 
 import msgspec
-from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import (
+    OFFSET_INVALID,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, ConfigResource
 
+from stream_app.pipeline.recall import Accounted, newest_places
 from stream_app.settings import Settings
 
 R = TypeVar("R")
@@ -26,6 +38,9 @@ class MemoryMessage:
     ) -> None:
         self._partition, self._offset, self._value = partition, offset, value
         self._error, self._timestamp_ms = error, timestamp_ms
+
+    def topic(self) -> str:
+        return "transactions"
 
     def partition(self) -> int:
         return self._partition
@@ -54,7 +69,12 @@ class MemoryKafka:
 
     Attributes:
         input: The log of each input partition; None is an offset without a record, as of a transaction marker.
+        topic_id: Kafka's id of the input topic; None while there is no such topic.
+        retention_ms: Of the input topic.
+        low: Input partition to its first offset that is not deleted.
+        stable: Input partition to its last stable offset, where a transaction is open.
         committed: Input partition to the committed offset of the group.
+        metadata: Input partition to what was committed with the offset.
         visible: Topic to the values that a read-committed consumer sees.
         script: One step for each call of `consume`, then none.
         faults: Name of a client's call to what its next calls raise; None lets one call pass. `deliver` stands for the
@@ -66,7 +86,12 @@ class MemoryKafka:
 
     def __init__(self, *script: Step) -> None:
         self.input: dict[int, list[MemoryMessage | None]] = defaultdict(list)
+        self.topic_id: str | None = "topic-1"
+        self.retention_ms = 7 * 24 * 3600 * 1000
+        self.low: dict[int, int] = defaultdict(int)
+        self.stable: dict[int, int] = {}
         self.committed: dict[int, int] = {}
+        self.metadata: dict[int, str] = {}
         self.visible: dict[str, list[bytes]] = defaultdict(list)
         self.script: deque[Step] = deque(script)
         self.faults: dict[str, deque[Any]] = defaultdict(deque)
@@ -83,6 +108,10 @@ class MemoryKafka:
         """A producer; `on_delivery` and `transactional.id` are heeded."""
         return cast(Producer, MemoryProducer(self, properties))
 
+    def admin(self, _settings: Settings | None) -> AdminClient:
+        """A client for metadata."""
+        return cast(AdminClient, MemoryAdmin(self))
+
     def publish(self, partition: int, *values: bytes | None, timestamp_ms: int = 0) -> None:
         """Append records to the input."""
         log = self.input[partition]
@@ -92,6 +121,26 @@ class MemoryKafka:
     def records(self, topic: str, kind: type[R]) -> list[R]:
         """The visible records of an output topic."""
         return [msgspec.json.decode(value, type=kind) for value in self.visible[topic]]
+
+    def delete_records(self, partition: int, before: int) -> None:
+        """As retention does."""
+        self.low[partition] = before
+
+    def make_again(self, topic_id: str) -> None:
+        """Delete the input topic, its records and offsets, and make another one of the same name."""
+        self.topic_id = topic_id
+        for place in (self.input, self.low, self.committed, self.metadata):
+            place.clear()
+
+    def commit(self, places: Sequence[TopicPartition]) -> None:
+        """The group's offsets, with their metadata."""
+        self.committed.update({place.partition: place.offset for place in places})
+        self.metadata.update({place.partition: place.metadata or "" for place in places})
+
+    def recall(self, _settings: Settings, partitions: Iterable[int]) -> dict[int, Accounted]:
+        """Where the visible ledger ends."""
+        summaries = [MemoryMessage(0, at, value) for at, value in enumerate(self.visible["drift-summaries"])]
+        return {p: place for p, place in newest_places(summaries).items() if p in set(partitions)}
 
     def next_fault(self, call: str) -> Any:
         """What the next call of that name raises, if anything."""
@@ -127,10 +176,13 @@ class MemoryConsumer:
 
     def _fetch(self, partition: int, limit: int) -> list[MemoryMessage]:
         start, log = self._positions[partition], self._kafka.input[partition]
-        end = min(start + limit, len(log))
+        stable = self._kafka.stable.get(partition, len(log))
+        if not self._kafka.low[partition] <= start <= len(log):
+            return [MemoryMessage(partition, start, None, KafkaError(KafkaError._AUTO_OFFSET_RESET))]
+        end = min(start + limit, stable)
         self._positions[partition] = end
         messages = [message for message in log[start:end] if message is not None]
-        if end < len(log):
+        if end < stable:
             self._ended.discard(partition)
         elif partition not in self._ended or end > start:
             self._ended.add(partition)
@@ -139,24 +191,35 @@ class MemoryConsumer:
 
     def rebalance(self, kind: str, partitions: Sequence[int]) -> None:
         """Call back as librdkafka does, from inside `consume`: `assign`, `revoke` or `lose` these partitions."""
-        self._on[kind](self, self._places(partitions))
         for partition in partitions:
-            self._positions.pop(partition, None)
             self._ended.discard(partition)
-            if kind == "assign":
-                self._positions[partition] = self._kafka.committed.get(partition, 0)
+        self._on[kind](self, self._places(partitions))
+        if kind != "assign":
+            for partition in partitions:
+                self._positions.pop(partition, None)
+
+    def incremental_assign(self, places: list[TopicPartition]) -> None:
+        self._positions.update({place.partition: place.offset for place in places})
 
     def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
         self._kafka.reach("committed")
-        offsets = [self._kafka.committed.get(place.partition, OFFSET_INVALID) for place in partitions]
-        return [TopicPartition(p.topic, p.partition, o) for p, o in zip(partitions, offsets, strict=True)]
+        committed, metadata = self._kafka.committed, self._kafka.metadata
+        return [
+            TopicPartition(
+                p.topic, p.partition, committed.get(p.partition, OFFSET_INVALID), metadata.get(p.partition, "")
+            )
+            for p in partitions
+        ]
 
     def commit(self, offsets: list[TopicPartition], asynchronous: bool) -> None:
         self._kafka.reach("commit")
-        self._kafka.committed.update({place.partition: place.offset for place in offsets})
+        self._kafka.commit(offsets)
 
-    def get_watermark_offsets(self, place: TopicPartition, **_: Any) -> tuple[int, int]:
-        return 0, len(self._kafka.input[place.partition])
+    def get_watermark_offsets(self, place: TopicPartition, **how: Any) -> tuple[int, int]:
+        """As librdkafka: the end is the last stable offset for whom reads committed; cached is the high watermark."""
+        high = len(self._kafka.input[place.partition])
+        end = high if how.get("cached") else self._kafka.stable.get(place.partition, high)
+        return self._kafka.low[place.partition], end
 
     def assignment(self) -> list[TopicPartition]:
         return self._places(sorted(self._positions))
@@ -177,6 +240,28 @@ class MemoryConsumer:
         return [TopicPartition(self._topic, partition) for partition in partitions]
 
 
+class MemoryAdmin:
+    """The part of an admin client that the pipeline uses; every answer is there at once."""
+
+    def __init__(self, kafka: MemoryKafka) -> None:
+        self._kafka = kafka
+
+    def describe_topics(self, topics: TopicCollection, **_: Any) -> dict[str, Future[Any]]:
+        self._kafka.reach("describe_topics")
+        (name,) = topics.topic_names
+        answer: Future[Any] = Future()
+        if self._kafka.topic_id is None:
+            answer.set_exception(KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)))
+        else:
+            answer.set_result(SimpleNamespace(topic_id=self._kafka.topic_id))
+        return {name: answer}
+
+    def describe_configs(self, resources: list[ConfigResource]) -> dict[ConfigResource, Future[Any]]:
+        answer: Future[Any] = Future()
+        answer.set_result({"retention.ms": SimpleNamespace(value=str(self._kafka.retention_ms))})
+        return dict.fromkeys(resources, answer)
+
+
 class MemoryProducer:
     """The part of a producer that the pipeline uses."""
 
@@ -185,7 +270,7 @@ class MemoryProducer:
         self._on_delivery = properties["on_delivery"]
         self._identity = properties.get("transactional.id")
         self._queued: list[tuple[str, bytes]] = []
-        self._offsets: dict[int, int] = {}
+        self._offsets: list[TopicPartition] = []
 
     def _reach(self, call: str) -> None:
         self._kafka.reach(call)
@@ -221,17 +306,17 @@ class MemoryProducer:
 
     def send_offsets_to_transaction(self, places: list[TopicPartition], _group: object, _timeout_s: float) -> None:
         self._reach("send_offsets_to_transaction")
-        self._offsets.update({place.partition: place.offset for place in places})
+        self._offsets += places
 
     def commit_transaction(self, _timeout_s: float) -> None:
         self._reach("commit_transaction")
         self._deliver()
-        self._kafka.committed.update(self._offsets)
-        self._offsets = {}
+        self._kafka.commit(self._offsets)
+        self._offsets = []
 
     def abort_transaction(self, _timeout_s: float) -> None:
         self._reach("abort_transaction")
-        self._queued, self._offsets = [], {}
+        self._queued, self._offsets = [], []
 
     def _deliver(self) -> None:
         for topic, value in self._queued:

@@ -6,26 +6,32 @@ written in the transaction that committed them. `stream_app.verify.ledger` has t
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 import msgspec
-from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import Consumer, KafkaException, TopicCollection
 
 from schemas import topics
 from schemas.drift import DriftSummary
+from schemas.rollout import AuditRecord
 from schemas.topics import Topic
 from schemas.transactions import ModelRef, Source
 from stream_app.kafka import clients, offsets
 from stream_app.kafka.clients import BrokerError
 from stream_app.kafka.log import read_to_end
-from stream_app.kafka.topics import name
+from stream_app.kafka.topics import id_of, name
 from stream_app.settings import Settings
 from stream_app.verify import ledger
-from stream_app.verify.ledger import LedgerBreak, LedgerSpan
+from stream_app.verify.ledger import LedgerBreak, LedgerSpan, Loss
 
 GRACE_S = 15.0  # beyond the time after which the broker aborts a transaction
 RETRY_S = 0.05
+
+ACKNOWLEDGE = "acknowledge"
+Place = tuple[str, int]
+"""Topic id and partition."""
 
 OUTPUTS = (topics.DRIFT_SUMMARIES, topics.DEAD_LETTERS, topics.ANOMALIES)
 
@@ -35,14 +41,17 @@ class LedgerVerdict:
     """Whether the account of the input holds.
 
     Attributes:
-        ok: There is no break.
+        ok: There is no break, and no loss that is not acknowledged.
         committed: Committed input offsets that the ledger accounts for, over all partitions.
         scored: Of these, scored.
         dead_lettered: Of these, refused.
+        lost: Of these, deleted by the broker before they were read.
         empty: Of these, without a record: transaction markers, aborted records.
         unverifiable: Empty by the ledger, but deleted from the input by retention before that could be checked.
         anomalies: Anomalies among the scored.
         breaks: Places where the account does not hold.
+        losses: What was lost, and who knows of it.
+        remarks: What else a person should know: topics of before, offsets of the group that are gone.
     """
 
     ok: bool
@@ -53,6 +62,14 @@ class LedgerVerdict:
     unverifiable: int
     anomalies: int
     breaks: list[LedgerBreak]
+    lost: int = 0
+    losses: list[Loss] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+    @property
+    def unacknowledged(self) -> list[Loss]:
+        """The losses of which nothing is on audit."""
+        return [loss for loss in self.losses if not loss.acknowledged]
 
 
 class _Placed(msgspec.Struct):
@@ -74,45 +91,168 @@ def verify(settings: Settings, on_progress: Callable[[str], None] = lambda _: No
     """
     group = clients.group_observer(settings)
     reader = clients.consumer(settings, None)
-    transactions = name(settings, topics.TRANSACTIONS)
     try:
-        on_progress("committed offsets")
-        committed = offsets.committed(group, transactions, offsets.partitions(group, settings, transactions))
-        on_progress("open transactions")
-        _await_visible(settings, group, reader)
-        on_progress("summaries")
-        spans = {p: ledger.up_to(s, committed.get(p, 0)) for p, s in _spans(settings).items()}
-        whole = offsets.watermarks(reader, name(settings, topics.DRIFT_SUMMARIES), 0)[0] == 0
-        breaks: list[LedgerBreak] = []
-        for partition, offset in committed.items():
-            low, _ = offsets.watermarks(reader, transactions, partition)
-            breaks += ledger.joins(partition, spans.get(partition, []), low if whole else None, offset)
-        on_progress("dead letters")
-        breaks += _outputs(settings, reader, spans, topics.DEAD_LETTERS, "dead letter", lambda span: span.dead_lettered)
-        on_progress("anomalies")
-        breaks += _outputs(settings, reader, spans, topics.ANOMALIES, "anomaly", lambda span: span.anomalies)
-        on_progress("input offsets without an outcome")
-        unverifiable = 0
-        for partition, chain in spans.items():
-            found, unread = _emptiness(settings, reader, partition, chain)
-            breaks += found
-            unverifiable += unread
+        return _Check(settings, group, reader, on_progress).verdict()
     except KafkaException as exception:
         raise clients.explain(exception, settings, settings.group) from exception
     finally:
         group.close()
         reader.close()
-    every = [span for chain in spans.values() for span in chain]
-    return LedgerVerdict(
-        ok=not breaks,
-        committed=sum(span.to_offset - span.from_offset for span in every),
-        scored=sum(span.scored for span in every),
-        dead_lettered=sum(span.dead_lettered for span in every),
-        empty=sum(span.empty for span in every),
-        unverifiable=unverifiable,
-        anomalies=sum(span.anomalies for span in every),
-        breaks=sorted(breaks, key=lambda found: (found.partition, found.from_offset)),
-    )
+
+
+class _Check:
+    """One run over the topics; an account is kept for each partition of each topic that had the input's name."""
+
+    def __init__(
+        self, settings: Settings, group: Consumer, reader: Consumer, on_progress: Callable[[str], None]
+    ) -> None:
+        self._settings = settings
+        self._group = group
+        self._reader = reader
+        self._on_progress = on_progress
+        self._transactions = name(settings, topics.TRANSACTIONS)
+        self._present = present_id(settings, self._transactions)
+        self._breaks: list[LedgerBreak] = []
+        self._remarks: list[str] = []
+
+    def verdict(self) -> LedgerVerdict:
+        """Read everything, and judge."""
+        self._on_progress("committed offsets")
+        there = offsets.partitions(self._group, self._settings, self._transactions)
+        committed = offsets.committed(self._group, self._transactions, there)
+        self._on_progress("open transactions")
+        _await_visible(self._settings, self._group, self._reader)
+        self._on_progress("summaries")
+        chains = self._chains(committed)
+        self._join(chains, committed)
+        self._on_progress("dead letters")
+        self._outputs(chains, topics.DEAD_LETTERS, "dead letter", lambda span: span.dead_lettered)
+        self._on_progress("anomalies")
+        self._outputs(chains, topics.ANOMALIES, "anomaly", lambda span: span.anomalies)
+        self._on_progress("input offsets without an outcome")
+        unverifiable = sum(self._empty(place, chain) for place, chain in chains.items())
+        losses = [loss for (topic, p), chain in chains.items() for loss in ledger.losses(topic, p, chain)]
+        known = acknowledged(self._settings) if losses else {}
+        losses = [msgspec.structs.replace(loss, acknowledged=known.get(str(loss), "")) for loss in losses]
+        every = [span for chain in chains.values() for span in chain]
+        return LedgerVerdict(
+            ok=not self._breaks and all(loss.acknowledged for loss in losses),
+            committed=sum(span.to_offset - span.from_offset for span in every),
+            scored=sum(span.scored for span in every),
+            dead_lettered=sum(span.dead_lettered for span in every),
+            empty=sum(span.empty for span in every),
+            unverifiable=unverifiable,
+            anomalies=sum(span.anomalies for span in every),
+            breaks=sorted(self._breaks, key=lambda found: (found.partition, found.from_offset)),
+            lost=sum(span.lost for span in every),
+            losses=losses,
+            remarks=self._remarks,
+        )
+
+    def _chains(self, committed: dict[int, int]) -> dict[Place, list[LedgerSpan]]:
+        """The spans of each place; those of the present topic only as far as they are committed."""
+        chains: dict[Place, list[LedgerSpan]] = {}
+        gone: dict[int, int] = {}
+        former: set[str] = set()
+        for partition, spans in _spans(self._settings).items():
+            for topic_id, chain in ledger.by_topic(spans, self._present).items():
+                chains[topic_id, partition] = chain
+                if topic_id != self._present:
+                    former.add(topic_id)
+                elif partition in committed:
+                    chains[topic_id, partition] = ledger.up_to(chain, committed[partition])
+                else:
+                    gone[partition] = committed[partition] = chain[-1].to_offset
+        for partition in offsets.committed(self._group, self._transactions, [*gone]):
+            del gone[partition]  # its first commit has come meanwhile
+        if former:
+            self._remarks.append(
+                f"{self._transactions} was deleted and made again: the ledger also has {', '.join(sorted(former))}, "
+                f"the present one is {self._present}"
+            )
+        if gone:
+            ends = ", ".join(f"{partition} from {end:,}" for partition, end in sorted(gone.items()))
+            self._remarks.append(
+                f"the group {self._settings.app_id} has no committed offset for partitions that the ledger accounts "
+                f"for: a worker that starts goes on where the ledger ends (partition {ends})"
+            )
+        return chains
+
+    def _join(self, chains: dict[Place, list[LedgerSpan]], committed: dict[int, int]) -> None:
+        summaries = name(self._settings, topics.DRIFT_SUMMARIES)
+        whole = offsets.watermarks(self._reader, summaries, 0)[0] == 0
+        for partition, offset in committed.items():
+            low, _ = offsets.watermarks(self._reader, self._transactions, partition)
+            here = chains.get((self._present, partition), [])
+            self._breaks += ledger.joins(partition, here, low if whole else None, offset)
+        for (topic_id, partition), chain in chains.items():
+            if topic_id != self._present:  # its own end is the best that is known of it
+                self._breaks += ledger.joins(partition, chain, None, chain[-1].to_offset)
+
+    def _outputs(
+        self,
+        chains: dict[Place, list[LedgerSpan]],
+        topic: Topic,
+        what: str,
+        promised: Callable[[LedgerSpan], int],
+    ) -> None:
+        decode = msgspec.json.Decoder(_Placed).decode
+        found: dict[Place, list[int]] = defaultdict(list)
+        named: dict[Place, list[tuple[int, str]]] = defaultdict(list)
+        for message in read_to_end(self._settings, topic):
+            output = decode(message.value() or b"")
+            source = output.source
+            place = source.topic_id, source.partition
+            found[place].append(source.offset)
+            if output.model is not None:
+                named[place].append((source.offset, output.model.sha256))
+        full = name(self._settings, topic)
+        parts = offsets.partitions(self._reader, self._settings, full)
+        complete = all(offsets.watermarks(self._reader, full, p)[0] == 0 for p in parts)
+        for (topic_id, partition), chain in chains.items():
+            ids = {topic_id, *(span.topic_id for span in chain)}
+            here = [offset for i in ids for offset in found[i, partition]]
+            authors = [author for i in ids for author in named[i, partition]]
+            self._breaks += ledger.outputs(partition, [(s, promised(s)) for s in chain], here, what, complete)
+            if topic is topics.ANOMALIES:
+                self._breaks += ledger.authors(partition, chain, authors)
+
+    def _empty(self, place: Place, chain: list[LedgerSpan]) -> int:
+        """Find offsets without an outcome that do hold a record; returns how many can no longer be looked at."""
+        topic_id, partition = place
+        doubtful = [span for span in chain if span.empty > 0]
+        if topic_id != self._present:
+            return sum(span.empty for span in doubtful)
+        low, _ = offsets.watermarks(self._reader, self._transactions, partition)
+        readable = [span for span in doubtful if span.from_offset + span.lost >= low]
+        if readable:
+            bounds = {partition: (readable[0].from_offset, max(span.to_offset for span in readable))}
+            records = read_to_end(self._settings, topics.TRANSACTIONS, bounds=bounds)
+            self._breaks += ledger.emptiness(partition, readable, [message.offset() or 0 for message in records])
+        return sum(span.empty for span in doubtful) - sum(span.empty for span in readable)
+
+
+def present_id(settings: Settings, topic: str) -> str:
+    """Kafka's id of the topic that has this name now.
+
+    Raises:
+        KafkaException: there is none, or nobody answers.
+    """
+    admin = clients.admin(settings)
+    answers = admin.describe_topics(TopicCollection([topic]), request_timeout=offsets.ANSWER_S)
+    return id_of(answers[topic].result())
+
+
+def acknowledged(settings: Settings) -> dict[str, str]:
+    """Each loss that somebody has put on audit, and why it is one to live with."""
+    decode = msgspec.json.Decoder(AuditRecord).decode
+    known = {}
+    for message in read_to_end(settings, topics.AUDIT):
+        with suppress(msgspec.DecodeError, UnicodeDecodeError):
+            record = decode(message.value() or b"")
+            if record.action == ACKNOWLEDGE:
+                known[record.subject] = f"{record.actor}: {record.reason}"
+    return known
 
 
 def _await_visible(settings: Settings, group: Consumer, reader: Consumer) -> None:
@@ -154,46 +294,8 @@ def _spans(settings: Settings) -> dict[int, list[LedgerSpan]]:
                 s.model_sha256,
                 s.candidate_sha256,
                 s.candidate_anomalies,
+                s.topic_id,
+                s.lost,
             )
         )
     return spans
-
-
-def _outputs(
-    settings: Settings,
-    reader: Consumer,
-    spans: dict[int, list[LedgerSpan]],
-    topic: Topic,
-    what: str,
-    promised: Callable[[LedgerSpan], int],
-) -> Iterator[LedgerBreak]:
-    decode = msgspec.json.Decoder(_Placed).decode
-    found: dict[int, list[int]] = defaultdict(list)
-    named: dict[int, list[tuple[int, str]]] = defaultdict(list)
-    for message in read_to_end(settings, topic):
-        output = decode(message.value() or b"")
-        source = output.source
-        found[source.partition].append(source.offset)
-        if output.model is not None:
-            named[source.partition].append((source.offset, output.model.sha256))
-    full = name(settings, topic)
-    complete = all(offsets.watermarks(reader, full, p)[0] == 0 for p in offsets.partitions(reader, settings, full))
-    for partition, chain in spans.items():
-        yield from ledger.outputs(partition, [(s, promised(s)) for s in chain], found[partition], what, complete)
-        if topic is topics.ANOMALIES:
-            yield from ledger.authors(partition, chain, named[partition])
-
-
-def _emptiness(
-    settings: Settings, reader: Consumer, partition: int, chain: list[LedgerSpan]
-) -> tuple[Iterator[LedgerBreak], int]:
-    """Offsets without an outcome that do hold a record, and the number that retention has deleted from the input."""
-    low, _ = offsets.watermarks(reader, name(settings, topics.TRANSACTIONS), partition)
-    doubtful = [span for span in chain if span.empty > 0]
-    readable = [span for span in doubtful if span.from_offset >= low]
-    deleted = sum(span.empty for span in doubtful) - sum(span.empty for span in readable)
-    if not readable:
-        return iter(()), deleted
-    bounds = {partition: (readable[0].from_offset, max(span.to_offset for span in readable))}
-    held = [message.offset() or 0 for message in read_to_end(settings, topics.TRANSACTIONS, bounds=bounds)]
-    return ledger.emptiness(partition, readable, held), deleted

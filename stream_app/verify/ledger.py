@@ -3,9 +3,12 @@
 A span is the account of one partition in one commit. For each partition:
 
     1. the spans join: no offset is left out, none is counted twice, and one ends at the committed offset
-    2. each span adds up: offsets = scored + dead-lettered + offsets that hold no record
+    2. each span adds up: offsets = scored + dead-lettered + lost + offsets that hold no record
     3. the output topics hold exactly the number of outputs that each span promises, each once
     4. each anomaly names a model that decided in its span, and the number that names a canary is the span's
+
+What the broker deleted before it was read is accounted for as lost: the account holds, and a person must know.
+A topic that was deleted and made again has a ledger of its own (`by_topic`).
 """
 
 from bisect import bisect_left
@@ -26,11 +29,13 @@ class LedgerSpan(Struct, frozen=True):
     model_sha256: str = ""
     candidate_sha256: str = ""
     candidate_anomalies: int = 0
+    topic_id: str = ""
+    lost: int = 0
 
     @property
     def empty(self) -> int:
         """Offsets that must hold no record: transaction markers and aborted records."""
-        return self.to_offset - self.from_offset - self.scored - self.dead_lettered
+        return self.to_offset - self.from_offset - self.scored - self.dead_lettered - self.lost
 
 
 class LedgerBreak(Struct, frozen=True):
@@ -40,6 +45,46 @@ class LedgerBreak(Struct, frozen=True):
     from_offset: int
     to_offset: int
     what: str
+
+
+class Loss(Struct, frozen=True):
+    """Offsets that the broker deleted before they were read: `from_offset` (included) to `to_offset` (not).
+
+    Attributes:
+        topic_id: Of the topic that held them.
+        partition: Where.
+        from_offset: The first.
+        to_offset: The one after the last.
+        acknowledged: Why, by whoever put on audit that they know; empty: a person must look.
+    """
+
+    topic_id: str
+    partition: int
+    from_offset: int
+    to_offset: int
+    acknowledged: str = ""
+
+    def __str__(self) -> str:
+        of = f" of topic {self.topic_id}" if self.topic_id else ""
+        return f"partition {self.partition}, offsets {self.from_offset} to {self.to_offset}{of}"
+
+
+def by_topic(spans: Sequence[LedgerSpan], present: str) -> dict[str, list[LedgerSpan]]:
+    """The spans of one partition by the id of their topic, each in the order of the log.
+
+    Spans without an id, by an older version, are of the topic of the span after them, the last ones of the present one.
+    """
+    ledgers: dict[str, list[LedgerSpan]] = {}
+    following = present
+    for span in reversed(spans):
+        following = span.topic_id or following
+        ledgers.setdefault(following, []).append(span)
+    return {topic_id: chain[::-1] for topic_id, chain in ledgers.items()}
+
+
+def losses(topic_id: str, partition: int, spans: Sequence[LedgerSpan]) -> list[Loss]:
+    """What the spans have on record as lost."""
+    return [Loss(topic_id, partition, s.from_offset, s.from_offset + s.lost) for s in spans if s.lost]
 
 
 def up_to(spans: Sequence[LedgerSpan], committed: int) -> list[LedgerSpan]:

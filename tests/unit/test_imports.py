@@ -19,6 +19,7 @@ BYTES_ENTER_OR_LEAVE = [
     "stream_app/pipeline/consume.py",
     "stream_app/pipeline/emit.py",
     "stream_app/pipeline/commit.py",
+    "stream_app/pipeline/input_topic.py",
     "stream_app/pipeline/session.py",
     "stream_app/pipeline/faults.py",
     "stream_app/rollout/*",
@@ -80,6 +81,7 @@ FLOORS = (
 STAGES = ("consume", "decode", "score", "compare", "explain", "summarise", "emit", "commit")
 KNOW_THE_STAGES = {
     "stream_app/pipeline/loop.py",
+    "stream_app/pipeline/input_topic.py",
     "stream_app/pipeline/session.py",
     "stream_app/replay/rescore.py",  # a replay that is not the pipeline's own code proves nothing
     "stream_app/report/rows.py",  # as for replay

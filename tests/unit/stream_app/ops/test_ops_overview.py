@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from schemas.drift import DriftPhase, DriftSeverity
-from schemas.rollout import Phase
+from schemas.rollout import Notice, PartitionProgress, Phase
 from stream_app.ops.health import Liveness
 from stream_app.ops.overview import Document, Level, Presence, StatusPage
 from stream_app.pipeline.progress import Progress, Snapshot
@@ -180,3 +180,43 @@ def test_the_document_is_json_that_says_no_more_than_its_type(world: World) -> N
     again = msgspec.json.decode(msgspec.json.encode(document), type=Document)
     assert again.verdict == document.verdict
     assert again.units == {"amount": "EUR"}
+
+
+def place(**figures: object) -> PartitionProgress:
+    return PartitionProgress(**{"partition": 2, "position": 100, "lag": 0, **figures})
+
+
+def test_what_was_lost_is_bad_for_a_day_and_comes_before_drift(world: World) -> None:
+    loss = Notice(world.clock.now(), "partition 2: offsets 3 to 8 were deleted", is_loss=True)
+    world.busy(notices=(loss,))
+    headline = world.document.verdict
+    assert (headline.level, headline.sentence) == (Level.BAD, "Partition 2: offsets 3 to 8 were deleted.")
+    world.clock.advance(25 * 3600)
+    world.busy(notices=(loss,))
+    assert world.document.verdict.level is Level.GOOD
+
+
+def test_records_that_are_about_to_expire_unread_are_bad(world: World) -> None:
+    world.busy(partitions=(place(lag=3000, expires_in_s=1500.0),))
+    assert world.document.verdict.level is Level.BAD
+    assert "the oldest of 3,000 unread records of partition 2 in 25 min" in world.document.verdict.sentence
+    world.busy(partitions=(place(lag=3000, expires_in_s=500_000.0),))
+    assert world.document.verdict.level is Level.GOOD
+
+
+def test_what_waits_behind_an_open_transaction_is_named_once_it_lasts(world: World) -> None:
+    world.busy(partitions=(place(behind_open_transaction=5000, open_transaction_s=1.0),))
+    assert world.document.verdict.level is Level.GOOD
+    world.busy(partitions=(place(behind_open_transaction=5000, open_transaction_s=45.0),))
+    headline = world.document.verdict
+    assert headline.level is Level.ATTENTION
+    assert headline.sentence.startswith("5,000 records have waited for 45 s behind an open transaction")
+    assert world.document.totals.behind_open_transaction == 5000
+
+
+def test_a_topic_that_was_made_again_is_told_for_a_while(world: World) -> None:
+    world.busy(notices=(Notice(world.clock.now(), "transactions was deleted and made again"),))
+    assert world.document.verdict.sentence == "Transactions was deleted and made again."
+    world.clock.advance(3600)
+    world.busy(notices=world.progress.latest.notices)
+    assert world.document.verdict.level is Level.GOOD

@@ -9,9 +9,14 @@ from confluent_kafka import KafkaError
 from stream_app.pipeline import commit
 from stream_app.pipeline.commit import AtLeastOnce, DeliveryFailures, ExactlyOnce
 from stream_app.pipeline.faults import PipelineFailed, SessionLost
+from stream_app.pipeline.input_topic import InputTopic
 from stream_app.testing.memory_kafka import MemoryKafka, error
 
 OFFSETS = {0: 10, 3: 20}
+
+
+def topic(kafka: MemoryKafka) -> InputTopic:
+    return InputTopic(kafka.admin(None), "transactions", lambda: 0.0)
 
 
 class Line:
@@ -21,7 +26,7 @@ class Line:
         self.kafka, failures = kafka, DeliveryFailures()
         identity = {"transactional.id": "app-w1"} if kind is ExactlyOnce else {}
         self.producer = kafka.producer(None, on_delivery=failures, **identity)
-        self.committer = kind(self.producer, kafka.consumer(None, None), "transactions", failures)
+        self.committer = kind(self.producer, kafka.consumer(None, None), topic(kafka), failures)
         kafka.consumers[-1].subscribe(["transactions"], None, None, None)
         self.committer.begin()
 

@@ -1,23 +1,42 @@
 """The input: records in order with their spans, the end of a partition, heavy records, errors inside the callbacks."""
 
+from collections.abc import Callable
+
 import pytest
 from confluent_kafka import KafkaError
 
+from stream_app.pipeline.clock import Clock
 from stream_app.pipeline.consume import InputConsumer
 from stream_app.pipeline.faults import PipelineFailed, SessionLost
+from stream_app.pipeline.input_topic import InputTopic
+from stream_app.settings import Settings
 from stream_app.testing.memory_kafka import MemoryKafka, assign, error, lose, revoke
 
 LIMIT = 100
+SETTINGS = Settings()
 
 
 def nothing() -> None:
     """There is nothing to commit."""
 
 
+def opened(kafka: MemoryKafka, max_bytes: int, on_change: Callable[[str], None]) -> InputConsumer:
+    """A consumer that has not joined the group yet; notices are passed over."""
+    return InputConsumer(
+        kafka.consumer(None, None),
+        InputTopic(kafka.admin(None), "transactions", lambda: 0.0),
+        max_bytes,
+        lambda partitions: kafka.recall(SETTINGS, partitions),
+        on_change,
+        lambda sentence: None,
+        Clock(lambda: 0.0),
+    )
+
+
 def reading(kafka: MemoryKafka, max_bytes: int = 10_000, commit=nothing, partitions=(0,)) -> InputConsumer:
     """A consumer that has been assigned these partitions."""
     changes: list[str] = []
-    consumer = InputConsumer(kafka.consumer(None, None), "transactions", max_bytes, changes.append)
+    consumer = opened(kafka, max_bytes, changes.append)
     consumer.subscribe(commit)
     kafka.script.appendleft(assign(*partitions))
     assert consumer.poll(LIMIT, 0) is None
@@ -51,6 +70,7 @@ def test_spans_join_over_offsets_that_hold_no_record() -> None:
 
 def test_it_starts_at_the_committed_offset_and_else_at_the_beginning() -> None:
     kafka = MemoryKafka()
+    kafka.publish(1, *[b"x"] * 9)
     kafka.committed = {1: 7}
     assert reading(kafka, partitions=(0, 1)).positions == {0: 0, 1: 7}
 
@@ -115,7 +135,7 @@ def test_a_commit_that_fails_inside_the_callback_is_raised_by_poll() -> None:
 def test_committed_offsets_that_cannot_be_read_lose_the_session() -> None:
     kafka = MemoryKafka(assign(0))
     kafka.faults["committed"].append(error(KafkaError._TIMED_OUT))
-    consumer = InputConsumer(kafka.consumer(None, None), "transactions", 1000, lambda kind: None)
+    consumer = opened(kafka, 1000, lambda kind: None)
     consumer.subscribe(nothing)
     with pytest.raises(SessionLost) as lost:
         consumer.poll(LIMIT, 0)

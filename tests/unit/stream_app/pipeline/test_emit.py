@@ -29,7 +29,7 @@ OUTPUTS = Outputs(
 
 
 def emitter(kafka: MemoryKafka, outputs: Outputs) -> Emitter:
-    return Emitter(kafka.producer(None, on_delivery=DeliveryFailures()), outputs, lambda: NOW)
+    return Emitter(kafka.producer(None, on_delivery=DeliveryFailures()), outputs, "topic-1", lambda: NOW)
 
 
 def emitted(first, taken: Raw, outputs: Outputs = OUTPUTS) -> MemoryKafka:

@@ -9,13 +9,17 @@ from schemas.rollout import ModelStatus, Phase
 from stream_app.pipeline.commit import AtLeastOnce, ExactlyOnce
 from stream_app.pipeline.faults import PipelineFailed, SessionLost
 from stream_app.pipeline.session import Session
-from stream_app.settings import Guarantee
+from stream_app.settings import Guarantee, Settings
 from stream_app.testing.memory_kafka import error
 from tests.unit.stream_app.pipeline.rig import Rig
 
 
 def opened(rig: Rig) -> Session:
-    return Session(rig.settings, rig.metrics, rig.kafka, rig.clock.now)
+    return session(rig, rig.settings)
+
+
+def session(rig: Rig, settings: Settings) -> Session:
+    return Session(settings, rig.metrics, rig.kafka, rig.kafka.recall, lambda sentence: None, rig.clock)
 
 
 def write(session: Session, times: int = 1) -> None:
@@ -32,11 +36,8 @@ def test_the_guarantee_decides_how_intervals_end(rig: Rig) -> None:
 
 
 def test_every_topic_has_the_prefix_and_only_what_is_switched_on_is_written(rig: Rig) -> None:
-    outputs = Session(
-        rig.settings.model_copy(update={"topic_prefix": "eu-", "publish_scores": True}),
-        rig.metrics,
-        rig.kafka,
-        rig.clock.now,
+    outputs = session(
+        rig, rig.settings.model_copy(update={"topic_prefix": "eu-", "publish_scores": True})
     ).emitter._outputs
     assert (outputs.transactions, outputs.anomalies) == ("eu-transactions", "eu-anomalies")
     assert (outputs.scores, outputs.latents) == ("eu-scores", None)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.verify import ledger
-from stream_app.verify.ledger import LedgerBreak, LedgerSpan
+from stream_app.verify.ledger import LedgerBreak, LedgerSpan, Loss
 
 A = LedgerSpan(0, 10, 9, 1, 2)
 B = LedgerSpan(10, 25, 12, 0, 0)  # three offsets hold no record
@@ -95,3 +95,19 @@ def test_any_span_taken_out_or_doubled_breaks_the_chain_and_no_other_order_holds
 @pytest.mark.parametrize(("committed", "left"), [(30, [A, B, C]), (29, [A, B]), (0, [])])
 def test_what_is_committed_after_we_looked_is_left_for_the_next_time(committed, left):
     assert ledger.up_to([A, B, C], committed) == left
+
+
+def test_what_was_lost_is_accounted_for_and_named():
+    chain = [LedgerSpan(0, 100, 90, 10, 5), LedgerSpan(100, 400, 50, 0, 0, topic_id="a", lost=250)]
+    assert joins(*chain, committed=400) == []
+    assert chain[1].empty == 0
+    assert ledger.losses("a", 0, chain) == [Loss("a", 0, 100, 350)]
+    assert str(ledger.losses("a", 0, chain)[0]) == "partition 0, offsets 100 to 350 of topic a"
+
+
+def test_each_topic_that_had_the_name_has_a_ledger_of_its_own():
+    """Spans by a version that did not write the id are of the topic of the span after them."""
+    old = [LedgerSpan(0, 100, 100, 0, 0), LedgerSpan(100, 200, 100, 0, 0, topic_id="a")]
+    new = [LedgerSpan(0, 50, 50, 0, 0, topic_id="b"), LedgerSpan(50, 60, 10, 0, 0, topic_id="b")]
+    assert ledger.by_topic([*old, *new], "b") == {"a": old, "b": new}
+    assert ledger.by_topic(old[:1], "b") == {"b": old[:1]}

@@ -1,0 +1,68 @@
+"""How far each partition was accounted for, by the ledger: for when the group's own offsets are gone.
+
+Kafka forgets a group's offsets seven days after its last member has left, and clean-up scripts delete groups. The
+summaries on `drift-summaries` were written in the transactions that committed those offsets.
+"""
+
+import logging
+import time
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from schemas.topics import DRIFT_SUMMARIES
+from schemas.transactions import TopicId
+from stream_app.kafka.log import Record, read_backwards
+from stream_app.settings import Settings
+
+PATIENCE_S = 20.0  # well below the time after which the group gives the partitions of a silent member away
+
+log = logging.getLogger(__name__)
+
+
+class Accounted(NamedTuple):
+    """Up to which offset of which topic a partition is accounted for."""
+
+    topic_id: str
+    offset: int
+
+
+class _Span(msgspec.Struct):
+    partition: int
+    to_offset: int
+    topic_id: TopicId = ""
+
+
+def recall(settings: Settings, partitions: Iterable[int]) -> dict[int, Accounted]:
+    """What the newest summary of each partition says, where there is one.
+
+    The ledger is read from its end on, and no longer than `PATIENCE_S`: what was not found by then counts as new.
+
+    Raises:
+        BrokerError: the ledger cannot be read.
+    """
+    wanted, found = set(partitions), dict[int, Accounted]()
+    deadline = time.monotonic() + PATIENCE_S
+    for stretch in read_backwards(settings, DRIFT_SUMMARIES):
+        newest = newest_places(stretch)
+        found |= {partition: newest[partition] for partition in wanted & newest.keys()}
+        wanted -= newest.keys()
+        if not wanted:
+            break
+        if time.monotonic() > deadline:
+            log.warning("the ledger has no word of partitions %s in its newest part: they count as new", wanted)
+            break
+    return found
+
+
+def newest_places(summaries: Iterable[Record]) -> dict[int, Accounted]:
+    """The last word on each partition in a stretch of the ledger; records that are no summaries are passed over."""
+    decode, found = msgspec.json.Decoder(_Span).decode, dict[int, Accounted]()
+    for record in summaries:
+        try:
+            span = decode(record.value() or b"")
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            continue
+        found[span.partition] = Accounted(span.topic_id, span.to_offset)
+    return found
