@@ -79,17 +79,21 @@ class InputConsumer:
             on_lost=self._lost,
         )
 
-    def poll(self, limit: int, timeout_s: float) -> Raw | None:
+    def poll(self, limit: int, timeout_s: float, idle_s: float = 0.0) -> Raw | None:
         """The next micro-batch: at most `limit` records, or those that came within `timeout_s`. None when none came.
 
-        Fewer if records are heavy: a thousand of a megabyte would be a gigabyte beyond the cap of any queue.
+        Fewer if records are heavy: a thousand of a megabyte would be a gigabyte beyond the cap of any queue. Where
+        `idle_s` is given, the first record is waited for so long: a quiet worker need not look 300 times a second.
 
         Raises:
             PipelineError: the session is lost or cannot work.
         """
-        room = int(self._max_bytes / max(self._record_bytes, 1.0))
+        most = min(limit, max(int(self._max_bytes / max(self._record_bytes, 1.0)), 1))
         try:
-            messages: Sequence[Any] = self._consumer.consume(min(limit, max(room, 1)), timeout_s)
+            first: Sequence[Any] = self._consumer.consume(1, idle_s) if idle_s else []
+            more = most - len(first) if first or not idle_s else 0
+            rest = self._consumer.consume(more, timeout_s) if more else []
+            messages = [*first, *rest]
         except KafkaException as exception:
             raise_for(error_of(exception), "reading the input")
         if self._fault is not None:

@@ -26,6 +26,8 @@ from stream_app.pipeline.summarise import Summaries
 from stream_app.pipeline.tally import Tally
 from stream_app.settings import Settings
 
+IDLE_S = 0.05  # how often the loop turns where nothing comes and nothing waits for a commit
+
 
 class Loop:
     """Consume, decode, score, compare, explain, summarise, emit, commit.
@@ -84,7 +86,8 @@ class Loop:
     def _consume(self) -> None:
         """Poll and process one batch; drop every reference to it before the next poll (ADR 31)."""
         with self._time("consume"):
-            raw = self._session.input.poll(self._settings.batch_max_events, self._wait_s)
+            idle_s = 0.0 if self._interval.is_dirty else IDLE_S
+            raw = self._session.input.poll(self._settings.batch_max_events, self._wait_s, idle_s)
         for partition, (start, end) in self._session.input.lost().items():
             self._interval.lose(partition, start, end)
         if raw is not None:
