@@ -74,6 +74,7 @@ def busy(settings: Settings) -> Settings:
             log.step()
             sealer.step()
         [d.result() for d in done]
+    publishers[0].close(10)  # the last seal is on the topic
     while log.step():
         pass
     log.close()
