@@ -179,6 +179,11 @@ class Settings(BaseSettings):
         default=None, description="what page and API ask for; needed where web_host is not this machine alone"
     )
     web_token_file: Path | None = Field(default=None, description="file that holds the token, in place of web_token")
+    web_ids_shown: int | None = Field(
+        default=None,
+        ge=0,
+        description="how much of the end of customers', events' and terminals' ids the page shows; unset: all",
+    )
     web_port: int = Field(default=6066, ge=1, le=65_535, description="a port of its own for each worker on a machine")
     stall_after_s: float = Field(
         default=30.0, gt=0, description="liveness fails when lag stands and position does not move for this long"

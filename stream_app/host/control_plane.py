@@ -61,7 +61,7 @@ class ControlPlane:
         self._producer = ControlProducer(settings)
         self.follower = follower.connect(settings, self._producer, metrics)
         statuses = Statuses()
-        self.board = Board(self.follower.log, statuses, settings.worker_lost_after_s)
+        self.board = Board(self.follower.log, statuses, settings.worker_lost_after_s, settings.web_ids_shown)
         guard = None if settings.guard is GuardMode.OFF else GuardEnforcer(settings, self._producer, metrics)
         self._controller = Controller(settings, self.follower, statuses, self._producer, owner, guard)
         self._sealer = Sealer(settings.worker_name, self._producer.audit, owner)

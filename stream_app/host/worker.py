@@ -75,12 +75,8 @@ class Worker:
         pipeline = Pipeline(settings, lambda: self.follower.serving, self.metrics, self.progress)
         self.pipeline = Supervised("pipeline", pipeline.run, pipeline.stop)
         self.threads = (self.pipeline, *self.control.threads)
-        self.page = StatusPage(settings, self.progress, liveness, self.control.board, self._units)
+        self.page = StatusPage(settings, self.progress, liveness, self.control.board)
         self.app = self._app()
-
-    def _units(self) -> dict[str, str]:
-        serving = self.follower.serving
-        return {entry.name: entry.unit for entry in serving.runtime.manifest.inputs} if serving else {}
 
     def _rollout(self) -> Rollout | None:
         return self.follower.rollout if self.follower.read_to_end else None

@@ -13,24 +13,17 @@ from msgspec import Struct
 from schemas.drift import DriftAlert, DriftPhase
 from schemas.rollout import ModelStatus, Phase
 from schemas.transactions import Anomaly, Label
+from stream_app.ops.anomalies import RecentAnomalies, ShownAnomaly
 from stream_app.ops.feedback import Feedback
 from stream_app.ops.series import POINTS, STEP_S, Point, Series
 from stream_app.rollout.statuses import Statuses, WorkerState
 from stream_app.rollout.swap_log import SwapLog
 from stream_app.rollout.trial import TrialView, trial_view
 
-ANOMALIES_SHOWN = 20
 ALERTS_SHOWN = 10
 EVENTS_SHOWN = 8
 # A worker that left is shown for as long as the charts still show what it did.
 REMEMBER_WORKER = timedelta(seconds=POINTS * STEP_S)
-
-
-class ShownAnomaly(Struct, frozen=True):
-    """An anomaly, and what became of it where that is known."""
-
-    anomaly: Anomaly
-    fraud: bool | None
 
 
 class RaisedAlert(Struct, frozen=True):
@@ -64,6 +57,7 @@ class Board:
         swaps: The swap log, as the worker reads it.
         statuses: The workers' statuses, likewise.
         lost_after_s: Silence after which a worker's figures no longer count, in seconds.
+        ids_shown: As of `RecentAnomalies`.
         now: Wall clock, to forget workers that left.
     """
 
@@ -72,6 +66,7 @@ class Board:
         swaps: SwapLog,
         statuses: Statuses,
         lost_after_s: float,
+        ids_shown: int | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.feedback = Feedback()
@@ -81,7 +76,7 @@ class Board:
         self._now = now
         self._lock = threading.Lock()
         self._series = Series(lost_after_s)
-        self._anomalies: dict[str, Anomaly] = {}  # by id: what is read twice is shown once
+        self._anomalies = RecentAnomalies(self.feedback.verdict, ids_shown)
         self._alerts: dict[str, RaisedAlert] = {}
         self._events: dict[str, ModelStatus] = {}  # by worker, phase and command
 
@@ -92,7 +87,7 @@ class Board:
                 case Label():
                     self.feedback.label(record)
                 case Anomaly():
-                    _keep(self._anomalies, record.anomaly_id, record, ANOMALIES_SHOWN)
+                    self._anomalies.post(record)
                     self.feedback.anomaly(record.transaction_id)
                 case ModelStatus():
                     self._status(record, at)
@@ -108,7 +103,7 @@ class Board:
                 alive=set(self._statuses.alive(self._lost_after_s)),
                 heard_at=self._statuses.heard_at,
                 series=list(self._series.points),
-                anomalies=[self._shown(anomaly) for anomaly in reversed(self._anomalies.values())],
+                anomalies=self._anomalies.newest(),
                 alerts=list(reversed(self._alerts.values())),
                 rollout=list(reversed(self._events.values())),
                 serving_since=self._swaps.serving_since,
@@ -118,8 +113,12 @@ class Board:
                 frauds=self.feedback.frauds,
             )
 
-    def _shown(self, anomaly: Anomaly) -> ShownAnomaly:
-        return ShownAnomaly(anomaly, self.feedback.verdict(anomaly.transaction_id))
+    def anomalies(self, anomaly_id: str | None, entity: str | None) -> list[ShownAnomaly]:
+        """The anomaly with this id, or those of this entity; otherwise the newest."""
+        with self._lock:
+            if anomaly_id is not None:
+                return self._anomalies.by_id(anomaly_id)
+            return self._anomalies.newest() if entity is None else self._anomalies.of(entity)
 
     def _status(self, status: ModelStatus, at: datetime) -> None:
         self._series.observe(status, at)

@@ -3,7 +3,7 @@
 The headline is one sentence, a pure function of the rest: the worst thing first, and what to do about it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from textwrap import shorten
@@ -15,7 +15,8 @@ from schemas.rollout import ModelStatus, Phase, WorkerVitals
 from schemas.topics import DRIFT_SUMMARIES
 from schemas.transactions import ModelRef
 from stream_app.ops import input_words
-from stream_app.ops.board import Board, RaisedAlert, Reading, ShownAnomaly
+from stream_app.ops.anomalies import ShownAnomaly
+from stream_app.ops.board import Board, RaisedAlert, Reading
 from stream_app.ops.health import Health, Liveness, readiness
 from stream_app.ops.series import Point, group_point
 from stream_app.ops.vitals import vitals
@@ -107,7 +108,6 @@ class Document(Struct, frozen=True):
     precision: float | None
     labelled: int
     frauds: int
-    units: Mapping[str, str]
 
 
 class StatusPage:
@@ -118,7 +118,6 @@ class StatusPage:
         progress: Written by the pipeline of this worker.
         liveness: Of this worker.
         board: What the topics say.
-        units: Unit of each input of the serving model, by name (`{"amount": "EUR"}`), asked at each reading.
         now: Wall clock.
     """
 
@@ -128,14 +127,12 @@ class StatusPage:
         progress: Progress,
         liveness: Liveness,
         board: Board,
-        units: Callable[[], Mapping[str, str]],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.liveness = liveness
         self._settings = settings
         self._progress = progress
-        self._board = board
-        self._units = units
+        self.board = board
         self._now = now
         self._started_at = now()
 
@@ -146,7 +143,7 @@ class StatusPage:
 
     def document(self) -> Document:
         """The system now."""
-        at, snapshot, reading = self._now(), self._progress.latest, self._board.read()
+        at, snapshot, reading = self._now(), self._progress.latest, self.board.read()
         workers = self._workers(reading, snapshot, at)
         live, ready = self.liveness.check(), readiness(snapshot)
         model = ServedModel(snapshot.model, snapshot.previous, reading.serving_since, mixed=len(_served(workers)) > 1)
@@ -169,7 +166,6 @@ class StatusPage:
             precision=reading.precision,
             labelled=reading.labelled,
             frauds=reading.frauds,
-            units=self._units(),
         )
 
     def _workers(self, reading: Reading, snapshot: Snapshot, at: datetime) -> list[WorkerRow]:

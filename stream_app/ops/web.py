@@ -48,6 +48,10 @@ def application(overview: StatusPage, registry: CollectorRegistry, token: str) -
     async def state(_: Request) -> Response:
         return _json(overview.document())
 
+    async def anomalies(request: Request) -> Response:
+        asked = request.query_params
+        return _json({"anomalies": overview.board.anomalies(asked.get("id"), asked.get("entity"))})
+
     async def metrics(request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(registry), headers={"content-type": content_type, "cache-control": "no-store"})
@@ -62,6 +66,7 @@ def application(overview: StatusPage, registry: CollectorRegistry, token: str) -
         routes=[
             Route("/", page),
             Route("/api/state", state),
+            Route("/api/anomalies", anomalies),
             Route("/metrics", metrics),
             Route("/health/live", live),
             Route("/health/ready", ready),

@@ -63,7 +63,7 @@ class Operations:
 
     def show(self, board: Board) -> None:
         """The page of this board."""
-        page = StatusPage(self.settings, self.progress, self.liveness, board, lambda: {"amount": "EUR"})
+        page = StatusPage(self.settings, self.progress, self.liveness, board)
         self.app = application(page, self.registry, "")
 
 

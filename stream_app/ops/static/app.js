@@ -2,7 +2,7 @@
 
 import { Chart } from "./chart.js";
 import { el, empty, show } from "./dom.js";
-import { NONE, count, expectation, milliseconds, moment, number, oneIn, percent, quantity, rate, span, unitWord } from "./format.js";
+import { NONE, count, milliseconds, moment, number, oneIn, percent, rate, span } from "./format.js";
 
 const EVERY_MS = 1000;
 const GIVE_UP_MS = 4000;
@@ -100,32 +100,51 @@ function drawWorkers(workers) {
     el("tbody", {}, ...workers.map(workerRow)));
 }
 
-function reason({ feature, value, expected, share }, units) {
-  const unit = units[feature];
+/** What the address asks for: `#anomaly/ID` is one of them, `#entity/ID` those of a customer. */
+function selection() {
+  const [, kind, id] = /^#(anomaly|entity)\/(.+)$/.exec(location.hash) ?? [];
+  try {
+    return kind ? { kind, id: decodeURIComponent(id) } : null;
+  } catch {
+    return null;
+  }
+}
+
+function reason({ feature, share }, text) {
   const fill = el("i");
   fill.style.width = `${Math.round(share * 100)}%`;
   return el("li", {},
     el("span.feature", { title: feature }, words(feature)),
     el("span.bar", { "aria-hidden": "true" }, fill),
     el("span.share", { title: "part of the score" }, percent(share)),
-    el("span.instead", {}, el("b", {}, quantity(value, unit)), ` instead of ${expectation(expected, unit)} ${unitWord(unit)}`.trimEnd()));
+    el("span.instead", {}, text));
 }
 
-function anomaly({ anomaly: a, fraud }, units, now) {
+function anomaly({ anomaly: a, fraud, amount, reasons }, now) {
   const told = fraud == null ? null : el(fraud ? "span.told.fraud" : "span.told", {}, fraud ? "confirmed fraud" : "was legitimate");
   return el("li.anomaly", {},
     el("div", {},
       el("div.top", {}, el(`span.severity.${a.severity}`, {}, el("i", { "aria-hidden": "true" }, el("b"), el("b"), el("b")), a.severity), told),
-      el("h3", {}, `Transaction ${a.transaction_id}`),
-      el("p.who", {}, `customer ${a.customer_id}, `, time(a.event_time, now)),
+      el("h3", {}, el("a", { href: `#anomaly/${encodeURIComponent(a.anomaly_id)}` }, amount || `Transaction ${a.transaction_id}`)),
+      el("p.who", {}, "customer ", el("a", { href: `#entity/${encodeURIComponent(a.customer_id)}` }, a.customer_id), a.terminal_id ? `, terminal ${a.terminal_id}` : ""),
+      el("p.who", {}, time(a.event_time, now), amount ? `, transaction ${a.transaction_id}` : ""),
       el("p.who", { title: `score ${number(a.score)}, threshold ${number(a.threshold)}, model ${model(a.model)}, ${a.anomaly_id}` },
         `${number(a.score / a.threshold)} × the threshold, as rare as ${oneIn(a.p_value)}`)),
-    el("ul.reasons", { "aria-label": "Reasons" }, ...a.explanation.map((entry) => reason(entry, units))));
+    el("ul.reasons", { "aria-label": "Reasons" }, ...a.explanation.map((entry, i) => reason(entry, reasons[i]))));
 }
 
-function drawAnomalies({ anomalies, units }, now) {
-  if (anomalies.length) return el("ol", {}, ...anomalies.slice(0, 12).map((shown) => anomaly(shown, units, now)));
+function drawAnomalies({ anomalies, chosen, most }, now) {
+  if (anomalies.length) {
+    const more = chosen?.kind === "anomaly" ? el("p.more", {}, "With its receipt and the customer’s latest events: ", el("code", {}, `stream-app show ${chosen.id}`)) : null;
+    return [el("ol", {}, ...anomalies.slice(0, chosen ? anomalies.length : most).map((shown) => anomaly(shown, now))), ...(more ? [more] : [])];
+  }
+  if (chosen) return empty("Not among the latest anomalies.", "This page remembers some thousand. For older ones: ", el("code", {}, `stream-app show ${chosen.id}`));
   return empty("No anomaly yet.", "Each transaction over the model’s threshold appears here with its reasons. If nothing comes in, publish some: ", el("code", {}, "stream-app produce DATA"));
+}
+
+function drawChosen(chosen) {
+  if (!chosen) return "Latest anomalies";
+  return [chosen.kind === "anomaly" ? "One anomaly " : `Anomalies of customer ${chosen.id} `, el("a.aside", { href: "#latest" }, "show the latest")];
 }
 
 function drawPrecision({ precision, labelled, frauds }) {
@@ -158,12 +177,17 @@ function draw(state) {
   show("rollout", { events: state.rollout, today }, (data) => drawRollout(data.events, now));
   const workers = state.workers.map((worker) => ({ ...worker, heard_at: undefined, ago: worker.presence === "live" ? "" : span((now - new Date(worker.heard_at)) / 1000) }));
   show("workers", workers, drawWorkers);
-  show("anomalies", { anomalies: state.anomalies, units: state.units, today }, (data) => drawAnomalies(data, now));
+  const chosen = selection();
+  show("anomalies", { anomalies: state.anomalies, chosen, most: narrow.matches ? 6 : 12, today }, (data) => drawAnomalies(data, now));
+  show("which", chosen, drawChosen);
   show("precision", { precision: state.precision, labelled: state.labelled, frauds: state.frauds }, drawPrecision);
   show("alerts", { alerts: state.alerts, today }, (data) => drawAlerts(data.alerts, now));
 }
 
+const narrow = matchMedia("(max-width: 900px)");
 let answered = null;
+let turn = 0;
+let next = 0;
 
 function drawConnection() {
   const lost = document.getElementById("lost");
@@ -179,18 +203,42 @@ function drawConnection() {
 
 const opened = Date.now();
 
+async function json(path) {
+  const response = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(GIVE_UP_MS) });
+  if (response.status === 401) location.reload(); // the token is another one: the form comes up
+  if (!response.ok) throw new Error(`the worker answered ${response.status}`);
+  return response.json();
+}
+
+/** Ask and draw, then again in a second. A new choice starts at once, and the answer to the one before is not drawn any more. */
 async function ask() {
+  const mine = ++turn;
+  clearTimeout(next);
   try {
-    const response = await fetch("api/state", { cache: "no-store", signal: AbortSignal.timeout(GIVE_UP_MS) });
-    if (!response.ok) throw new Error(`the worker answered ${response.status}`);
-    draw(await response.json());
+    const chosen = selection();
+    const query = chosen && new URLSearchParams({ [chosen.kind === "anomaly" ? "id" : "entity"]: chosen.id });
+    const [state, found] = await Promise.all([json("api/state"), chosen ? json(`api/anomalies?${query}`) : {}]);
+    if (mine !== turn) return;
+    draw({ ...state, ...found });
     answered = Date.now();
   } catch (error) {
     console.warn(error);
   }
+  if (mine !== turn) return;
   drawConnection();
-  setTimeout(ask, document.hidden ? EVERY_MS * 5 : EVERY_MS);
+  next = setTimeout(ask, document.hidden ? EVERY_MS * 5 : EVERY_MS);
 }
 
+function choose() {
+  const chosen = selection();
+  document.getElementById("entity").value = chosen?.kind === "entity" ? chosen.id : "";
+  if (chosen) document.getElementById("anomalies-title").scrollIntoView({ block: "start" });
+  ask();
+}
+
+document.getElementById("entity").addEventListener("change", ({ target }) => {
+  location.hash = target.value.trim() ? `entity/${encodeURIComponent(target.value.trim())}` : "latest";
+});
+addEventListener("hashchange", choose);
 document.addEventListener("visibilitychange", drawConnection);
-ask();
+choose();

@@ -25,29 +25,6 @@ export const milliseconds = (value) => (value == null ? NONE : value < 10 ? valu
 
 export const percent = (share) => `${Math.round(share * 100)} %`;
 
-/** A quantity in its unit: shares as percent, flags as yes and no, money with two digits, everything else plainly. */
-export function quantity(value, unit) {
-  if (value == null) return "missing";
-  if (unit === "flag") return value >= 0.5 ? "yes" : "no";
-  if (unit === "share") return `${number(value * 100)} %`;
-  if (/^[A-Z]{3}$/.test(unit ?? "")) return value.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
-  return number(value);
-}
-
-/** What the model expected: a flag as how likely it is, a share within its bounds, whatever the reconstruction says. */
-export function expectation(value, unit) {
-  if (value == null || !["share", "flag"].includes(unit)) return quantity(value, unit);
-  const share = Math.min(Math.max(value, 0), 1);
-  return unit === "flag" ? `${percent(share)} yes` : quantity(share, unit);
-}
-
-/** The unit to be written once after a pair of quantities. */
-export function unitWord(unit) {
-  const [, per, letter] = /^1\/\(?(\d*) ?(d)\)?$/.exec(unit ?? "") ?? [];
-  if (letter) return per ? `in ${per} days` : "a day";
-  return unit && !["share", "flag", "1"].includes(unit) ? unit : "";
-}
-
 export function moment(text, now) {
   const at = new Date(text);
   const sameDay = at.toISOString().slice(0, 10) === now.toISOString().slice(0, 10);

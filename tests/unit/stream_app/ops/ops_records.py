@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from schemas.drift import DriftAlert, DriftSeverity, SignalShift, StatisticKind
 from schemas.rollout import Command, ModelStatus, PartitionProgress, Phase, WorkerVitals
-from schemas.transactions import Anomaly, Label, ModelRef, Reason, Severity, Source
+from schemas.transactions import Anomaly, Label, ModelRef, Reason, Severity, Source, Usual
 from stream_app.metrics import Metrics
 from stream_app.ops.board import Board
 from stream_app.ops.feed import Feed
@@ -81,10 +81,10 @@ def heartbeat(worker: str, at: datetime = NOON, phase: Phase = Phase.HEARTBEAT, 
 class Topics:
     """A board, and what fills it: statuses and commands as records, the rest as they are."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, ids_shown: int | None = None) -> None:
         self.swaps = SwapLog()
         self.statuses = Statuses(clock.monotonic, lambda: clock.now().timestamp())
-        self.board = Board(self.swaps, self.statuses, 5.0, clock.now)
+        self.board = Board(self.swaps, self.statuses, 5.0, ids_shown, clock.now)
         self._feed = Feed(Settings(), self.board, self.statuses, Metrics(CollectorRegistry()))
 
     def post(self, *records: ModelStatus | Anomaly | DriftAlert | Label, at: datetime = NOON) -> None:
@@ -119,8 +119,8 @@ class InMemory:
         return self.data
 
 
-def anomaly(number: int) -> Anomaly:
-    return Anomaly(
+def anomaly(number: int, **changes: Any) -> Anomaly:
+    made = Anomaly(
         anomaly_id=f"transactions:0:{number}",
         transaction_id=f"tx{number}",
         customer_id="596",
@@ -130,10 +130,14 @@ def anomaly(number: int) -> Anomaly:
         threshold=12.9,
         p_value=0.0007,
         severity=Severity.HIGH,
-        explanation=[Reason("amount", 912.4, 54.1, 0.8)],
+        explanation=[Reason("amount", 912.4, 54.1, 0.8, "EUR", Usual(40.0, 77.0, "30d"))],
         model=MODEL,
         source=Source("transactions", 0, number),
+        amount=912.4,
+        currency="EUR",
+        terminal_id="3156",
     )
+    return msgspec.structs.replace(made, **changes)
 
 
 def label(number: int, fraud: bool) -> Label:

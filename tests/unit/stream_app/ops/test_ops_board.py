@@ -3,7 +3,7 @@
 import pytest
 
 from schemas.rollout import Activate, ModelStatus, Phase, Rollback, Stage
-from stream_app.ops.board import ANOMALIES_SHOWN
+from stream_app.ops.anomalies import SHOWN
 from tests.unit.stream_app.ops.ops_records import (
     MODEL,
     NEXT_MODEL,
@@ -36,11 +36,11 @@ def deploy(topics: Topics, name: str, model: object, seconds: float) -> None:
 
 
 def test_the_latest_anomalies_come_first_each_once_and_bounded(topics: Topics) -> None:
-    for number in range(ANOMALIES_SHOWN + 5):
+    for number in range(SHOWN + 5):
         topics.post(anomaly(number), at=NOON)
         topics.post(anomaly(number), at=NOON)
     shown = [entry.anomaly.source.offset for entry in topics.board.read().anomalies]
-    assert shown == list(range(ANOMALIES_SHOWN + 4, 4, -1))
+    assert shown == list(range(SHOWN + 4, 4, -1))
 
 
 def test_an_anomaly_shows_what_became_of_it(topics: Topics) -> None:

@@ -35,15 +35,15 @@ class Http:
 class Worker:
     """A worker's web application over a pipeline that the test drives."""
 
-    def __init__(self, token: str = "") -> None:
+    def __init__(self, token: str = "", ids_shown: int | None = None) -> None:
         self.clock = Clock()
         self.progress = Progress()
-        self.board = Topics(self.clock).board
+        self.board = Topics(self.clock, ids_shown).board
         liveness = Liveness(self.progress, 30.0, self.clock.monotonic)
         registry = CollectorRegistry()
         self.metrics = Metrics(registry)
         ProgressCollector(self.progress, registry)
-        page = StatusPage(Settings(worker_id="w"), self.progress, liveness, self.board, dict, self.clock.now)
+        page = StatusPage(Settings(worker_id="w"), self.progress, liveness, self.board, self.clock.now)
         self.app = application(page, registry, token)
         self.http = Http(self.app)
         self.progress.latest = running(self.clock)
@@ -127,9 +127,11 @@ def test_no_string_of_an_event_can_become_markup() -> None:
 
 
 def test_a_link_from_a_record_leads_to_http_and_nowhere_else() -> None:
-    """Links are made by `el` with `href`; the one that takes its address from a record looks at it first."""
+    """Links are made by `el` with `href`: to a place on this page, or to an address that is looked at first."""
     source = "".join(script.read_text() for script in STATIC.glob("*.js"))
-    assert re.findall(r"\bhref\b[^}]*", source) == ["href: vitals.web_url "]
+    links = re.findall(r"\bhref\b: ([^ ]+)", source)
+    assert len(links) == source.count("href") == 4
+    assert [link for link in links if not link.startswith(("`#", '"#'))] == ["vitals.web_url"]
     assert r"const link = /^https?:\/\//.test(vitals.web_url)" in source
     assert not re.search(r"""setAttribute\(["']on|\.(src|action|location)\s*=|window\.open""", source)
 
