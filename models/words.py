@@ -73,10 +73,10 @@ def span(over: str) -> str:
 
 def _bare(value: float, unit: str) -> str:
     """As rough as a mean is, the unit being said already."""
-    if unit in ("share", "flag"):
-        return quantity(value, unit)
+    if unit == "share":
+        return f"{_bare(value * 100, '')} %"
     rough = round(value, 0 if abs(value) >= 9.95 else 2 if is_money(unit) else 12)
-    return number(rough + 0.0)  # minus zero plus zero is zero
+    return quantity(value, unit) if unit == "flag" else number(rough + 0.0)  # minus zero plus zero is zero
 
 
 def _clipped(value: float, unit: str) -> float:

@@ -127,7 +127,8 @@ function anomaly({ anomaly: a, fraud, amount, reasons }, now) {
       el("div.top", {}, el(`span.severity.${a.severity}`, {}, el("i", { "aria-hidden": "true" }, el("b"), el("b"), el("b")), a.severity), told),
       el("h3", {}, el("a", { href: `#anomaly/${encodeURIComponent(a.anomaly_id)}` }, amount || `Transaction ${a.transaction_id}`)),
       el("p.who", {}, "customer ", el("a", { href: `#entity/${encodeURIComponent(a.customer_id)}` }, a.customer_id), a.terminal_id ? `, terminal ${a.terminal_id}` : ""),
-      el("p.who", {}, time(a.event_time, now), amount ? `, transaction ${a.transaction_id}` : ""),
+      el("p.who", {}, time(a.event_time, now)),
+      amount ? el("p.who", {}, `transaction ${a.transaction_id}`) : null,
       el("p.who", { title: `score ${number(a.score)}, threshold ${number(a.threshold)}, model ${model(a.model)}, ${a.anomaly_id}` },
         `${number(a.score / a.threshold)} × the threshold, as rare as ${oneIn(a.p_value)}`)),
     el("ul.reasons", { "aria-label": "Reasons" }, ...a.explanation.map((entry, i) => reason(entry, reasons[i]))));
