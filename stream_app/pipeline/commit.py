@@ -11,15 +11,14 @@ worker that the group has already replaced. The protocol, in order:
     4. commit                flushes, then writes the markers
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
 from threading import Thread
 from typing import Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
-from stream_app.pipeline.faults import SessionLost, error_of, raise_for
+from stream_app.pipeline.faults import SessionLost, doing, error_of, raise_for
 from stream_app.pipeline.input_topic import InputTopic
 
 INIT_TIMEOUT_S = 30.0
@@ -72,14 +71,14 @@ class ExactlyOnce:
         self._consumer = consumer
         self._topic = topic
         self._failures = failures
-        with _doing("opening transactions"):
+        with doing("opening transactions"):
             # Connect first: initialising fails on an unconnected client, and its next try is half a second later.
             producer.list_topics(topic.name, INIT_TIMEOUT_S)
             producer.init_transactions(INIT_TIMEOUT_S)
 
     def begin(self) -> None:
         """Open a transaction. No round trip."""
-        with _doing("beginning a transaction"):
+        with doing("beginning a transaction"):
             self._producer.begin_transaction()
 
     def commit(self, offsets: Mapping[int, int]) -> None:
@@ -87,22 +86,18 @@ class ExactlyOnce:
         if offsets:
             places = _places(self._topic, offsets)
             group = self._consumer.consumer_group_metadata()
-            with _doing("adding the offsets to the transaction"):
+            with doing("adding the offsets to the transaction"):
                 self._send(places, group, COMMIT_TIMEOUT_S)
-        with _doing("committing"):
+        with doing("committing"):
             self._producer.commit_transaction(COMMIT_TIMEOUT_S)
 
     def abort(self, probe_cause: bool = False) -> KafkaError | None:
         """Abort the transaction; if that fails too, the next session's initialisation does it."""
         cause = self._cause() if probe_cause else None
-        try:
-            self._producer.abort_transaction(ABORT_TIMEOUT_S)
-        except KafkaException as exception:
-            error = error_of(exception)
-            if error.fatal():
-                return cause or error
-        self._producer.poll(0)
-        return self._failures.first or cause
+        error = _error_of(lambda: self._producer.abort_transaction(ABORT_TIMEOUT_S))
+        if error is None or not error.fatal():
+            error = _error_of(lambda: self._producer.poll(0))
+        return self._failures.first or cause or error
 
     def _cause(self) -> KafkaError | None:
         """Why the transaction failed: `produce` reports only `_STATE`, sending offsets (aborted with the rest) why."""
@@ -154,14 +149,13 @@ class AtLeastOnce:
             raise_for(self._failures.first, "writing outputs")
         if offsets:
             places = _places(self._topic, offsets)
-            with _doing("committing the offsets"):
+            with doing("committing the offsets"):
                 self._consumer.commit(offsets=places, asynchronous=False)
 
     def abort(self, probe_cause: bool = False) -> KafkaError | None:
         """Drop the outputs that are not sent yet; the offsets stay where they are."""
         self._producer.purge()
-        self._producer.poll(0)
-        return self._failures.first
+        return self._failures.first or _error_of(lambda: self._producer.poll(0))
 
 
 class DeliveryFailures:
@@ -176,6 +170,15 @@ class DeliveryFailures:
             self.first = error
 
 
+def _error_of(call: Callable[[], object]) -> KafkaError | None:
+    """What the client raises in this call, be it its own failure or an earlier one that it has kept until now."""
+    try:
+        call()
+    except KafkaException as exception:
+        return error_of(exception)
+    return None
+
+
 def _places(topic: InputTopic, offsets: Mapping[int, int]) -> list[TopicPartition]:
     """Offsets as they are committed: with the id of the topic that they are on."""
     return [TopicPartition(topic.name, partition, offset, topic.id) for partition, offset in offsets.items()]
@@ -187,12 +190,3 @@ def _answer(answer: Future[None], call: Callable[[], None]) -> None:
         answer.set_result(None)
     except BaseException as error:
         answer.set_exception(error)
-
-
-@contextmanager
-def _doing(what: str) -> Iterator[None]:
-    """Turn the client's errors into pipeline errors. It has retried within its bound: nothing is retried here."""
-    try:
-        yield
-    except KafkaException as exception:
-        raise_for(error_of(exception), what)

@@ -8,6 +8,8 @@ There is one way to recover, so it is the one that is tested: whatever happened,
 broker has committed.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 from confluent_kafka import KafkaError, KafkaException
@@ -21,6 +23,15 @@ NOT_RETRIABLE = {
     KafkaError._AUTHENTICATION: "check the credentials in [kafka] or in kafka_secrets_file",
     KafkaError.SASL_AUTHENTICATION_FAILED: "check the credentials in [kafka] or in kafka_secrets_file",
     KafkaError.MSG_SIZE_TOO_LARGE: "raise max.message.bytes of the output topic (dead-letters holds whole records)",
+}
+
+
+FENCED = "fenced"
+_FENCED = {
+    KafkaError._FENCED,
+    KafkaError.PRODUCER_FENCED,
+    KafkaError.INVALID_PRODUCER_EPOCH,
+    KafkaError.FENCED_INSTANCE_ID,
 }
 
 
@@ -54,7 +65,17 @@ def raise_for(error: KafkaError, doing: str) -> NoReturn:
     remedy = NOT_RETRIABLE.get(error.code())
     if remedy is not None:
         raise PipelineFailed(f"{doing}: {error.str()}; {remedy}")
-    raise SessionLost(error.name().strip("_").lower(), f"{doing}: {error.str()}")
+    cause = FENCED if error.code() in _FENCED else error.name().strip("_").lower()
+    raise SessionLost(cause, f"{doing}: {error.str()}")
+
+
+@contextmanager
+def doing(what: str) -> Iterator[None]:
+    """Turn the client's errors into pipeline errors. It has retried within its bound: nothing is retried here."""
+    try:
+        yield
+    except KafkaException as exception:
+        raise_for(error_of(exception), what)
 
 
 def error_of(exception: KafkaException) -> KafkaError:

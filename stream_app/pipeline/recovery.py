@@ -10,7 +10,7 @@ from stream_app.kafka import clients
 from stream_app.metrics import Metrics
 from stream_app.pipeline.breaker import Breaker
 from stream_app.pipeline.clock import SYSTEM, Clock
-from stream_app.pipeline.faults import PipelineFailed, SessionLost
+from stream_app.pipeline.faults import FENCED, PipelineFailed, SessionLost, doing
 from stream_app.pipeline.loop import Loop
 from stream_app.pipeline.progress import Progress
 from stream_app.pipeline.recall import recall
@@ -22,7 +22,6 @@ from stream_app.settings import Settings
 BACKOFF_S = (0.1, 0.5, 1.0, 2.0, 5.0)
 MODEL_WAIT_S = 0.05
 CHANGES_OF_TOPIC = ("topic_gone", "topic_made_again")
-FENCED = "fenced"
 FENCED_TIMES = 3  # within that time: a successor fences once, a namesake again and again
 FENCED_WITHIN_S = 30.0
 
@@ -108,7 +107,8 @@ class Pipeline:
         opened = Session(self._settings, self._metrics, self._kafka, self._recall, self._tally.notice, self._clock)
         with opened as session:
             loop = Loop(self._settings, session, self._models, self._metrics, self._tally, self._breaker, self._clock)
-            loop.run(serving, self._stop)
+            with doing("working"):  # a fatal error reaches whichever call of the client is next, `poll` among them
+                loop.run(serving, self._stop)
 
     def _await_model(self) -> Serving | None:
         """The models to serve, once there are any; None when stopped."""

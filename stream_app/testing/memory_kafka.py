@@ -292,6 +292,7 @@ class MemoryProducer:
         self._queued.append((topic, value))
 
     def poll(self, _timeout_s: float) -> None:
+        self._kafka.reach("poll")
         if self._identity is None and self._kafka.acknowledges:
             self._deliver()
 

@@ -41,6 +41,15 @@ def test_a_worker_whose_name_is_used_twice_yields(rig: Rig) -> None:
         rig.run()
 
 
+@pytest.mark.parametrize("call", ["poll", "produce", "begin_transaction", "commit_transaction", "init_transactions"])
+def test_it_yields_in_the_same_words_wherever_the_fence_strikes(rig: Rig, call: str) -> None:
+    rig.kafka.publish(0, STRANGE, STRANGE, STRANGE)
+    for _ in range(6):  # an abort polls, too
+        rig.kafka.faults[call].append(error(KafkaError._FENCED, fatal=True))
+    with pytest.raises(PipelineFailed, match="another worker runs under the name w1"):
+        rig.run(*[assign(0), idle] * 3)
+
+
 def test_being_fenced_now_and_then_is_no_reason_to_yield(rig: Rig) -> None:
     faults = rig.kafka.faults["consume"]
     for _ in range(4):
