@@ -8,6 +8,7 @@ does.
 import json
 import os
 import socket
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,17 @@ ENVIRONMENT_PREFIX = "STREAM_APP_"
 
 
 class SettingsError(UserError):
-    """A setting is wrong; the message says which one and what to change."""
+    """A setting is wrong; the message says which one and what to change.
+
+    Attributes:
+        each: A sentence for each wrong setting, where there may be several.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str, each: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.each = tuple(each) or (message,)
 
 
 class Guarantee(StrEnum):
@@ -276,7 +285,7 @@ def load(**overrides: Any) -> Settings:
     except TomlError as error:
         wrong.append(str(error))
     if wrong:
-        raise SettingsError(f"wrong setting: {'; '.join(wrong)}")
+        raise SettingsError(f"wrong setting: {'; '.join(wrong)}", wrong)
     return settings
 
 

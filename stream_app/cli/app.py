@@ -41,7 +41,10 @@ COMMANDS = {  # name: module in stream_app.cli, first sentence of its help
     "drift-report": ("drift_report", "Make one page of a window: its drift incidents as pictures, and more."),
     "audit": ("audit", "Show who did what, when, why, with what effect; or, with `verify`, prove it."),
     "replay": ("replay", "Score what was scored again, through the pipeline's own stages."),
-    "doctor": ("doctor", "Check settings, broker, permissions, topics, the model in service, port and disk."),
+    "doctor": (
+        "doctor",
+        "Check settings, port, disk, broker, rights, topics, the model, and what runs now.",
+    ),
     "sign": ("keys", "Release MODEL: write its signature beside it, over its digest."),
     "drift": ("drift", "Drift alerts: which there are, and what one of them means."),
     "registry": ("registry", "Models in MLflow, where `train` registers them."),

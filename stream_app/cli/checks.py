@@ -1,67 +1,75 @@
 """What can be wrong with an installation: a function for each check, whose diagnoses say what to change."""
 
+import json
 import shutil
-import socket
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.client import HTTPConnection, HTTPException
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from confluent_kafka import KafkaException, libversion
-from msgspec import Struct
-from pydantic_settings import EnvSettingsSource, TomlConfigSettingsSource
+from pydantic_settings import EnvSettingsSource
 
 from models.registry.address import RegistryError, without_credentials
 from models.registry.registry import WEB, in_use, knock
+from schemas.errors import UserError
 from schemas.topics import ALL
+from stream_app.cli.diagnosis import Diagnosis
 from stream_app.cli.invocation import current
-from stream_app.kafka import clients, topics
-from stream_app.kafka.clients import BrokerError, explain
+from stream_app.cli.present import at_present
+from stream_app.host import surroundings
+from stream_app.kafka import clients, limits, topics
+from stream_app.kafka.clients import explain
 from stream_app.kafka.permissions import authorized_operations, missing_rights, words
 from stream_app.kafka.roles import ROLES, WORKER
+from stream_app.ops import access
 from stream_app.rollout import artefacts, commands
 from stream_app.rollout.artefacts import FetchError
 from stream_app.rollout.state import Release
-from stream_app.settings import ENVIRONMENT_PREFIX, SETTINGS_FILE, Settings
+from stream_app.rollout.trust import signing_key, trust
+from stream_app.settings import ENVIRONMENT_PREFIX, SETTINGS_FILE, Settings, SettingsError, settings_file
 
 PACKAGES = ("stream-app", "confluent-kafka", "faust-streaming", "torch", "river", "polars")
 LEAST_FREE_BYTES = 500 * 1024 * 1024
 PATIENCE_S = 5.0
+PREFIXES_SHOWN = 5
 
 
-class Diagnosis(Struct, frozen=True):
-    """One thing that was looked at.
+def examine(load: Callable[[], Settings], fix: bool = False) -> Iterator[Diagnosis]:
+    """Every check in turn, nothing written. Those that need a broker are left out where none answers.
 
-    Attributes:
-        check: What was looked at, in a word or two.
-        ok: Whether it may stay as it is.
-        says: What was found.
-        advice: What to change; empty where nothing.
+    Args:
+        load: Reads the settings.
+        fix: Create topics that are missing.
     """
-
-    check: str
-    ok: bool
-    says: str
-    advice: str = ""
-
-
-def examine(settings: Settings) -> Iterator[Diagnosis]:
-    """Every check in turn. Those that need a broker are left out where none answers."""
-    for check in (versions, origins, disk, web_port, model_registry):
+    yield from versions()
+    try:
+        settings = load()
+    except SettingsError as error:
+        for sentence in error.each:
+            yield Diagnosis("settings", False, sentence, "correct it; with settings that are wrong, no more is checked")
+        return
+    for check in (origins, files, disk, web_port, model_registry):
         yield from check(settings)
     answer = broker(settings)
     yield answer
     if not answer.ok:
         return
-    for name, look in (("topics", declared_topics), ("permissions", permissions), ("model", models_in_service)):
+    looks: dict[str, Callable[[], Iterator[Diagnosis]]] = {
+        "topics": lambda: declared_topics(settings, fix),
+        "limits": lambda: broker_limits(settings),
+        "permissions": lambda: permissions(settings),
+        "model": lambda: models_in_service(settings),
+        "now": lambda: at_present(settings),
+    }
+    for name, look in looks.items():
         try:
-            yield from look(settings)
-        except BrokerError as error:
+            yield from look()
+        except UserError as error:
             yield Diagnosis(name, False, str(error), "put that right, then look again")
 
 
-def versions(_: Settings) -> Iterator[Diagnosis]:
+def versions() -> Iterator[Diagnosis]:
     """What is installed."""
     found = []
     for name in PACKAGES:
@@ -78,7 +86,7 @@ def origins(settings: Settings) -> Iterator[Diagnosis]:
     sources = {
         "option": [name for name in ("bootstrap_servers", "topic_prefix") if getattr(given, name) is not None],
         "environment": EnvSettingsSource(Settings)(),
-        SETTINGS_FILE: TomlConfigSettingsSource(Settings)(),
+        SETTINGS_FILE: settings_file(Settings).init_kwargs,
     }
     for name in sorted(settings.model_fields_set):
         value = getattr(settings, name)
@@ -89,34 +97,44 @@ def origins(settings: Settings) -> Iterator[Diagnosis]:
         yield Diagnosis("settings", True, f"all defaults: no {SETTINGS_FILE} here, no {ENVIRONMENT_PREFIX}* set")
 
 
+def files(settings: Settings) -> Iterator[Diagnosis]:
+    """What settings name by a path, or leave to the moment when it is needed: secrets, keys, the page's token."""
+    checks: tuple[Callable[[Settings], object], ...] = (clients.passed_through, signing_key, trust, access.token)
+    for check in checks:
+        try:
+            check(settings)
+        except UserError as error:
+            yield Diagnosis("settings", False, str(error), "a worker does not start like this")
+    for name in ("gate_data", "gate_limits"):
+        path = getattr(settings, name)
+        if path is not None and not path.exists():
+            yield Diagnosis("settings", False, f"{name}: there is no {path}", "correct it: every deploy needs it")
+
+
 def disk(settings: Settings) -> Iterator[Diagnosis]:
     """The model cache can be written, and there is room."""
-    folder = settings.model_cache
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            free = shutil.disk_usage(folder).free
-    except OSError as error:
-        advice = "set model_cache to a folder that this user may write"
-        yield Diagnosis("disk", False, f"cannot write to {folder}: {error.strerror}", advice)
+        free = shutil.disk_usage(surroundings.model_cache(settings)).free
+    except surroundings.Unfit as unfit:
+        yield Diagnosis("disk", False, unfit.found, unfit.advice)
         return
     enough = free >= LEAST_FREE_BYTES
-    says = f"{folder} is writable, {free // 2**20:,} MB free"
+    says = f"{settings.model_cache} can be written, {free // 2**20:,} MB free"
     yield Diagnosis("disk", enough, says, "" if enough else "make room there, or set model_cache to another disk")
 
 
 def web_port(settings: Settings) -> Iterator[Diagnosis]:
-    """The page's port is free for a worker to come, or a worker holds it already."""
+    """The page's port is free for a worker to come; a running worker may hold it, and the next one needs another."""
     where = f"{settings.web_host}:{settings.web_port}"
     try:
-        with socket.create_server((settings.web_host, settings.web_port)):
-            yield Diagnosis("web port", True, f"{where} is free")
-    except OSError as error:
+        surroundings.web_port(settings)
+    except surroundings.Unfit as unfit:
         if _is_a_worker(settings):
-            yield Diagnosis("web port", True, f"{where} is held by a running worker")
+            yield Diagnosis("web port", True, f"{where} is held by a running worker; for another one, {unfit.advice}")
         else:
-            advice = "end who holds it, or set web_port (STREAM_APP_WEB_PORT)"
-            yield Diagnosis("web port", False, f"{where} cannot be used: {error.strerror}", advice)
+            yield Diagnosis("web port", False, unfit.found, unfit.advice)
+    else:
+        yield Diagnosis("web port", True, f"{where} is free")
 
 
 def _is_a_worker(settings: Settings) -> bool:
@@ -124,8 +142,8 @@ def _is_a_worker(settings: Settings) -> bool:
     connection = HTTPConnection(settings.web_host, settings.web_port, timeout=PATIENCE_S)
     try:
         connection.request("GET", "/health/live")
-        return connection.getresponse().status in (200, 503)
-    except (OSError, HTTPException):
+        return set(json.loads(connection.getresponse().read())) == {"ok", "sentence"}
+    except (OSError, HTTPException, ValueError, TypeError):
         return False
     finally:
         connection.close()
@@ -155,7 +173,7 @@ def broker(settings: Settings) -> Diagnosis:
     try:
         clients.wait_for_broker(settings, timeout_s=PATIENCE_S, say=lambda line: None)
         found = clients.admin(settings).list_topics(timeout=PATIENCE_S)
-    except BrokerError as error:
+    except UserError as error:
         return Diagnosis("broker", False, str(error), "then look again: topics, permissions and model were not checked")
     except KafkaException as error:
         return Diagnosis("broker", False, str(explain(error, settings)), "then look again")
@@ -164,13 +182,38 @@ def broker(settings: Settings) -> Diagnosis:
     )
 
 
-def declared_topics(settings: Settings) -> Iterator[Diagnosis]:
-    """Every topic is there as declared; what is missing is created."""
-    there = clients.admin(settings).list_topics(timeout=PATIENCE_S).topics
-    missing = [name for topic in ALL if (name := topics.name(settings, topic)) not in there]
-    topics.ensure(settings)
-    created = f", of which just created: {', '.join(missing)}" if missing else ""
-    yield Diagnosis("topics", True, f"{len(ALL)} as declared{created}")
+def declared_topics(settings: Settings, fix: bool) -> Iterator[Diagnosis]:
+    """Every topic is there as declared, or none yet."""
+    found = topics.look(settings)
+    for sentence in found.conflicts:
+        what, _, advice = sentence.partition(": ")
+        yield Diagnosis("topics", False, what, advice)
+    if found.missing and fix:
+        topics.ensure(settings)
+        yield Diagnosis("topics", True, f"created: {', '.join(found.missing)}")
+    elif len(found.missing) == len(ALL):
+        yield _no_topics(settings, found)
+    elif found.missing:
+        says, advice = f"missing: {', '.join(found.missing)}", "`stream-app doctor --fix` creates them"
+        yield Diagnosis("topics", False, says, advice)
+    elif not found.conflicts:
+        yield Diagnosis("topics", True, f"{len(ALL)} as declared")
+
+
+def _no_topics(settings: Settings, found: topics.Found) -> Diagnosis:
+    """Of a new installation, or of one whose prefix was misspelt."""
+    says = f"none yet with the prefix {settings.topic_prefix!r}" if settings.topic_prefix else "none yet"
+    if not found.other_prefixes:
+        return Diagnosis("topics", True, f"{says}: the first worker creates them, or `stream-app doctor --fix`")
+    others = ", ".join(map(repr, found.other_prefixes[:PREFIXES_SHOWN]))
+    advice = f"set topic_prefix to one of these: {others}; or, for a new installation, `stream-app doctor --fix`"
+    return Diagnosis("topics", False, says, advice)
+
+
+def broker_limits(settings: Settings) -> Iterator[Diagnosis]:
+    """The brokers take the timeouts of the settings."""
+    limits.require(settings)
+    yield Diagnosis("limits", True, "the brokers take the timeouts of the settings")
 
 
 def permissions(settings: Settings) -> Iterator[Diagnosis]:

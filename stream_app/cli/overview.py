@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from schemas.drift import DriftAlert
-from schemas.rollout import ModelStatus
+from schemas.rollout import ModelStatus, Phase
 from schemas.topics import DRIFT_ALERTS, MODEL_STATUS, MODEL_SWAP, Topic
 from stream_app.kafka.dispatch import QUIET_S, Dispatch, Reader
 from stream_app.kafka.log import Record, Tail
@@ -113,6 +113,13 @@ class Observer:
         while (left := until - time.monotonic()) > 0:
             self._statuses.step(min(left, QUIET_S))
             self._committed.step(0.0)
+
+    @property
+    def lost(self) -> list[str]:
+        """Workers that have fallen silent without a word of their end, within what statuses are read for."""
+        alive = self._states.alive(self._lost_after_s)
+        pulses = {name: worker.pulse for name, worker in self._states.workers.items() if name not in alive}
+        return sorted(name for name, pulse in pulses.items() if pulse is not None and pulse.phase is not Phase.STOPPED)
 
     def overview(self) -> Overview:
         """What there is now."""

@@ -26,6 +26,26 @@ def out(line: str) -> None:
     print(line, flush=True)  # noqa: T201
 
 
+def good(text: str) -> str:
+    """In green, where stdout is a terminal."""
+    return _coloured(text, 32)
+
+
+def attention(text: str) -> str:
+    """In yellow, where stdout is a terminal."""
+    return _coloured(text, 33)
+
+
+def bad(text: str) -> str:
+    """In red, where stdout is a terminal."""
+    return _coloured(text, 31)
+
+
+def _coloured(text: str, code: int) -> str:
+    """With NO_COLOR in the environment nothing has a colour, as for every program that heeds it."""
+    return f"\x1b[{code}m{text}\x1b[0m" if Console().color_system is not None else text
+
+
 def out_json(value: Any) -> None:
     """One JSON document, indented, on stdout. Datetimes become RFC 3339; structs and dataclasses become objects."""
     out(msgspec.json.format(msgspec.json.encode(value, enc_hook=_from_numpy), indent=2).decode())

@@ -23,12 +23,12 @@ from prometheus_client import CollectorRegistry
 from schemas import topics as declared
 from stream_app import threads
 from stream_app.host import drift as drift_host
-from stream_app.host import read_committed
+from stream_app.host import read_committed, surroundings
 from stream_app.host import rollout as rollout_host
 from stream_app.host.control_plane import ControlPlane
 from stream_app.host.credentials import credentials
 from stream_app.host.rollout import Ownership
-from stream_app.kafka import clients, permissions, topics
+from stream_app.kafka import clients, limits, permissions, topics
 from stream_app.kafka.clients import BrokerError
 from stream_app.kafka.roles import WORKER
 from stream_app.metrics import Metrics
@@ -41,7 +41,7 @@ from stream_app.pipeline.faults import PipelineError
 from stream_app.pipeline.progress import Progress
 from stream_app.pipeline.recovery import Pipeline
 from stream_app.rollout.state import Rollout
-from stream_app.rollout.trust import signing_key
+from stream_app.rollout.trust import signing_key, trust
 from stream_app.settings import Settings, load
 from stream_app.threads import Supervised
 
@@ -98,7 +98,7 @@ class Worker:
             web_enabled=True,
             web_bind=settings.web_host,
             web_port=settings.web_port,
-            datadir=settings.model_cache.parent / "faust",
+            datadir=settings.model_cache / "faust",
             TableManager=NoTables,
         )
         app.boot_strategy = BootStrategy(app, enable_kafka_producer=False)  # its agents publish nothing
@@ -180,13 +180,17 @@ def run(settings: Settings) -> int:
 
 
 def _prepare(settings: Settings) -> None:
-    """Wait for the broker; see that the topics are there, that we may work, and that what we decide will count."""
+    """See that this machine is fit, wait for the broker, and see that topics and rights are as a worker needs them."""
     access.token(settings)
     signing_key(settings)
+    trust(settings)
+    credentials(settings)
+    surroundings.require(settings)
     clients.wait_for_broker(settings, None, log.info)
+    limits.require(settings)
     topics.ensure(settings, declared.ALL)
     permissions.require(settings, WORKER)
-    settings.model_cache.mkdir(parents=True, exist_ok=True)  # Faust makes its own folder beside it, but no parents
+    settings.model_cache.mkdir(parents=True, exist_ok=True)  # Faust makes its own folder in it, but no parents
 
 
 def _log_to_stderr(level: str) -> None:

@@ -258,7 +258,9 @@ def explain(exception: KafkaException, settings: Settings, about: str = "") -> B
             "(and [kafka] where it takes TLS or passwords only)"
         )
     if error.code() in _ABSENT:
-        return TopicMissing(f"topic {about or 'asked for'} does not exist at {where}: `stream-app doctor` creates it")
+        return TopicMissing(
+            f"topic {about or 'asked for'} does not exist at {where}: `stream-app doctor --fix` creates it"
+        )
     return BrokerError(f"Kafka at {where} answers{subject}: {error.str()}")
 
 

@@ -5,12 +5,13 @@ Safe when several workers and commands do it at once: the second finds the topic
 
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType, TopicDescription
 
-from schemas.topics import ALL, FOREVER, Topic
+from schemas.topics import ALL, FOREVER, MODEL_SWAP, Topic
 from stream_app.kafka import clients
 from stream_app.kafka.clients import BrokerError, TopicConflict, explain
 from stream_app.settings import Settings
@@ -55,6 +56,38 @@ def ensure(settings: Settings, topics: Iterable[Topic] = ALL) -> None:
         raise TopicConflict("; ".join(conflicts))
 
 
+@dataclass(frozen=True)
+class Found:
+    """The declared topics on the cluster, as they were found.
+
+    Attributes:
+        missing: Full names.
+        conflicts: A sentence for each contradiction.
+        other_prefixes: Of installations whose topics are there.
+    """
+
+    missing: list[str]
+    conflicts: list[str]
+    other_prefixes: list[str]
+
+
+def look(settings: Settings) -> Found:
+    """Compare the cluster with the declarations; changes nothing.
+
+    Raises:
+        BrokerUnavailable, NotAuthorised: see `clients`.
+    """
+    wanted = {name(settings, topic): topic for topic in ALL}
+    client = clients.admin(settings)
+    try:
+        there = client.list_topics(timeout=ANSWER_S).topics
+        conflicts = _conflicts(client, {full: topic for full, topic in wanted.items() if full in there})
+    except KafkaException as exception:
+        raise explain(exception, settings, "topics") from exception
+    prefixes = {full.removesuffix(MODEL_SWAP.name) for full in there if full.endswith(MODEL_SWAP.name)}
+    return Found([full for full in wanted if full not in there], conflicts, sorted(prefixes - {settings.topic_prefix}))
+
+
 def _create(client: AdminClient, settings: Settings, missing: dict[str, Topic]) -> None:
     if not missing:
         return
@@ -91,6 +124,8 @@ def _led(client: AdminClient, full: str) -> bool:
 
 def _conflicts(client: AdminClient, wanted: dict[str, Topic]) -> list[str]:
     metadata = client.list_topics(timeout=ANSWER_S).topics
+    if not wanted:
+        return []
     futures = client.describe_configs([ConfigResource(ResourceType.TOPIC, full) for full in wanted])
     configs = {resource.name: future.result() for resource, future in futures.items()}
     return [
@@ -132,6 +167,16 @@ def contradictions(full: str, topic: Topic, partitions: int, config: dict[str, s
     if topic.retention == FOREVER and kept != KEPT_FOREVER:
         sentences.append(
             f"topic {full} forgets after {kept} ms but is read from its beginning: {alter} retention.ms=-1"
+        )
+    if topic.retention == FOREVER and int(config.get("retention.bytes", KEPT_FOREVER)) != KEPT_FOREVER:
+        sentences.append(
+            f"topic {full} forgets when it is large but is read from its beginning: {alter} retention.bytes=-1"
+        )
+    clock = topic.config.get("message.timestamp.type")
+    if clock is not None and config.get("message.timestamp.type", clock) != clock:
+        sentences.append(
+            f"topic {full} has the time of its writers' clocks but must have the brokers', by which workers count as "
+            f"lost and commands as expired: {alter} message.timestamp.type={clock}"
         )
     limit = topic.config.get("max.message.bytes")
     if limit is not None and int(config.get("max.message.bytes", limit)) < int(limit):

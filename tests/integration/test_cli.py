@@ -283,8 +283,26 @@ def findings(result):
     return {finding["check"]: finding for finding in json.loads(result.stdout)}
 
 
+def test_doctor_writes_nothing_unless_it_is_told_to_fix(cli, settings):
+    admin = clients.admin(settings)
+    before = admin.list_topics(timeout=10).topics.keys()
+    assert "none yet" in findings(cli("doctor", "--json"))["topics"]["says"]
+    topics.ensure(settings, [MODEL_SWAP])
+    found = findings(cli("doctor", "--json"))["topics"]
+    assert not found["ok"]
+    assert "--fix" in found["advice"]
+    assert admin.list_topics(timeout=10).topics.keys() - before == {topics.name(settings, MODEL_SWAP)}
+
+
+def test_doctor_names_the_prefix_that_was_meant(cli, settings):
+    topics.ensure(settings)
+    found = findings(cli("doctor", "--json", "--topic-prefix", "mistyped."))["topics"]
+    assert not found["ok"]
+    assert repr(settings.topic_prefix) in found["advice"]
+
+
 def test_doctor_creates_missing_topics_and_finds_nothing_wrong_with_the_cluster(cli, settings):
-    found = findings(cli("doctor", "--json"))
+    found = findings(cli("doctor", "--json", "--fix"))
     cluster = ("broker", "topics", "permissions", "model", "web port", "disk")
     assert [check for check in cluster if not found[check]["ok"]] == []
     there = clients.admin(settings).list_topics(timeout=10).topics

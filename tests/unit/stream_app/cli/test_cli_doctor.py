@@ -19,6 +19,33 @@ def test_without_a_broker_it_says_so_and_checks_the_rest(free_address, tmp_path)
     assert findings["disk"]["ok"]
 
 
+def test_settings_that_are_wrong_are_findings_each_with_what_was_meant(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "stream_app.toml").write_text('web-port = 1\nguard = "loud"\n[kafka]\nacks = 1\n')
+    result = stream_app("doctor", "--json")
+    assert result.exit_code == 1
+    wrong = [finding["says"] for finding in json.loads(result.stdout) if finding["check"] == "settings"]
+    assert len(wrong) == 3
+    assert [
+        part for part in ("web_port?", "'act'", "acks cannot be set") if not any(part in line for line in wrong)
+    ] == []
+
+
+def test_files_that_settings_name_are_looked_at_before_the_broker(free_address, tmp_path):
+    environment = {"STREAM_APP_SIGNING_KEY": tmp_path / "no.key", "STREAM_APP_KAFKA_SECRETS_FILE": tmp_path / "no.json"}
+    result = stream_app("doctor", "--json", "--bootstrap-servers", free_address, **environment)
+    wrong = " ".join(finding["says"] for finding in json.loads(result.stdout) if not finding["ok"])
+    assert "no.key" in wrong
+    assert "no.json" in wrong
+
+
+def test_it_writes_nothing_and_ends_with_a_summary(free_address, tmp_path):
+    cache = tmp_path / "cache"
+    result = stream_app("doctor", "--bootstrap-servers", free_address, STREAM_APP_MODEL_CACHE=cache)
+    assert not cache.exists()
+    assert result.stdout.splitlines()[-1].endswith("to be put right: broker")
+
+
 def test_for_people_each_finding_is_a_line_and_advice_stands_below(free_address, tmp_path):
     result = stream_app("doctor", "--bootstrap-servers", free_address, STREAM_APP_MODEL_CACHE=tmp_path / "cache")
     lines = result.stdout.splitlines()
@@ -48,7 +75,7 @@ def test_a_port_that_somebody_else_holds_is_wrong():
         stranger.settimeout(0)
         (finding,) = web_port(load(web_port=stranger.getsockname()[1]))
     assert not finding.ok
-    assert "STREAM_APP_WEB_PORT" in finding.advice
+    assert "--web-port" in finding.advice
 
 
 def test_a_cache_that_cannot_be_written_is_wrong(tmp_path):

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from schemas.topics import ALL, AUDIT, DEAD_LETTERS, MODEL_SWAP, TRANSACTIONS
+from schemas.topics import ALL, AUDIT, DEAD_LETTERS, MODEL_STATUS, MODEL_SWAP, TRANSACTIONS
 from stream_app.kafka.topics import contradictions, name, retention_ms
 from stream_app.settings import Settings
 
@@ -60,3 +60,18 @@ def test_dead_letters_that_cannot_hold_a_large_record_are_refused():
 def test_every_contradiction_of_a_topic_is_named():
     config = {**FITTING, "cleanup.policy": "compact", "retention.ms": "1"}
     assert len(contradictions("model-swap", MODEL_SWAP, 8, config)) == 3
+
+
+def test_a_topic_whose_times_are_its_writers_is_refused_where_the_brokers_are_relied_on():
+    for topic in ALL:
+        found = contradictions(
+            topic.name, topic, topic.partitions or 4, {**FITTING, "message.timestamp.type": "CreateTime"}
+        )
+        told = [sentence for sentence in found if "message.timestamp.type=LogAppendTime" in sentence]
+        assert len(told) == (topic in (MODEL_SWAP, MODEL_STATUS)), topic.name
+        assert found == told
+
+
+def test_a_log_that_forgets_by_size_is_refused():
+    (sentence,) = contradictions("audit", AUDIT, 1, {**FITTING, "retention.bytes": "1000000"})
+    assert "--entity-name audit --add-config retention.bytes=-1" in sentence
