@@ -76,7 +76,7 @@ class ModelCache:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise FetchError(f"cannot keep {uri} in {self._folder}: {error}") from error
+            raise FetchError(f"cannot keep {uri}: {error.strerror or error} ({self._folder})") from error
         return kept
 
     def _complaint(self, uri: str, sha256: str) -> str:
