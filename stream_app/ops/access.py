@@ -62,7 +62,7 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-class Access:
+class TokenGate:
     """Lets through who knows the token; everybody, where there is none."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:

@@ -16,7 +16,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from stream_app.ops.access import Access
+from stream_app.ops.access import TokenGate
 from stream_app.ops.health import Health
 from stream_app.ops.overview import StatusPage
 
@@ -72,7 +72,7 @@ def application(overview: StatusPage, registry: CollectorRegistry, token: str) -
             Route("/health/ready", ready),
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
-        middleware=[Middleware(SecurityHeaders), Middleware(Access, token)],
+        middleware=[Middleware(SecurityHeaders), Middleware(TokenGate, token)],
     )
 
 
