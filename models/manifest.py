@@ -1,11 +1,13 @@
 """The manifest of an artefact: all that serving, calibration and drift need, readable without loading the graph."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
-import numpy as np
 from msgspec import Meta, Struct
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Missing = Literal["impute", "reject"]
 InputRole = Literal["own", "window", "risk", "calendar"]
@@ -57,7 +59,7 @@ class Calibration(Struct, frozen=True):
     scores: list[float]
     exceedance: list[float]
 
-    def p_values(self, scores: np.ndarray) -> np.ndarray:
+    def p_values(self, scores: "np.ndarray") -> "np.ndarray":
         """Share of calibration rows that score at least as high, by linear interpolation.
 
         Args:
@@ -66,6 +68,8 @@ class Calibration(Struct, frozen=True):
         Returns:
             float64 array [n], in (0, 1].
         """
+        import numpy as np  # takes a tenth of a second, and most who read a manifest ask for no such value
+
         return np.asarray(np.interp(scores, self.scores, self.exceedance))
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import typer
 
+from models.registry import registry
 from stream_app.cli.configured import connected_settings
 from stream_app.cli.invocation import issuer
-from stream_app.cli.registry import update_aliases
-from stream_app.cli.terminal import out, out_json, waiting
+from stream_app.cli.terminal import out, out_json, say, waiting
 from stream_app.kafka import topics
 from stream_app.rollout.client import Order, Outcome
 from stream_app.rollout.commands import Gate, Refused, ungated
@@ -18,7 +18,7 @@ from stream_app.settings import Settings
 def commanded(
     doing: str, command: Callable[[Settings, Order], Outcome], reason: str, timeout_s: float | None, as_json: bool
 ) -> None:
-    """Give a command, print its outcome, and let the registry follow if the log has changed; the exit code tells too.
+    """Give a command and print its outcome; the exit code tells too. The registry follows by itself.
 
     Args:
         doing: What is shown while it is waited for.
@@ -35,11 +35,11 @@ def commanded(
         except Refused as refused:
             outcome = Outcome(ok=False, sentence=str(refused))
     if as_json:
-        out_json({name: getattr(outcome, name) for name in Outcome.__slots__ if name != "log"})
+        out_json(outcome)
     else:
         out(outcome.sentence)
-    if outcome.command_id:
-        update_aliases(settings, outcome.log)
+    if outcome.command_id and registry.in_use(settings.tracking_uri):
+        say("the registry's aliases follow within a minute: a worker moves them")
     if not outcome.ok:
         raise typer.Exit(1)
 

@@ -3,16 +3,11 @@
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
-import polars as pl
 import typer
 
-from models.data import events, simulator
-from models.data.drift import Drift
-from models.data.frame import LABELS as LABEL_COLUMNS
-from models.data.frame import read, write
 from schemas.topics import LABELS, TRANSACTIONS
 from stream_app.cli.configured import connected_settings
 from stream_app.cli.options import DAY_FORMAT, DataFiles, FirstDay, LastDay, day, named
@@ -21,6 +16,9 @@ from stream_app.cli.signals import stop_on_signal
 from stream_app.cli.terminal import out, out_json, progress, say, waiting
 from stream_app.kafka import clients, topics
 from stream_app.settings import Settings
+
+if TYPE_CHECKING:
+    import polars as pl
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -46,6 +44,9 @@ def simulate(  # noqa: PLR0913 - one parameter for each option is typer's way
     """Write card transactions with features and labels, the same for the same seed."""
     if drift_in and not drift:
         raise typer.BadParameter("says where the drift is: name one with --drift", param_hint="--drift-in")
+    from models.data import simulator
+    from models.data.drift import Drift
+    from models.data.frame import write
 
     spec = simulator.Simulation(
         days=days,
@@ -86,6 +87,9 @@ def produce(  # noqa: PLR0913 - as simulate
     Record timestamps are the moment of sending, so that latency is measured from it. Ctrl-C ends it cleanly:
     what was sent is delivered and counted.
     """
+    from models.data.frame import LABELS as LABEL_COLUMNS
+    from models.data.frame import read
+
     settings = connected_settings()
     with waiting(f"reading {named(data)}"):
         frame = read(data, day(since), day(until), also=fields or ())
@@ -101,7 +105,7 @@ def produce(  # noqa: PLR0913 - as simulate
         out(f"{result.events:,} records on {topic} in {result.seconds:.1f} s: {result.events_per_second:,.0f} a second")
 
 
-def publish_frame(settings: Settings, frame: pl.DataFrame, rate: float | None, labels: bool) -> dict[str, "Published"]:
+def publish_frame(settings: Settings, frame: "pl.DataFrame", rate: float | None, labels: bool) -> dict[str, Published]:
     """Publish the events of a frame, and their labels after them if asked to.
 
     Returns:
@@ -110,6 +114,8 @@ def publish_frame(settings: Settings, frame: pl.DataFrame, rate: float | None, l
     Raises:
         UserError: the broker did not take some of them.
     """
+    from models.data import events
+
     wanted = (TRANSACTIONS, LABELS) if labels else (TRANSACTIONS,)
     topics.ensure(settings, wanted)
     published: dict[str, Published] = {}
@@ -126,7 +132,9 @@ def publish_frame(settings: Settings, frame: pl.DataFrame, rate: float | None, l
     return published
 
 
-def _labels(frame: pl.DataFrame) -> Iterator[Event]:
+def _labels(frame: "pl.DataFrame") -> Iterator[Event]:
+    from models.data import events
+
     encoder = msgspec.json.Encoder()
     for label in events.labels(frame):
         yield label.transaction_id.encode(), encoder.encode(label)

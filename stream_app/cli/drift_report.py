@@ -7,7 +7,6 @@ import typer
 
 from stream_app.cli.configured import connected_settings
 from stream_app.cli.terminal import out, out_json, progress, waiting
-from stream_app.report import page, report
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -32,6 +31,8 @@ def drift_report(
 
     The page holds everything that it needs: it can be sent, kept, and opened without a network.
     """
+    from stream_app.report import page, report
+
     report.check_installed()
     settings = connected_settings()
     with waiting("reading what was scored") as tell:

@@ -2,26 +2,21 @@
 
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 
 from models.archive import ArtefactError
-from models.data.files import DataError
-from models.data.frame import read
-from models.features import SpecError
-from models.gates.comparison import GateComparison, compare
-from models.gates.judge import judge
 from models.gates.limits import Limits, load_limits
-from models.gates.page import page
 from models.gates.report import GateReport
-from models.protocol import EvaluationError
-from models.runtime import Runtime
 from stream_app.cli.model_argument import existing_model
-from stream_app.cli.model_loading import load_model
 from stream_app.cli.options import PLACES, FirstDay, Json, LastDay, day
 from stream_app.cli.terminal import out, out_json, say, waiting
+
+if TYPE_CHECKING:
+    from models.gates.comparison import GateComparison
+    from models.runtime import Runtime
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -55,6 +50,9 @@ def gate(  # noqa: PLR0913 - one parameter for each option is typer's way
     Both score the same days of DATA: accuracy (where it has labels), alert volume, agreement, latent stability,
     score distribution, robustness, cost. Days before --from are history, as for `evaluate`.
     """
+    from models.gates.judge import judge
+    from stream_app.cli.model_loading import load_model
+
     allowed = load_limits(limits)
     with waiting("loading") as tell:
         theirs, ours = _champion(champion), load_model(candidate)
@@ -81,7 +79,9 @@ def print_report(report: GateReport) -> None:
     out(report.conclusion)
 
 
-def _champion(model: str) -> Runtime:
+def _champion(model: str) -> "Runtime":
+    from stream_app.cli.model_loading import load_model
+
     try:
         return load_model(model)
     except ArtefactError as error:
@@ -89,9 +89,15 @@ def _champion(model: str) -> Runtime:
 
 
 def _compare(
-    ours: Runtime, theirs: Runtime, data: Path, limits: Limits, since: date | None, until: date | None
-) -> GateComparison:
+    ours: "Runtime", theirs: "Runtime", data: Path, limits: Limits, since: date | None, until: date | None
+) -> "GateComparison":
     """Both models on the rows. What cannot be compared at all was called wrongly: exit code 1 is for a refusal."""
+    from models.data.files import DataError
+    from models.data.frame import read
+    from models.features import SpecError
+    from models.gates.comparison import compare
+    from models.protocol import EvaluationError
+
     try:
         frame = read(data, until=until, labels_needed=False)
         return compare(ours, theirs, frame, limits, since, until)
@@ -99,7 +105,9 @@ def _compare(
         raise typer.BadParameter(str(error), param_hint="--data") from error
 
 
-def _write_page(report: GateReport, comparison: GateComparison, path: Path) -> None:
+def _write_page(report: GateReport, comparison: "GateComparison", path: Path) -> None:
+    from models.gates.page import page
+
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page(report, comparison), "utf-8")
     say(f"the page is in {path}")

@@ -2,28 +2,26 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from models import artefact
-from models.runtime import Runtime
 from schemas.errors import UserError
 from schemas.topics import TRANSACTIONS
 from stream_app.cli import readable
 from stream_app.cli.configured import connected_settings
-from stream_app.cli.model_loading import load_model
 from stream_app.cli.readable import clean
 from stream_app.cli.terminal import console, out, out_json, progress, table, waiting
 from stream_app.kafka.offsets import Bounds, Point, committed_range
-from stream_app.replay import receipt, rescore
-from stream_app.replay.plot import draw
-from stream_app.replay.receipt import Receipt
-from stream_app.replay.what_if import Alert, WhatIf, what_if
 from stream_app.rollout.artefacts import ModelCache
 from stream_app.rollout.commands import models
 from stream_app.rollout.trust import trust
 from stream_app.settings import Settings
+
+if TYPE_CHECKING:
+    from models.runtime import Runtime
+    from stream_app.replay.receipt import Receipt
+    from stream_app.replay.what_if import Alert, WhatIf
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -77,6 +75,8 @@ def replay(  # noqa: PLR0913 - one parameter for each option is typer's way
         raise UserError("nothing in this range was scored and is still there: look at `stream-app status`")
     runtime = _model(settings, model, None)
     if budget is not None:
+        from stream_app.replay import rescore
+
         threshold = rescore.threshold_of(runtime.manifest.calibration, budget)
     _what_if(settings, spans, runtime, threshold, plot, as_json)
 
@@ -100,8 +100,11 @@ def _point(text: str | None, option: str) -> Point | None:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def _model(settings: Settings, given: str | None, sha256: str | None) -> Runtime:
+def _model(settings: Settings, given: str | None, sha256: str | None) -> "Runtime":
     """The one given; else the model with this digest, from the cache or where it was staged from; else what serves."""
+    from models import artefact
+    from stream_app.cli.model_loading import load_model
+
     if given is not None:
         return load_model(given)
     known = models(settings)
@@ -116,6 +119,8 @@ def _model(settings: Settings, given: str | None, sha256: str | None) -> Runtime
 
 
 def _receipt(settings: Settings, anomaly_id: str, given: str | None, as_json: bool) -> None:
+    from stream_app.replay import receipt
+
     with waiting("looking for the anomaly") as tell:
         anomaly = receipt.published(settings, anomaly_id)
         tell("loading its model")
@@ -130,7 +135,7 @@ def _receipt(settings: Settings, anomaly_id: str, given: str | None, as_json: bo
         raise typer.Exit(1)
 
 
-def _tell_receipt(found: Receipt) -> None:
+def _tell_receipt(found: "Receipt") -> None:
     out(readable.clean(readable.anomaly(found.anomaly)))
     if found.score is not None:
         why = "; ".join(map(readable.reason, found.reasons))
@@ -142,8 +147,11 @@ def _tell_receipt(found: Receipt) -> None:
 
 
 def _what_if(
-    settings: Settings, spans: Bounds, runtime: Runtime, threshold: float | None, plot: Path | None, as_json: bool
+    settings: Settings, spans: Bounds, runtime: "Runtime", threshold: float | None, plot: Path | None, as_json: bool
 ) -> None:
+    from stream_app.replay.plot import draw
+    from stream_app.replay.what_if import what_if
+
     with progress("replaying", sum(end - first for first, end in spans.values())) as advance:
         found = what_if(settings, spans, runtime, threshold, advance)
     if plot is not None and found.scores.size:
@@ -156,7 +164,7 @@ def _what_if(
         _tell_what_if(found, spans)
 
 
-def _tell_what_if(found: WhatIf, spans: Bounds) -> None:
+def _tell_what_if(found: "WhatIf", spans: Bounds) -> None:
     where = ", ".join(f"{partition}: {first} to {end - 1}" for partition, (first, end) in spans.items())
     out(f"{found.model}, threshold {found.threshold:.4g}, offsets {where}")
     out(f"{found.events:,} records, {found.refused:,} of them refused; labels for {found.labelled:,}")
@@ -173,7 +181,7 @@ def _tell_what_if(found: WhatIf, spans: Bounds) -> None:
     _tell_alerts("lost", found.lost)
 
 
-def _tell_alerts(what: str, alerts: list[Alert]) -> None:
+def _tell_alerts(what: str, alerts: "list[Alert]") -> None:
     verdicts = {True: "fraud", False: "legitimate", None: "no label"}
     out(f"{len(alerts):,} {what}" + (f", the {SHOWN} of the highest score:" if len(alerts) > SHOWN else ""))
     for a in sorted(alerts, key=lambda alert: -alert.score)[:SHOWN]:

@@ -3,12 +3,13 @@
 import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+
+if TYPE_CHECKING:  # what draws takes a tenth of a second to import, and many commands draw nothing
+    from rich.console import Console
+    from rich.table import Table
 
 PIPED_WIDTH = 240
 
@@ -67,6 +68,9 @@ def progress(what: str, total: float) -> Iterator[Advance]:
     if not is_interactive():
         yield lambda done: None
         return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
     with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
         task = shown.add_task(what, total=total)
@@ -83,17 +87,23 @@ def waiting(what: str) -> Iterator[Callable[[str], None]]:
     if not is_interactive():
         yield lambda news: None
         return
+    from rich.console import Console
+
     with Console(stderr=True).status(what) as shown:
         yield shown.update
 
 
-def console() -> Console:
+def console() -> "Console":
     """Where tables go: as wide as the terminal; piped, so wide that nothing is cut."""
+    from rich.console import Console
+
     return Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
 
 
-def table(*headings: str, right: Collection[str] = ()) -> Table:
+def table(*headings: str, right: Collection[str] = ()) -> "Table":
     """An empty table without a frame; the columns named in `right` hold figures."""
+    from rich.table import Table
+
     made = Table(box=None, pad_edge=False)
     for heading in headings:
         made.add_column(heading, justify="right" if heading in right else "left", overflow="fold")

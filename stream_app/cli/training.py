@@ -10,10 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models import signing
-from models.data.frame import read
-from models.features import load_spec, read_tables
 from models.manifest import Manifest, Quality, Segments
-from models.recipe import load_config
 from models.registry.address import Registered
 from stream_app.cli.configured import settings
 from stream_app.cli.model_argument import resolve_model
@@ -77,6 +74,10 @@ def train(  # noqa: PLR0913 - one parameter for each option is typer's way
         return
     if not data:
         raise typer.BadParameter("name the transactions to train on", param_hint="DATA")
+    from models.data.frame import read
+    from models.features import load_spec, read_tables
+    from models.recipe import load_config
+
     key = None if sign_with is None else signing.read_key(sign_with)
     how = load_config(config, seed, segment_by)
     declares_inputs = config is not None and "input" in read_tables(config)
@@ -142,6 +143,8 @@ def evaluate(
         archive = artefacts.read(resolve_model(settings(), model))
         name = archive.manifest.name
         tell(f"reading {named(data)}")
+        from models.data.frame import read
+
         frame = read(data, until=day(until))
         tell(f"scoring with {name}")
         from models import artefact

@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 from stream_app.cli.configured import settings
-from stream_app.host.worker import run
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -17,4 +16,6 @@ def worker(
     ] = None,
 ) -> None:
     """Run a worker: score the input topic until Ctrl-C or SIGTERM."""
+    from stream_app.host.worker import run
+
     raise typer.Exit(run(settings(web_port=web_port)) or 0)

@@ -86,7 +86,6 @@ class Outcome:
         elapsed_s: From writing the command to its last effect.
         workers: Seconds from writing the command until each worker's heartbeat named it.
         waiting: The command stands, and takes effect as soon as a worker runs.
-        log: The swap log, as far as the session has read it; None where it has not.
     """
 
     ok: bool
@@ -99,7 +98,6 @@ class Outcome:
     elapsed_s: float = 0.0
     workers: Mapping[str, float] = field(default_factory=dict)
     waiting: bool = False
-    log: SwapLog | None = field(default=None, repr=False)
 
 
 class CommandSession:
@@ -232,7 +230,6 @@ class CommandSession:
             elapsed_s=self._elapsed() if self._command_id else 0.0,
             workers=workers or {},
             waiting=waiting,
-            log=self.log,
         )
 
     @property

@@ -7,9 +7,9 @@ candidate   is tried out or staged; where nothing is, the newest that was regist
 Only versions of the registry can be named. Where what serves was deployed by its file and never registered, there is
 no champion: an alias that names something else would be a lie.
 
-Each command of an operator updates them. Where the guard acted, the worker that runs the controller does, in a process
-of its own at the lowest priority (`python -m stream_app.rollout.registry_sync`): MLflow takes seconds to load and
-hundreds of MB, and may hang.
+The worker that runs the controller moves them after every command, an operator's or the guard's, in a process of its
+own at the lowest priority (`python -m stream_app.rollout.registry_sync`): MLflow takes seconds to load and hundreds of
+MB, and may hang.
 """
 
 import asyncio
@@ -24,9 +24,8 @@ from importlib.util import find_spec
 from models.registry.registry import Registry, connect, in_use
 from schemas.errors import UserError
 from schemas.rollout import Stage
-from stream_app.rollout.commands import models
 from stream_app.rollout.state import Release, Rollout
-from stream_app.rollout.swap_log import SwapLog
+from stream_app.rollout.swap_log import SwapLog, read_swap_log
 from stream_app.settings import Settings, environment, load
 
 logger = logging.getLogger(__name__)
@@ -36,12 +35,8 @@ LIMIT_S = 120.0
 AGAIN_AFTER_S = 60.0
 
 
-def sync(settings: Settings, log: SwapLog | None = None) -> list[str]:
+def sync(settings: Settings) -> list[str]:
     """Bring the aliases of every model that was ever staged up to date: a sentence for each that has moved.
-
-    Args:
-        settings: Which registry, and where the log is.
-        log: The log, where it has just been read.
 
     Raises:
         RegistryError: the registry cannot be changed. One that is down fails before the log is read.
@@ -50,7 +45,7 @@ def sync(settings: Settings, log: SwapLog | None = None) -> list[str]:
     if not in_use(settings.tracking_uri):
         return []
     registry = connect(settings.tracking_uri)
-    log = log or models(settings)
+    log = read_swap_log(settings)
     names = sorted({entry.command.model.name for entry in log.entries if isinstance(entry.command, Stage)})
     return [line for name in names for line in _move(registry, name, log)]
 

@@ -61,7 +61,7 @@ def test_models_are_deployed_by_name_and_a_registry_that_is_down_is_missed_by_no
         result = cli("deploy", "models:/tiny@candidate", "--json")
         assert result.exit_code == 0, result.stderr
         assert json.loads(result.stdout)["model"]["sha256"] == refs[0].sha256
-        assert registry.aliases("tiny") == {"champion": "1"}
+        wait_until(lambda: registry.aliases("tiny") == {"champion": "1"}, 90)
         (stage,) = (
             command for record in commands.models(settings).entries if isinstance(command := record.command, Stage)
         )
@@ -71,7 +71,7 @@ def test_models_are_deployed_by_name_and_a_registry_that_is_down_is_missed_by_no
 
         register(registry, tmp_path / "2.pt", refs[1])
         second = registry.find("models:/tiny/2")
-        assert commands.deploy(settings, Order("somebody who does not tell the registry"), second).ok
+        assert commands.deploy(settings, Order("somebody else"), second).ok
         wait_until(lambda: registry.aliases("tiny") == {"champion": "2", "previous": "1"}, 90)
 
         sent = Trickle(settings)
@@ -91,7 +91,7 @@ def test_models_are_deployed_by_name_and_a_registry_that_is_down_is_missed_by_no
         back = cli("rollback")
         assert back.exit_code == 0
         assert "tiny 1" in back.stdout
-        assert "stream-app registry sync" in back.stderr
+        assert "aliases follow" in back.stderr
         sent()
         wait_until(lambda: committed_offsets(settings) == sent.sent, 60)
         assert worker.process.poll() is None

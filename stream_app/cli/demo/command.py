@@ -3,7 +3,6 @@
 import typer
 
 from stream_app.cli.configured import settings
-from stream_app.cli.demo.story import run_demo
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -14,4 +13,6 @@ def demo() -> None:
 
     A person gets the address of the page, and it stays up until Ctrl-C. Piped, it ends by itself.
     """
+    from stream_app.cli.demo.story import run_demo
+
     raise typer.Exit(run_demo(settings()) or 0)
