@@ -44,6 +44,8 @@ def bad(text: str) -> str:
 
 def _coloured(text: str, code: int) -> str:
     """With NO_COLOR in the environment nothing has a colour, as for every program that heeds it."""
+    from rich.console import Console
+
     return f"\x1b[{code}m{text}\x1b[0m" if Console().color_system is not None else text
 
 
