@@ -160,6 +160,10 @@ class Metrics:
             ["cause"],
         )
 
+        self.repeated = self._counter(
+            "transactions_repeated_total",
+            "Transactions scored whose id came among the latest before, on this worker: a producer sends them twice.",
+        )
         self.lost = self._counter(
             "records_lost_total",
             "Input offsets that the broker deleted before they were read, by retention or by hand: losses, on record "

@@ -114,7 +114,7 @@ def _summary(s: DriftSummary) -> str:
     return (
         f"partition {s.partition}  offsets {s.from_offset} to {s.to_offset}: {s.scored} scored, "
         f"{s.anomalies} anomalies, "
-        f"{s.dead_lettered} refused  [{s.model_sha256[:12]}, {s.worker}]"
+        f"{s.dead_lettered} refused{f', {s.lost} LOST' if s.lost else ''}  [{s.model_sha256[:12]}, {s.worker}]"
     )
 
 

@@ -23,6 +23,7 @@ class Interval:
         refused: The other records, by reason.
         anomalies: Of the scored ones, by severity.
         lost: Of each partition, the offsets that the broker deleted before they were read: the first of its span.
+        repeated: Of the scored ones, those whose id had come shortly before.
         timestamps: Milliseconds since the epoch at which the sampled records were produced.
     """
 
@@ -33,6 +34,7 @@ class Interval:
     refused: Counter[RefusalCode] = field(default_factory=Counter)
     anomalies: Counter[Severity] = field(default_factory=Counter)
     lost: dict[int, int] = field(default_factory=dict)
+    repeated: int = 0
     timestamps: list[int] = field(default_factory=list)
 
     def add(self, raw: Raw, decoded: Decoded, reasoned: Iterable[Reasoned]) -> None:

@@ -19,6 +19,7 @@ from stream_app.pipeline.decode import Decoder
 from stream_app.pipeline.explain import explain
 from stream_app.pipeline.interval import Interval
 from stream_app.pipeline.progress import RUNNING
+from stream_app.pipeline.repeats import Repeats
 from stream_app.pipeline.score import score
 from stream_app.pipeline.serving import Serving
 from stream_app.pipeline.session import Session
@@ -61,6 +62,7 @@ class Loop:
         self._breaker = breaker
         self._held = False
         self._interval = Interval()
+        self._repeats = Repeats()
         self._second: SecondScorer | None = None
         self._announced: set[int] | None = None
 
@@ -113,6 +115,7 @@ class Loop:
             for part, reasoned in outcomes:
                 self._session.emitter.outcomes(raw, part, reasoned)
         self._interval.add(raw, decoded, [reasoned for _, reasoned in outcomes])
+        self._interval.repeated += self._repeats.count(decoded.transaction_ids)
         self._metrics.batch.observe(len(raw.values))
         self._breaker.count(len(raw.values), len(decoded.refused))
 

@@ -45,6 +45,7 @@ class Tally:
         self.commits += 1
         self._metrics.commits["committed"].inc()
         self._metrics.scored.inc(interval.scored)
+        self._metrics.repeated.inc(interval.repeated)
         for code, count in interval.refused.items():
             self._metrics.dead_lettered[code].inc(count)
         for severity, count in interval.anomalies.items():

@@ -100,6 +100,6 @@ def published(settings: Settings, anomaly_id: str) -> Anomaly:
             if anomaly.anomaly_id == anomaly_id:
                 return anomaly
     raise ReplayError(
-        f"{name(settings, ANOMALIES)} holds no anomaly {anomaly_id}: ids are TOPIC:PARTITION:OFFSET, "
+        f"{name(settings, ANOMALIES)} holds no anomaly {anomaly_id}: ids are TOPIC:TOPIC-ID:PARTITION:OFFSET, "
         "see `stream-app consume anomalies`"
     )

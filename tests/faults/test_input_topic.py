@@ -1,0 +1,159 @@
+"""What happens to the input behind a worker: each is told by its name, nothing is lost in silence or done twice."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
+
+from schemas.topics import ANOMALIES, AUDIT, TRANSACTIONS
+from stream_app.audit.record import audit_record
+from stream_app.kafka import clients, topics
+from stream_app.settings import Settings
+from stream_app.verify.cluster import ACKNOWLEDGE, verify
+from stream_app.verify.ledger import Loss
+from tests.faults.test_inputs import metric
+from tests.known_stream import Wait, anomalies, anomalous, proved, transactions
+from tests.traffic import committed_offsets, committed_records, publish
+from tests.workers import running
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+
+SENT = 500
+
+
+@pytest.fixture
+def admin(stream: Settings) -> AdminClient:
+    return clients.admin(stream)
+
+
+@pytest.fixture
+def settings(broker: str, fresh_settings) -> Settings:
+    """One partition: offsets can be foretold."""
+    return fresh_settings(broker, input_partitions=1)
+
+
+def scored(stream: Settings, folder: Path, wait_until: Wait, count: int, first: int = 0) -> None:
+    """A worker scores so many more records, and leaves."""
+    with running(stream, folder):
+        publish(stream, transactions(count, first=first))
+        wait_until(lambda: committed_offsets(stream) == first + count, 90)
+
+
+def make_again(admin: AdminClient, name: str, wait_until: Wait) -> None:
+    admin.delete_topics([name])[name].result()
+
+    def made() -> bool:
+        try:
+            admin.create_topics([NewTopic(name, 1, 1)])[name].result()
+        except KafkaException:  # brokers need a moment to forget the old one
+            return False
+        return True
+
+    wait_until(made, 30)
+    wait_until(lambda: name in admin.list_topics(timeout=10).topics, 30)
+
+
+def test_where_retention_overtakes_a_worker_that_is_away_the_loss_is_on_record_until_somebody_knows(
+    stream: Settings, admin: AdminClient, tmp_path: Path, wait_until: Wait
+) -> None:
+    scored(stream, tmp_path, wait_until, SENT)
+    publish(stream, transactions(SENT, first=SENT))
+    name = topics.name(stream, TRANSACTIONS)
+    (deleted,) = admin.delete_records([TopicPartition(name, 0, SENT + 300)]).values()
+    assert deleted.result().low_watermark == SENT + 300
+    with running(stream, tmp_path) as worker:
+        wait_until(lambda: committed_offsets(stream) == 2 * SENT, 90)
+        wait_until(lambda: metric(worker, "stream_app_records_lost_total") == 300, 30)
+    verdict = verify(stream)
+    (loss,) = verdict.losses
+    assert (loss.partition, loss.from_offset, loss.to_offset) == (0, SENT, SENT + 300)
+    assert (verdict.ok, verdict.breaks, verdict.lost, verdict.scored) == (False, [], 300, 2 * SENT - 300)
+    assert anomalies(stream) == [i for i in anomalous(2 * SENT) if not SENT <= int(i) < SENT + 300]
+    acknowledge(stream, loss)
+    assert proved(stream).lost == 300
+
+
+def acknowledge(stream: Settings, loss: Loss) -> None:
+    producer = clients.producer(stream)
+    record = audit_record("ann", ACKNOWLEDGE, str(loss), reason="sent again from the source")
+    producer.produce(topics.name(stream, AUDIT), msgspec.json.encode(record), b"ann")
+    assert producer.flush(10) == 0
+
+
+def test_where_the_groups_offsets_are_gone_nothing_is_scored_again(
+    stream: Settings, admin: AdminClient, tmp_path: Path, wait_until: Wait
+) -> None:
+    scored(stream, tmp_path, wait_until, SENT)
+    (gone,) = admin.delete_consumer_groups([stream.app_id]).values()
+    gone.result()
+    assert any("no committed offset" in remark for remark in proved(stream).remarks)
+    scored(stream, tmp_path, wait_until, 100, first=SENT)
+    verdict = proved(stream)
+    assert (verdict.scored, verdict.remarks) == (SENT + 100, [])
+    assert anomalies(stream) == anomalous(SENT + 100)
+
+
+@pytest.mark.parametrize("count", [200, 800], ids=["with fewer records", "with more records"])
+@pytest.mark.parametrize("there", [False, True], ids=["worker away", "worker there"])
+def test_the_account_of_an_input_that_was_made_again_begins_anew(
+    stream: Settings, admin: AdminClient, tmp_path: Path, wait_until: Wait, count: int, there: bool
+) -> None:
+    name = topics.name(stream, TRANSACTIONS)
+    with running(stream, tmp_path) as worker:
+        publish(stream, transactions(SENT))
+        wait_until(lambda: committed_offsets(stream) == SENT, 90)
+        if not there:
+            worker.stop()
+        make_again(admin, name, wait_until)
+        if there:
+            wait_until(lambda: "made again" in worker.said or "was deleted" in worker.said, 60)
+        else:
+            worker.start()
+        publish(stream, transactions(count, first=SENT))
+        wait_until(lambda: verify(stream).scored == SENT + count, 90)
+        assert "made again" in worker.said or "was deleted" in worker.said
+    verdict = proved(stream)
+    assert "was deleted and made again" in verdict.remarks[0]
+    found = committed_records(stream, ANOMALIES)
+    assert sorted(a.transaction_id for a in found) == anomalous(SENT + count)
+    assert len({a.anomaly_id for a in found}) == len(found)
+
+
+def test_where_a_producer_leaves_a_transaction_open_what_waits_behind_it_is_told_and_then_scored(
+    stream: Settings, tmp_path: Path, wait_until: Wait
+) -> None:
+    name, waiting = topics.name(stream, TRANSACTIONS), "stream_app_partition_behind_open_transaction_records"
+    hanging = clients.producer(stream, **{"transactional.id": f"{stream.app_id}-upstream"})
+    hanging.init_transactions(30)
+    with running(stream, tmp_path) as worker:
+        publish(stream, transactions(SENT))
+        wait_until(lambda: committed_offsets(stream) == SENT, 90)
+        hanging.begin_transaction()
+        hanging.produce(name, b"never committed", b"k", partition=0)
+        hanging.flush(10)
+        publish(stream, transactions(100, first=SENT))
+        label = f'{waiting}{{partition="0"}}'
+        wait_until(lambda: metric(worker, label) == 101, 60)
+        assert metric(worker, 'stream_app_partition_lag_records{partition="0"}') == 0
+        hanging.abort_transaction(30)
+        wait_until(lambda: metric(worker, label) == 0, 60)
+        wait_until(lambda: committed_offsets(stream) == SENT + 102, 60)
+    assert proved(stream).scored == SENT + 100
+    assert anomalies(stream) == anomalous(SENT + 100)
+
+
+def test_records_on_partitions_added_to_the_input_are_read_within_seconds(
+    stream: Settings, admin: AdminClient, tmp_path: Path, wait_until: Wait
+) -> None:
+    name = topics.name(stream, TRANSACTIONS)
+    with running(stream, tmp_path):
+        publish(stream, transactions(SENT))
+        wait_until(lambda: committed_offsets(stream) == SENT, 90)
+        admin.create_partitions([NewPartitions(name, 3)])[name].result()
+        wait_until(lambda: len(admin.list_topics(name, timeout=10).topics[name].partitions) == 3, 30)
+        publish(stream, transactions(100, first=SENT))
+        wait_until(lambda: committed_offsets(stream) == SENT + 100, 30)
+    assert proved(stream).scored == SENT + 100
+    assert anomalies(stream) == anomalous(SENT + 100)
