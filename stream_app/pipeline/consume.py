@@ -215,9 +215,10 @@ class InputConsumer:
             bounds[place.partition] = consumer.get_watermark_offsets(place, timeout=METADATA_TIMEOUT_S)
             if place.offset >= 0:
                 accounted[place.partition] = Accounted(place.metadata or "", place.offset)
-        # An empty partition has nothing that could be repeated, so the ledger is not searched for it
-        unknown = [p for p, (low, end) in bounds.items() if p not in accounted and low < end]
-        recalled = self._recall(unknown) if unknown else {}
+        unknown = bounds.keys() - accounted.keys()
+        # An empty partition has nothing that could be repeated: for that alone, the ledger is not searched
+        searched = [p for p in unknown if bounds[p][0] < bounds[p][1]]
+        recalled = {p: found for p, found in self._recall(searched).items() if p in unknown} if unknown else {}
         for partition, found in recalled.items():
             if self._is_here(found, bounds[partition]):
                 self._on_notice(

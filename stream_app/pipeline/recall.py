@@ -35,9 +35,10 @@ class _Span(msgspec.Struct):
 
 
 def recall(settings: Settings, partitions: Iterable[int]) -> dict[int, Accounted]:
-    """What the newest summary of each partition says, where there is one.
+    """What the newest summary of each partition says, where there is one; others than were asked for may be there too.
 
-    The ledger is read from its end on, and no longer than `PATIENCE_S`: what was not found by then counts as new.
+    The ledger is read from its end on, and no longer than `PATIENCE_S`: what was not found by then counts as new. Its
+    newest part is read in any case.
 
     Raises:
         BrokerError: the ledger cannot be read.
@@ -46,7 +47,7 @@ def recall(settings: Settings, partitions: Iterable[int]) -> dict[int, Accounted
     deadline = time.monotonic() + PATIENCE_S
     for stretch in read_backwards(settings, DRIFT_SUMMARIES):
         newest = newest_places(stretch)
-        found |= {partition: newest[partition] for partition in wanted & newest.keys()}
+        found = newest | found
         wanted -= newest.keys()
         if not wanted:
             break

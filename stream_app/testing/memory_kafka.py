@@ -137,10 +137,10 @@ class MemoryKafka:
         self.committed.update({place.partition: place.offset for place in places})
         self.metadata.update({place.partition: place.metadata or "" for place in places})
 
-    def recall(self, _settings: Settings, partitions: Iterable[int]) -> dict[int, Accounted]:
+    def recall(self, _settings: Settings, _partitions: Iterable[int]) -> dict[int, Accounted]:
         """Where the visible ledger ends."""
         summaries = [MemoryMessage(0, at, value) for at, value in enumerate(self.visible["drift-summaries"])]
-        return {p: place for p, place in newest_places(summaries).items() if p in set(partitions)}
+        return newest_places(summaries)
 
     def next_fault(self, call: str) -> Any:
         """What the next call of that name raises, if anything."""

@@ -173,7 +173,7 @@ class _Check:
         if gone:
             ends = ", ".join(f"{partition} from {end:,}" for partition, end in sorted(gone.items()))
             self._remarks.append(
-                f"the group {self._settings.app_id} has no committed offset for partitions that the ledger accounts "
+                f"the group {self._settings.group} has no committed offset for partitions that the ledger accounts "
                 f"for: a worker that starts goes on where the ledger ends (partition {ends})"
             )
         return chains

@@ -86,7 +86,7 @@ def test_where_the_groups_offsets_are_gone_nothing_is_scored_again(
     stream: Settings, admin: AdminClient, tmp_path: Path, wait_until: Wait
 ) -> None:
     scored(stream, tmp_path, wait_until, SENT)
-    (gone,) = admin.delete_consumer_groups([stream.app_id]).values()
+    (gone,) = admin.delete_consumer_groups([stream.group]).values()
     gone.result()
     assert any("no committed offset" in remark for remark in proved(stream).remarks)
     scored(stream, tmp_path, wait_until, 100, first=SENT)
@@ -125,7 +125,7 @@ def test_where_a_producer_leaves_a_transaction_open_what_waits_behind_it_is_told
     stream: Settings, tmp_path: Path, wait_until: Wait
 ) -> None:
     name, waiting = topics.name(stream, TRANSACTIONS), "stream_app_partition_behind_open_transaction_records"
-    hanging = clients.producer(stream, **{"transactional.id": f"{stream.app_id}-upstream"})
+    hanging = clients.producer(stream, **{"transactional.id": f"{stream.group}-upstream"})
     hanging.init_transactions(30)
     with running(stream, tmp_path) as worker:
         publish(stream, transactions(SENT))

@@ -105,6 +105,14 @@ def test_the_account_of_a_topic_that_was_made_again_begins_anew(rig: Rig, kept: 
     assert "was deleted and made again; its account begins anew at 0" in sentence
 
 
+def test_a_topic_that_was_made_again_and_is_empty_yet_is_told_too(rig: Rig) -> None:
+    before(rig)
+    rig.kafka.make_again("topic-2")
+    again(rig)
+    assert "was deleted and made again" in notices(rig)[0][0]
+    assert rig.kafka.committed == {}
+
+
 def test_a_topic_that_is_made_again_under_a_worker_ends_its_session(rig: Rig) -> None:
     """Though the client notices nothing: the new topic has grown beyond its position already."""
     rig.kafka.publish(0, USUAL)
