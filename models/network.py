@@ -4,6 +4,9 @@ The score is a pure function of the record, finite for every float32 input, and 
 what the others let expect. Three bounds hold that: the network sees inputs clipped to `SEEN`, so its reconstruction
 cannot follow an outlier; the error is taken from the input itself, clipped only at `LIMIT`, where its square is still
 far from overflow; and raw values beyond `LARGEST` count as that.
+
+An input that was constant in training says nothing of how far is far. The network does not see it, and when it moves it
+adds to the score what an ordinary deviation of any other input does: drift reports the input, not every event.
 """
 
 from typing import Final
@@ -17,9 +20,8 @@ from models.features import FeatureSpec
 SEEN = 2.0
 LIMIT = 1e4
 LARGEST = 1e30
-SMALLEST_SPREAD = (
-    0.05  # of a residual, in standard deviations of its input: a constant one must not weigh without bound
-)
+SMALLEST_SPREAD = 0.05  # of a residual, in standard deviations of its input
+CONSTANT = 1e-5  # spread of an input, relative to its size: below is the rounding of float32
 
 
 class Preprocessing(nn.Module):
@@ -42,6 +44,7 @@ class Preprocessing(nn.Module):
     floor: Tensor
     mean: Tensor
     std: Tensor
+    varies: Tensor
 
     def __init__(self, spec: FeatureSpec, raw: np.ndarray) -> None:
         super().__init__()
@@ -56,8 +59,10 @@ class Preprocessing(nn.Module):
         self.register_buffer("std", torch.ones(len(transforms)))
         transformed, _ = self.forward(torch.from_numpy(raw))
         spread, mean = torch.std_mean(transformed.double(), dim=0)
+        size = transformed.double().abs().amax(dim=0)
+        self.register_buffer("varies", spread > CONSTANT * size)
         self.mean.copy_(mean)
-        self.std.copy_(torch.where(spread > 0, spread, 1.0))
+        self.std.copy_(torch.where(self.varies, spread, torch.where(size > 0, size, 1.0)))
 
     def forward(self, raw: Tensor) -> tuple[Tensor, Tensor]:
         """Raw inputs as the network's own.
@@ -126,13 +131,16 @@ class ScoringGraph(nn.Module):
     """
 
     weight: Tensor
+    most: Tensor
 
     def __init__(self, preprocessing: Preprocessing, autoencoder: Autoencoder, residuals: Tensor) -> None:
         super().__init__()
         self.preprocessing = preprocessing
         self.autoencoder = autoencoder
+        inputs = residuals.shape[1]
         spread = residuals.std(dim=0).clamp_min(SMALLEST_SPREAD)
-        self.register_buffer("weight", 1 / (residuals.shape[1] * spread.square()))
+        self.register_buffer("weight", 1 / (inputs * spread.square()))
+        self.register_buffer("most", torch.where(preprocessing.varies, torch.inf, 1 / inputs))
 
     def forward(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Score a batch; the outputs are those of `models.runtime.Scored`, in that order.
@@ -144,8 +152,9 @@ class ScoringGraph(nn.Module):
             raw: float32 [n, inputs], NaN where missing.
         """
         standardised, relative_to = self.preprocessing(raw)
-        expected, latent = self.autoencoder(standardised)
+        expected, latent = self.autoencoder(standardised * self.preprocessing.varies)
+        expected = expected * self.preprocessing.varies
         residual = torch.where(raw.isnan(), 0.0, expected - standardised)
-        contributions = residual.square() * self.weight
+        contributions = torch.minimum(residual.square() * self.weight, self.most)
         reconstruction = self.preprocessing.invert(expected, relative_to)
         return contributions.sum(dim=1), contributions, reconstruction, latent, standardised, residual

@@ -11,7 +11,7 @@ from models.season import DIGITS, Hours, bin_shares, hours_of, profile
 
 BINS = 16
 TAIL_QUANTILE = 0.999
-SMALLEST_STD = 1e-6
+SMALLEST_STD = 1e-5  # as what is constant for a network: below is rounding
 # What the clock alone decides has no spread left once the season is out, and an hour that is cut in two must not alarm.
 SMALLEST_CLIPPED_STD = 0.2
 GOLDEN_ROWS = 8

@@ -179,6 +179,8 @@ def _check(raw: np.ndarray, fitted: int, spec: FeatureSpec) -> None:
     if np.isinf(raw).any():
         column = int(np.isinf(raw).any(axis=0).argmax())
         raise TrainingError(f"input {spec.features[column].name} holds infinite values: leave those rows out")
+    if not (np.nanmax(raw[:fitted], axis=0, initial=-np.inf) > np.nanmin(raw[:fitted], axis=0, initial=np.inf)).any():
+        raise TrainingError("every transaction is the same in every input: there is nothing to learn")
     for rows, where in ((raw, "any row"), (raw[:fitted], f"the first {fitted:,} rows, which the model is fitted on")):
         empty = np.isnan(rows).all(axis=0)
         if empty.any():

@@ -138,12 +138,20 @@ def test_a_ratio_to_nothing_or_to_a_missing_value_is_one_to_a_floor_or_to_the_me
     np.testing.assert_allclose(relative_to[:, 0], [median, 0.01 * median, 0.01 * median], rtol=1e-5)
 
 
-def test_an_input_that_never_varied_in_training_scores_when_it_does():
+@pytest.mark.parametrize("value", [0.0, 0.1, 4.0, 1e7])
+@pytest.mark.parametrize("moved", [0.0, 1.0000001, 1.01, 2.0, 1e6])
+def test_an_input_that_never_varied_in_training_adds_a_bounded_part_when_it_does(value: float, moved: float):
     rows = rows_for_ratio()
-    rows[:, 2] = 4.0
+    rows[:, 2] = value
     graph = fit(rows, RATIO_SPEC, TrainingConfig(epochs=2))
-    changed = rows[:1].copy()
-    changed[0, 2] = 400.0
-    score = [float(graph(torch.from_numpy(row))[0]) for row in (rows[:1], changed)]
-    assert np.isfinite(score).all()
-    assert score[1] > score[0] + 10
+    changed = rows[:50].copy()
+    changed[:, 2] = moved * value if value else moved
+    (usual, _, before, *_), (score, contributions, after, *_) = (
+        graph(torch.from_numpy(r)) for r in (rows[:50], changed)
+    )
+    np.testing.assert_allclose(contributions.sum(axis=1), score, rtol=1e-5)
+    np.testing.assert_allclose(after, before)
+    np.testing.assert_allclose(after[:, 2], value, rtol=1e-6)
+    assert (score - usual <= 1 / 3 + 1e-4).all()
+    if moved in (0.0, 2.0) and value:
+        np.testing.assert_allclose(contributions[:, 2], 1 / 3, rtol=1e-5)
