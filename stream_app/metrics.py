@@ -210,6 +210,11 @@ class Metrics:
             "Population stability index by signal at the same hours; below 0.1 is calm. Only on the drift agent.",
             ["signal"],
         )
+        self.drift_segments_unmatched = self._gauge(
+            "drift_segments_unmatched",
+            "Segments that the model watches and no event is in: events may write the value differently. Only on the "
+            "drift agent.",
+        )
         self.drift_distance = self._gauge(
             "drift_distance",
             "Distance from the reference at the same hours by signal: psi, kl and js in nats, wasserstein in reference "

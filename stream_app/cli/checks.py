@@ -17,6 +17,7 @@ from schemas.topics import ALL
 from stream_app.cli.diagnosis import Diagnosis
 from stream_app.cli.invocation import current
 from stream_app.cli.present import at_present
+from stream_app.cli.segments import watched_segments
 from stream_app.host import surroundings
 from stream_app.kafka import clients, limits, topics
 from stream_app.kafka.clients import explain
@@ -60,6 +61,7 @@ def examine(load: Callable[[], Settings], fix: bool = False) -> Iterator[Diagnos
         "limits": lambda: broker_limits(settings),
         "permissions": lambda: permissions(settings),
         "model": lambda: models_in_service(settings),
+        "segments": lambda: watched_segments(settings),
         "now": lambda: at_present(settings),
     }
     for name, look in looks.items():

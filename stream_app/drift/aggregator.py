@@ -6,7 +6,7 @@ the partitions that it serves.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from models.distances import Distances
 from models.manifest import Manifest
@@ -43,6 +43,11 @@ class Aggregator:
     def distances(self) -> Mapping[str, Distances]:
         """Signal to its distance from the reference, of the model that came last."""
         return self._latest.distances if self._latest else {}
+
+    @property
+    def unmatched(self) -> Sequence[str]:
+        """Segments of that model that no event is in."""
+        return self._latest.unmatched if self._latest else ()
 
     def _move(self, summary: DriftSummary) -> None:
         """A partition has passed to another model."""

@@ -114,6 +114,11 @@ class Replica:
         """Signal to its distance from the reference."""
         return self._aggregator.distances
 
+    @property
+    def unmatched(self) -> Sequence[str]:
+        """Segments that no event is in."""
+        return self._aggregator.unmatched
+
     def _published(self) -> set[tuple[str, DriftPhase]]:
         decode = msgspec.json.Decoder(_Published).decode
         known = set()
@@ -143,6 +148,7 @@ class AggregatorHost:
         self._rebuilding: asyncio.Task[None] | None = None
         self._shown_at = -SHOW_S
         self._shown: set[str] = set()
+        self._unmatched: Sequence[str] = ()
 
     def begin(self) -> None:
         """The partition was assigned: build the replica, beside the event loop."""
@@ -198,6 +204,7 @@ class AggregatorHost:
         if self._replica is None or now - self._shown_at < SHOW_S:
             return
         self._shown_at = now
+        self._show_unmatched(self._replica.unmatched)
         distances = self._replica.distances
         if distances.keys() != self._shown:
             self._metrics.drift_psi.clear()
@@ -207,3 +214,14 @@ class AggregatorHost:
             self._metrics.drift_psi.labels(signal).set(distance.psi)
             for name, value in distance._asdict().items():
                 self._metrics.drift_distance.labels(name, signal).set(value)
+
+    def _show_unmatched(self, segments: Sequence[str]) -> None:
+        self._metrics.drift_segments_unmatched.set(len(segments))
+        if segments != self._unmatched:
+            self._unmatched = segments
+            if segments:
+                log.warning(
+                    "no event is in %s, which the model watches: is the value written differently in events? "
+                    "Compare with the data it was trained on",
+                    ", ".join(segments),
+                )

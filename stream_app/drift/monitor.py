@@ -38,6 +38,8 @@ CRITICAL_FACTOR = 3.0
 WARNING_FACTOR = 1.5
 # Standard errors, so that the chance in a few alerts is no change of the rate.
 SURE = 3.0
+# Alerts, seen or usual: fewer are one or two customers', and no verdict.
+FEWEST_ALERTS = 20
 
 
 class ExcessOverUsual(NamedTuple):
@@ -102,6 +104,11 @@ class ModelMonitor:
         away = np.abs(self._detectors.recent) >= self._effect / 2 + self._detectors.cusum.reference_error
         found = np.isin(np.arange(len(away)), list(findings))
         return np.where(self._reference.shares, found, away)
+
+    @property
+    def unmatched(self) -> Sequence[str]:
+        """Without segments, none."""
+        return ()
 
     @property
     def distances(self) -> Mapping[str, Distances]:
@@ -212,7 +219,7 @@ def severity(before: float, now: float, events: int) -> DriftSeverity:
         events: Transactions since.
     """
     usual = max(before, 1 / events)
-    sure = abs(now - before) > SURE * (usual / events) ** 0.5
+    sure = abs(now - before) > SURE * (usual / events) ** 0.5 and max(usual, now) * events >= FEWEST_ALERTS
     factor = max(now / usual, usual / now if now else float("inf"))
     if sure and factor >= CRITICAL_FACTOR:
         return DriftSeverity.CRITICAL

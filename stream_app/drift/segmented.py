@@ -4,7 +4,7 @@ Each has its own reference and its own blocks, so a drift in one transaction of 
 shows it, however calm the whole is. All monitors share one error bound.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from msgspec.structs import replace
@@ -16,6 +16,7 @@ from schemas.drift import DriftAlert, DriftSummary, SegmentSummary
 from stream_app.drift.correlator import WHOLE, IncidentCorrelator
 from stream_app.drift.monitor import ModelMonitor
 from stream_app.drift.standardise import RELATION
+from stream_app.drift.unmatched import SegmentCounts
 from stream_app.settings import Settings
 
 # Times the smallest shift of the whole that matters: a few customers move a small segment, and it moves few decisions.
@@ -47,9 +48,12 @@ class SegmentedMonitor:
             for label, segment in watched.items()
         }
         self._correlator = IncidentCorrelator(self._is_within)
+        self._counts = SegmentCounts(segments) if segments else None
 
     def update(self, summary: DriftSummary, offset: int) -> list[DriftAlert]:
         """Take the next summary, which stands at this offset of the summaries' log."""
+        if self._counts is not None:
+            self._counts.add(summary)
         of_all = self._whole.update(summary, offset)
         of_parts = [
             (label, alert)
@@ -64,6 +68,11 @@ class SegmentedMonitor:
         seen = {WHOLE: self._whole.events} | {label: monitor.events for label, monitor in self._monitors.items()}
         published = [self._correlator.update(label, alert, seen) for label, alert in found]
         return [alert for alert in published if alert is not None] + self._correlator.closed_after_rest(seen)
+
+    @property
+    def unmatched(self) -> Sequence[str]:
+        """Labels of the segments that no event is in."""
+        return () if self._counts is None else self._counts.unmatched
 
     @property
     def distances(self) -> Mapping[str, Distances]:

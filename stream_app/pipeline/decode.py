@@ -33,7 +33,8 @@ REQUIRED: dict[str, Any] = {
 # Only a top level takes two values side by side, so an incomplete record cannot be completed by the next one.
 BETWEEN = b"\nnull\nnull\n"
 
-decode_text = msgspec.json.Decoder(str).decode
+decode_value = msgspec.json.Decoder(str | bool | int | float).decode
+EXACT = 2**53  # integers beyond have lost digits as floating point
 
 Outcomes = tuple[list[Any], Sequence[int], list[Refusal]]
 """Events, the row of each in the batch, and the refusals of the other rows."""
@@ -118,7 +119,7 @@ class Decoder:
 
 
 class _Placing:
-    """Assigns events to segments by a raw field of the record; a value that is no text is in no segment."""
+    """Assigns events to segments by a raw field of the record; an object, a list or null is in no segment."""
 
     def __init__(self, segments: Segments) -> None:
         self._values = attrgetter(segments.field)
@@ -132,11 +133,16 @@ class _Placing:
 
 
 def _text(value: msgspec.Raw) -> str:
-    """The text of a field; empty if it holds none or is missing."""
+    """The text of a field, of a number as `models.data.columns` has it; empty if it holds none or is missing."""
     try:
-        return decode_text(value)
+        found = decode_value(value)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return ""
+    if isinstance(found, str):
+        return found
+    if isinstance(found, float):
+        return "" if abs(found) >= EXACT else str(int(found) if found.is_integer() else found)
+    return str(found).lower()  # of a truth value as JSON has it
 
 
 def _numbers(rows: list[tuple[float | None, ...]], width: int) -> np.ndarray:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from schemas.drift import DriftCause, DriftPhase, DriftSeverity
+from stream_app.drift.monitor import severity
 from stream_app.drift.standardise import DEAD_LETTERS
 from tests.unit.stream_app.drift.streams import (
     MANIFEST,
@@ -151,7 +152,7 @@ def test_a_rise_of_refused_records_is_named():
 
 
 @pytest.mark.parametrize(
-    ("rate", "severity"),
+    ("rate", "expected"),
     [
         (0.01, DriftSeverity.INFO),
         (0.02, DriftSeverity.WARNING),
@@ -159,10 +160,24 @@ def test_a_rise_of_refused_records_is_named():
         (0, DriftSeverity.CRITICAL),
     ],
 )
-def test_severity_is_how_far_the_alert_rate_has_moved(rate, severity):
+def test_severity_is_how_far_the_alert_rate_has_moved(rate, expected):
     (alert,) = confirmed(stream(BEFORE, AFTER, doubled, anomalies_after=rate))
-    assert alert.severity is severity
+    assert alert.severity is expected
     assert alert.alert_rate_before == pytest.approx(0.01, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("alerts", "events", "expected"),
+    [
+        (5, 128, DriftSeverity.INFO),
+        (10, 384, DriftSeverity.INFO),
+        (60, 128, DriftSeverity.CRITICAL),
+        (0, 384, DriftSeverity.INFO),
+        (0, 3000, DriftSeverity.CRITICAL),
+    ],
+)
+def test_a_few_alerts_among_the_first_transactions_are_no_verdict(alerts, events, expected):
+    assert severity(0.01, alerts / events, events) is expected
 
 
 def test_a_drift_that_comes_back_after_it_was_over_is_a_second_incident():

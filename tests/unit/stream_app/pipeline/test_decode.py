@@ -168,6 +168,16 @@ def test_a_record_is_in_the_segment_that_its_field_says_however_it_is_written_an
     assert not decoded.refused
 
 
+@pytest.mark.parametrize(
+    ("value", "segment"),
+    {b"1": 1, b"1.0": 1, b"2.50": 2, b'"1"': 1, b'"1.0"': 0, b"true": 3, b"false": 0, b"-1": 0, b"1e300": 0}.items(),
+)
+def test_a_number_is_in_the_segment_of_its_text(value, segment):
+    by_channel = Decoder(INPUTS, LIMIT, segments_of("currency", "1", "2.5", "true"))
+    record = encoded(currency="?").replace(b'"?"', value)
+    assert by_channel(raw(record)).segments.tolist() == [segment]
+
+
 def test_a_record_without_the_field_is_in_no_segment_and_a_model_without_segments_reads_none():
     assert by_currency(raw(encoded(currency=...), encoded())).segments.tolist() == [0, 1]
     assert by_currency(raw()).segments.tolist() == []
@@ -188,11 +198,8 @@ def test_a_field_that_every_record_must_have_can_be_watched_too():
 def test_values_are_dealt_to_the_same_groups_in_every_process():
     """By their CRC-32, as zip files have it: 0x8bf850db, of which the last digit in base 16 is 11."""
     by_terminal = Decoder(INPUTS, LIMIT, segments_of("terminal_id", "3", "11", groups=16))
-    assert by_terminal(raw(encoded(), encoded(terminal_id=""), encoded(terminal_id=3156))).segments.tolist() == [
-        2,
-        0,
-        0,
-    ]
+    records = encoded(), encoded(terminal_id=""), encoded(terminal_id=3156)
+    assert by_terminal(raw(*records)).segments.tolist() == [2, 0, 2]
 
 
 GOOD = [encoded(transaction_id=str(number)) for number in range(3)]
