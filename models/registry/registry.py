@@ -6,7 +6,7 @@ reports a server that is gone within seconds (its own defaults take minutes).
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,8 @@ KNOBS = {
 }
 SQLITE = "sqlite:///"
 WEB = ("http://", "https://")
-PATIENCE_S = 5.0
+PATIENCE_S = 1.5  # a training that cannot be logged says so before it begins
+SQLITE_HEAD = b"SQLite format 3\0"
 DIGEST = "sha256"  # the tag of a version, and of a run
 
 
@@ -37,8 +38,7 @@ def connect(uri: str) -> "Registry":
     """
     if not uri:
         raise RegistryError("there is no registry: tracking_uri is empty")
-    if uri.startswith(WEB):
-        knock(uri)  # before the import, which takes seconds
+    look(uri)  # before the import, which takes seconds
     for name, value in KNOBS.items():
         os.environ.setdefault(name, value)
     try:
@@ -158,6 +158,28 @@ class Registry:
         )
 
 
+def look(uri: str) -> None:
+    """Whether the registry can be used, as far as that is seen in a moment and without MLflow.
+
+    Raises:
+        RegistryError: nobody answers, its folder cannot be written, or its file is no database.
+    """
+    if uri.startswith(WEB):
+        knock(uri)
+    if (folder := embedded_folder(uri)) is None:
+        return
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise RegistryError(f"the registry at {uri}: {there} cannot be written: set tracking_uri to another place")
+    file = Path(uri.removeprefix(SQLITE))
+    if file.is_dir():
+        raise RegistryError(f"the registry at {uri}: {file} is a folder: set tracking_uri to a file")
+    with suppress(FileNotFoundError), file.open("rb") as opened:
+        head = opened.read(len(SQLITE_HEAD))
+        if head and head != SQLITE_HEAD:
+            raise RegistryError(f"the registry at {uri}: {file} is no database: set tracking_uri to another place")
+
+
 def knock(uri: str) -> None:
     """Check that a server answers; any answer will do.
 
@@ -168,6 +190,10 @@ def knock(uri: str) -> None:
         urlopen(f"{without_credentials(uri).rstrip('/')}/health", timeout=PATIENCE_S).close()  # noqa: S310 - the setting says http(s)
     except HTTPError:
         return
+    except TimeoutError as error:
+        raise RegistryError(
+            f"the registry at {without_credentials(uri)} does not answer within {PATIENCE_S:g} s: see whether it runs"
+        ) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise RegistryError(

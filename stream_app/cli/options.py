@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 DAY_FORMAT = "%Y-%m-%d"
-PLACES = "a path, s3://, http(s)://, models:/NAME/VERSION or models:/NAME@ALIAS"
+PLACES = "a path, file://, s3://, http(s)://, models:/NAME/VERSION or models:/NAME@ALIAS"
 
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 

@@ -17,6 +17,7 @@ from models.registry.address import Registered, RegistryError
 from models.registry.record import Training, record
 from models.registry.registry import Registry, connect
 from stream_app.cli.terminal import out, out_json, progress, say, waiting
+from stream_app.cli.training import UNLOGGED
 from stream_app.settings import Settings
 
 FIRST_VERSION = "1"
@@ -45,7 +46,7 @@ class Tracker:
                 registry = connect(uri)
                 self.next_version = registry.next_version(name)
         except RegistryError as error:
-            say(f"this training will not be logged, nor its model registered: {error}")
+            say(f"{UNLOGGED}: {error}")
         else:
             self._registry = registry
 

@@ -11,17 +11,20 @@ import typer
 
 from models import signing
 from models.manifest import Manifest, Quality, Segments
-from models.registry.address import Registered
+from models.registry import registry
+from models.registry.address import Registered, RegistryError
 from stream_app.cli.configured import settings
 from stream_app.cli.model_argument import resolve_model
 from stream_app.cli.options import DATA_HELP, PLACES, DataFiles, FirstDay, Json, LastDay, day, named
-from stream_app.cli.terminal import console, out, out_json, table, waiting
+from stream_app.cli.terminal import console, out, out_json, say, table, waiting
 from stream_app.rollout import artefacts
 
 if TYPE_CHECKING:
     from models.evaluation import Evaluation
 
 app = typer.Typer(rich_markup_mode=None)
+
+UNLOGGED = "this training will not be logged, nor its model registered"
 
 Data = Annotated[list[Path] | None, typer.Argument(metavar="DATA", help=DATA_HELP)]
 Destination = Annotated[Path, typer.Option("--out", metavar="MODEL", help="Where the artefact goes.")]
@@ -74,11 +77,12 @@ def train(  # noqa: PLR0913 - one parameter for each option is typer's way
         return
     if not data:
         raise typer.BadParameter("name the transactions to train on", param_hint="DATA")
+    key = None if sign_with is None else signing.read_key(sign_with)
+    uri = _answering(chosen.tracking_uri)
     from models.data.frame import read
     from models.features import load_spec, read_tables
     from models.recipe import load_config
 
-    key = None if sign_with is None else signing.read_key(sign_with)
     how = load_config(config, seed, segment_by)
     declares_inputs = config is not None and "input" in read_tables(config)
     spec = load_spec(config if declares_inputs else None)
@@ -86,12 +90,22 @@ def train(  # noqa: PLR0913 - one parameter for each option is typer's way
         frame = read(data, day(since), day(until), also=[how.segment_by])
     from stream_app.cli.tracking import Job, Tracker, fit
 
-    tracker = Tracker(chosen.tracking_uri, name or chosen.model_name)
+    tracker = Tracker(uri, name or chosen.model_name)
     job = Job(tracker.name, version or tracker.next_version, frame, spec, how, named(data))
     manifest, done = fit(job, destination)
     if key is not None:
         signing.sign_artefact(destination, done.sha256, key)
     _print_training(manifest, destination, done.sha256, tracker.record(done), as_json)
+
+
+def _answering(uri: str) -> str:
+    """The address of the registry; empty where it is away, which is said before anything is read or computed."""
+    try:
+        registry.look(uri)
+    except RegistryError as error:
+        say(f"{UNLOGGED}: {error}")
+        return ""
+    return uri
 
 
 def _refuse_with_rerun(given: list[object]) -> None:

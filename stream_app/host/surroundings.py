@@ -1,6 +1,6 @@
 """What a worker finds on its machine: its port, its cache, its descriptors. Looked at before anything starts.
 
-`doctor` looks at the same. Nothing is written here, and nothing heavy imported.
+`doctor` looks at the same, and writes nothing.
 """
 
 import errno
@@ -16,6 +16,7 @@ from stream_app.settings import Settings
 DESCRIPTORS = 1024  # raised to that where the system lets us
 LEAST_DESCRIPTORS = 256  # a worker of a small cluster has some 100 files and sockets open
 PORTS_TRIED = 50
+CACHE_ADVICE = "set model_cache (STREAM_APP_MODEL_CACHE) to a folder that this user may write"
 
 
 class Unfit(UserError):  # noqa: N818 - named after the state of the world
@@ -33,13 +34,17 @@ class Unfit(UserError):  # noqa: N818 - named after the state of the world
 
 
 def require(settings: Settings) -> None:
-    """Return if a worker can run here.
+    """Return if a worker can run here; the folder of its models is there then.
 
     Raises:
         Unfit: the first thing that is not so.
     """
     web_port(settings)
     model_cache(settings)
+    try:
+        settings.model_cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unfit(f"models cannot be kept in {settings.model_cache}: {error.strerror}", CACHE_ADVICE) from error
     descriptors()
 
 
@@ -72,11 +77,10 @@ def model_cache(settings: Settings) -> Path:
     """
     folder = settings.model_cache.absolute()
     there = next(place for place in (folder, *folder.parents) if place.exists())
-    advice = "set model_cache (STREAM_APP_MODEL_CACHE) to a folder that this user may write"
     if not there.is_dir():
-        raise Unfit(f"models cannot be kept in {settings.model_cache}: {there} is no folder", advice)
+        raise Unfit(f"models cannot be kept in {settings.model_cache}: {there} is no folder", CACHE_ADVICE)
     if not os.access(there, os.W_OK | os.X_OK):
-        raise Unfit(f"models cannot be kept in {settings.model_cache}: {there} cannot be written", advice)
+        raise Unfit(f"models cannot be kept in {settings.model_cache}: {there} cannot be written", CACHE_ADVICE)
     return there
 
 

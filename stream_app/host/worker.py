@@ -72,7 +72,7 @@ class Worker:
         self.owner = Ownership(settings)
         self.control = ControlPlane(settings, self.metrics, self.progress, liveness, self.owner)
         self.follower = self.control.follower
-        pipeline = Pipeline(settings, lambda: self.follower.serving, self.metrics, self.progress)
+        pipeline = Pipeline(settings, self.follower.prescribed, self.metrics, self.progress)
         self.pipeline = Supervised("pipeline", pipeline.run, pipeline.stop)
         self.threads = (self.pipeline, *self.control.threads)
         self.page = StatusPage(settings, self.progress, liveness, self.control.board)
@@ -190,7 +190,6 @@ def _prepare(settings: Settings) -> None:
     limits.require(settings)
     topics.ensure(settings, declared.ALL)
     permissions.require(settings, WORKER)
-    settings.model_cache.mkdir(parents=True, exist_ok=True)  # Faust makes its own folder in it, but no parents
 
 
 def _log_to_stderr(level: str) -> None:

@@ -47,7 +47,7 @@ class Loop:
         self,
         settings: Settings,
         session: Session,
-        models: Callable[[], Serving | None],
+        models: Callable[[], Serving | str],
         metrics: Metrics,
         tally: Tally,
         breaker: Breaker,
@@ -142,7 +142,7 @@ class Loop:
     def _adopt_model(self) -> None:
         """Serve what the swap log prescribes."""
         prescribed = self._models()
-        if prescribed is None or prescribed is self._serving:
+        if isinstance(prescribed, str) or prescribed is self._serving:
             return
         self._commit()
         if prescribed.model != self._serving.model:

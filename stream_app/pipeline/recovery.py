@@ -33,7 +33,7 @@ class Pipeline:
 
     Args:
         settings: Brokers, batches, guarantee.
-        models: The models to serve from the next batch on; None while there are none.
+        models: The models to serve from the next batch on; while there are none, why, for people.
         metrics: Stage times and committed outcomes.
         progress: Holds the snapshot for heartbeat, health and page.
         kafka: Makes the clients.
@@ -44,7 +44,7 @@ class Pipeline:
     def __init__(
         self,
         settings: Settings,
-        models: Callable[[], Serving | None],
+        models: Callable[[], Serving | str],
         metrics: Metrics,
         progress: Progress,
         kafka: Kafka = clients,
@@ -114,8 +114,8 @@ class Pipeline:
         """The models to serve, once there are any; None when stopped."""
         while not self._stop.is_set():
             serving = self._models()
-            if serving is not None:
+            if isinstance(serving, Serving):
                 return serving
-            self._tally.not_ready("waiting for a model: deploy one with stream-app deploy MODEL")
+            self._tally.not_ready(serving)
             self._clock.wait(self._stop, MODEL_WAIT_S)
         return None

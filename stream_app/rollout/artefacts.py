@@ -144,14 +144,18 @@ def fetch(uri: str, most: int = LARGEST_BYTES) -> bytes:
 
 
 def local_path(uri: str) -> Path:
-    """The file that a URI names.
+    """The file that a path or a `file:` URL names; of a URL that nobody quoted, as it is written.
 
     Raises:
         FetchError: another scheme than `file`.
     """
-    parts = urlsplit(uri)
-    if parts.scheme == "file":
-        return Path(unquote(parts.path))
+    scheme, _, rest = uri.partition(":")
+    if scheme.lower() == "file":
+        place = rest.removeprefix("//").removeprefix("localhost") if rest.startswith("//") else rest
+        if rest.startswith("//") and not place.startswith("/"):
+            raise FetchError(f"cannot fetch {uri}: a file:// URL has no host: write file:///path")
+        quoted, as_written = Path(unquote(place.partition("?")[0].partition("#")[0])), Path(place)
+        return as_written if as_written.exists() and not quoted.exists() else quoted
     if "://" in uri:
         raise FetchError(f"cannot fetch {uri}: only paths, file://, s3:// and http(s):// are supported")
     return Path(uri)

@@ -91,6 +91,22 @@ class Follower:
         """What the log prescribes, as far as it has been read."""
         return self.log.rollout
 
+    def prescribed(self) -> Serving | str:
+        """What this worker may score with; while there is nothing, why, and what to do."""
+        if self.serving is not None:
+            return self.serving
+        release = self.rollout.serving
+        if not self.read_to_end:
+            return "reading which model serves"
+        if release is None:
+            return "waiting for a model: deploy one with stream-app deploy MODEL"
+        failure = self.warm.failure(release)
+        if failure is None:
+            return f"loading {release.model}"
+        return (
+            f"{release.model} is in service but cannot be loaded here: {failure}; bring its file back, or deploy again"
+        )
+
     @property
     def caught_up(self) -> bool:
         """The log was read to its end once, and what it prescribes serves here (or it prescribes nothing yet)."""

@@ -2,6 +2,7 @@
 
 import resource
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -48,8 +49,13 @@ def test_a_cache_that_cannot_be_written_is_told() -> None:
         surroundings.model_cache(Settings(model_cache=Path("/proc/self/models")))
 
 
+def test_a_cache_that_cannot_be_made_is_told() -> None:
+    with pytest.raises(Unfit, match="models cannot be kept in /proc/nope: .*: set model_cache"):
+        surroundings.require(Settings(model_cache=Path("/proc/nope"), web_port=40_124))
+
+
 @pytest.fixture
-def own_limit() -> object:
+def own_limit() -> Iterator[tuple[int, int]]:
     """The limit of this process is as before afterwards."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     yield before

@@ -52,7 +52,13 @@ class Rig:
         self.clock = Clock(lambda: self.at, lambda: datetime.fromtimestamp(self.at, UTC), self._wait)
         self.settings = Settings(worker_id="w1", **settings)
         self.pipeline = Pipeline(
-            self.settings, lambda: self.serving, self.metrics, self.progress, self.kafka, self.clock, self.kafka.recall
+            self.settings,
+            lambda: self.serving or "no model yet",
+            self.metrics,
+            self.progress,
+            self.kafka,
+            self.clock,
+            self.kafka.recall,
         )
 
     def _wait(self, _stop: Event, seconds: float) -> None:

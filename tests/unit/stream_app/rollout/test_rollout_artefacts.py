@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_app.rollout.artefacts import FetchError, ModelCache
+from stream_app.rollout.artefacts import FetchError, ModelCache, local_path
 from stream_app.testing.tiny_model import tiny_model
 
 
@@ -19,6 +19,20 @@ def test_a_path_and_a_file_url_are_fetched(cache: ModelCache, tmp_path: Path) ->
     assert cache.fetch(str(source), ref.sha256).read_bytes() == source.read_bytes()
     (tmp_path / "cache" / f"{ref.sha256}.pt").unlink()
     assert cache.fetch(source.as_uri(), ref.sha256).read_bytes() == source.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["a b.pt", "ü.pt", "x%20y.pt", "q?v=1.pt", "100% #1.pt"])
+def test_every_form_of_a_file_url_leads_to_the_file(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.touch()
+    urls = [path.as_uri(), path.as_uri().replace("file:///", "file:/"), path.as_uri().replace("///", "//localhost/")]
+    assert [local_path(url) for url in [*urls, f"file://{path}", f"file:{path}", str(path)]] == [path] * 6
+
+
+@pytest.mark.parametrize("url", ["file://m.pt", "file://elsewhere/m.pt", "ftp://a/m.pt"])
+def test_a_url_that_names_no_file_of_this_machine_is_refused(url: str) -> None:
+    with pytest.raises(FetchError, match="cannot fetch"):
+        local_path(url)
 
 
 def test_what_is_kept_does_not_need_its_source_again(cache: ModelCache, tmp_path: Path) -> None:

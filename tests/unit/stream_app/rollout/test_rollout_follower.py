@@ -64,6 +64,20 @@ def test_with_an_empty_log_a_worker_waits_and_says_what_to_do(bench: Bench, wait
     wait_until(lambda: follower.caught_up)
     assert follower.serving is None
     assert follower.rollout.serving is None
+    assert follower.prescribed() == "waiting for a model: deploy one with stream-app deploy MODEL"
+
+
+def test_a_model_that_serves_elsewhere_and_is_missing_here_is_named_with_what_to_do(
+    bench: Bench, wait_until: Wait
+) -> None:
+    bench.deploy("1")
+    bench.paths["1"].unlink()
+    follower, _ = bench.join()
+    wait_until(lambda: "cannot be loaded here" in str(follower.prescribed()))
+    said = str(follower.prescribed())
+    assert str(bench.paths["1"]) in said
+    assert said.endswith("bring its file back, or deploy again")
+    assert "deploy one" not in said
 
 
 def test_a_staged_model_is_reported_and_serves_only_after_its_activation(bench: Bench, wait_until: Wait) -> None:
