@@ -50,7 +50,7 @@ def test_a_cache_that_cannot_be_written_is_told() -> None:
 
 
 def test_a_cache_that_cannot_be_made_is_told() -> None:
-    with pytest.raises(Unfit, match="models cannot be kept in /proc/nope: .*: set model_cache"):
+    with pytest.raises(Unfit, match=r"models cannot be kept in /proc/nope: .*: set model_cache"):
         surroundings.require(Settings(model_cache=Path("/proc/nope"), web_port=40_124))
 
 
