@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType, TopicDescription
 
-from schemas.topics import ALL, FOREVER, MODEL_SWAP, Topic
+from schemas.topics import ALL, FOREVER, MODEL_SWAP, TRANSACTIONS, Topic
 from stream_app.kafka import clients
 from stream_app.kafka.clients import BrokerError, TopicConflict, explain
 from stream_app.settings import Settings
@@ -32,6 +32,19 @@ def id_of(description: TopicDescription) -> str:
     """Kafka's id of a topic, as its own tools print it; empty where brokers are too old to have any."""
     found = str(description.topic_id).replace("+", "-").replace("/", "_")
     return "" if found == NO_ID else found
+
+
+def present_id(settings: Settings) -> str:
+    """Kafka's id of the topic that is the input now.
+
+    Raises:
+        BrokerError: there is none, or nobody answers.
+    """
+    full, client = name(settings, TRANSACTIONS), clients.admin(settings)
+    try:
+        return id_of(client.describe_topics(TopicCollection([full]), request_timeout=ANSWER_S)[full].result())
+    except KafkaException as exception:
+        raise explain(exception, settings, full) from exception
 
 
 def ensure(settings: Settings, topics: Iterable[Topic] = ALL) -> None:

@@ -11,7 +11,7 @@ from schemas.errors import UserError
 from schemas.topics import ANOMALIES, TRANSACTIONS
 from schemas.transactions import Anomaly, Reason
 from stream_app.kafka.log import read_to_end
-from stream_app.kafka.topics import name
+from stream_app.kafka.topics import name, present_id
 from stream_app.replay.rescore import Rescorer
 from stream_app.settings import Settings
 
@@ -50,6 +50,8 @@ def receipt(settings: Settings, anomaly: Anomaly, runtime: Runtime) -> Receipt:
         BrokerError: the input cannot be read.
     """
     place = anomaly.source
+    if place.topic_id and place.topic_id != present_id(settings):
+        raise ReplayError(f"{place.topic} was deleted and made again since: the record is gone with the topic before")
     found = list(read_to_end(settings, TRANSACTIONS, bounds={place.partition: (place.offset, place.offset + 1)}))
     if not found:
         raise ReplayError(f"{place.topic} no longer holds offset {place.offset} of partition {place.partition}")

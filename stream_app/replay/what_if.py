@@ -12,6 +12,7 @@ from schemas.topics import ANOMALIES, LABELS, TRANSACTIONS
 from schemas.transactions import Label, ModelRef, Source
 from stream_app.kafka.log import Record, read_to_end
 from stream_app.kafka.offsets import Bounds
+from stream_app.kafka.topics import present_id
 from stream_app.replay.rescore import Rescorer
 from stream_app.settings import Settings
 
@@ -159,13 +160,14 @@ class _Placed(msgspec.Struct):
 
 
 def _published(settings: Settings, bounds: Bounds) -> set[Place]:
-    """Places in the range for which an anomaly was published."""
+    """Places in the range for which an anomaly was published; those of a topic of before are not in it."""
+    present = present_id(settings)
     decode = msgspec.json.Decoder(_Placed).decode
     found = set()
     for message in read_to_end(settings, ANOMALIES):
         source = decode(message.value() or b"{}").source
         first, end = bounds.get(source.partition, (0, 0))
-        if first <= source.offset < end:
+        if first <= source.offset < end and source.topic_id in ("", present):
             found.add((source.partition, source.offset))
     return found
 

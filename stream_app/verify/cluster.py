@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 import msgspec
-from confluent_kafka import Consumer, KafkaException, TopicCollection
+from confluent_kafka import Consumer, KafkaException
 
 from schemas import topics
 from schemas.drift import DriftSummary
@@ -21,7 +21,7 @@ from schemas.transactions import ModelRef, Source
 from stream_app.kafka import clients, offsets
 from stream_app.kafka.clients import BrokerError
 from stream_app.kafka.log import read_to_end
-from stream_app.kafka.topics import id_of, name
+from stream_app.kafka.topics import name, present_id
 from stream_app.settings import Settings
 from stream_app.verify import ledger
 from stream_app.verify.ledger import LedgerBreak, LedgerSpan, Loss
@@ -111,7 +111,7 @@ class _Check:
         self._reader = reader
         self._on_progress = on_progress
         self._transactions = name(settings, topics.TRANSACTIONS)
-        self._present = present_id(settings, self._transactions)
+        self._present = present_id(settings)
         self._breaks: list[LedgerBreak] = []
         self._remarks: list[str] = []
 
@@ -230,17 +230,6 @@ class _Check:
             records = read_to_end(self._settings, topics.TRANSACTIONS, bounds=bounds)
             self._breaks += ledger.emptiness(partition, readable, [message.offset() or 0 for message in records])
         return sum(span.empty for span in doubtful) - sum(span.empty for span in readable)
-
-
-def present_id(settings: Settings, topic: str) -> str:
-    """Kafka's id of the topic that has this name now.
-
-    Raises:
-        KafkaException: there is none, or nobody answers.
-    """
-    admin = clients.admin(settings)
-    answers = admin.describe_topics(TopicCollection([topic]), request_timeout=offsets.ANSWER_S)
-    return id_of(answers[topic].result())
 
 
 def acknowledged(settings: Settings) -> dict[str, str]:
