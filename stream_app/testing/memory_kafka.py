@@ -7,12 +7,14 @@ transactional id fences the one before it. Records become visible when their tra
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, TypeVar, cast
 
 import msgspec
 from confluent_kafka import (
     OFFSET_INVALID,
+    TIMESTAMP_CREATE_TIME,
     Consumer,
     KafkaError,
     KafkaException,
@@ -25,19 +27,29 @@ from confluent_kafka.admin import AdminClient, ConfigResource
 from stream_app.pipeline.recall import Accounted, newest_places
 from stream_app.settings import Settings
 
+EPOCH = datetime.fromtimestamp(0, UTC)
 R = TypeVar("R")
 Step = Callable[["MemoryConsumer"], None]
 """Something that happens to a consumer inside one call of `consume`, after that call has fetched its records."""
 
 
 class MemoryMessage:
-    """A record of the input, or the end of a partition."""
+    """A record, or the end of a partition, as a consumer returns it."""
 
     def __init__(
-        self, partition: int, offset: int, value: bytes | None, error: KafkaError | None = None, timestamp_ms: int = 0
+        self,
+        value: bytes | None,
+        offset: int = 0,
+        at: datetime = EPOCH,
+        partition: int = 0,
+        headers: Sequence[tuple[str, bytes | None]] | None = None,
+        error: KafkaError | None = None,
     ) -> None:
-        self._partition, self._offset, self._value = partition, offset, value
-        self._error, self._timestamp_ms = error, timestamp_ms
+        self._value, self._offset, self._at, self._partition = value, offset, at, partition
+        self._headers, self._error = headers, error
+
+    def __repr__(self) -> str:
+        return f"MemoryMessage({self._value!r}, {self._offset}, {self._at!r})"
 
     def topic(self) -> str:
         return "transactions"
@@ -58,10 +70,10 @@ class MemoryMessage:
         return f"key-{self._offset}".encode()
 
     def headers(self) -> list[tuple[str, bytes | None]] | None:
-        return None
+        return None if self._headers is None else list(self._headers)
 
     def timestamp(self) -> tuple[int, int]:
-        return 1, self._timestamp_ms
+        return TIMESTAMP_CREATE_TIME, int(self._at.timestamp() * 1000)
 
 
 class MemoryKafka:
@@ -112,11 +124,11 @@ class MemoryKafka:
         """A client for metadata."""
         return cast(AdminClient, MemoryAdmin(self))
 
-    def publish(self, partition: int, *values: bytes | None, timestamp_ms: int = 0) -> None:
+    def publish(self, partition: int, *values: bytes | None, at: datetime = EPOCH) -> None:
         """Append records to the input."""
         log = self.input[partition]
         for value in values:
-            log.append(MemoryMessage(partition, len(log), value, timestamp_ms=timestamp_ms))
+            log.append(MemoryMessage(value, len(log), at, partition))
 
     def records(self, topic: str, kind: type[R]) -> list[R]:
         """The visible records of an output topic."""
@@ -139,7 +151,7 @@ class MemoryKafka:
 
     def recall(self, _settings: Settings, _partitions: Iterable[int]) -> dict[int, Accounted]:
         """Where the visible ledger ends."""
-        summaries = [MemoryMessage(0, at, value) for at, value in enumerate(self.visible["drift-summaries"])]
+        summaries = [MemoryMessage(value, at) for at, value in enumerate(self.visible["drift-summaries"])]
         return newest_places(summaries)
 
     def next_fault(self, call: str) -> Any:
@@ -178,7 +190,7 @@ class MemoryConsumer:
         start, log = self._positions[partition], self._kafka.input[partition]
         stable = self._kafka.stable.get(partition, len(log))
         if not self._kafka.low[partition] <= start <= len(log):
-            return [MemoryMessage(partition, start, None, KafkaError(KafkaError._AUTO_OFFSET_RESET))]
+            return [MemoryMessage(None, start, partition=partition, error=KafkaError(KafkaError._AUTO_OFFSET_RESET))]
         end = min(start + limit, stable)
         self._positions[partition] = end
         messages = [message for message in log[start:end] if message is not None]
@@ -186,7 +198,8 @@ class MemoryConsumer:
             self._ended.discard(partition)
         elif partition not in self._ended or end > start:
             self._ended.add(partition)
-            messages.append(MemoryMessage(partition, end, None, KafkaError(KafkaError._PARTITION_EOF)))
+            end_of_partition = KafkaError(KafkaError._PARTITION_EOF)
+            messages.append(MemoryMessage(None, end, partition=partition, error=end_of_partition))
         return messages
 
     def rebalance(self, kind: str, partitions: Sequence[int]) -> None:

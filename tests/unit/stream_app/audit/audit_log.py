@@ -1,6 +1,5 @@
 """Audit logs as several writers and a sealer make them, without Kafka."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import msgspec
@@ -8,20 +7,9 @@ import msgspec
 from schemas.rollout import AuditRecord
 from stream_app.audit.chain import Chain
 from stream_app.audit.sealer import Unsealed, sealed
+from stream_app.testing.memory_kafka import MemoryMessage
 
 AT = datetime(2026, 7, 1, 12, tzinfo=UTC)
-
-
-@dataclass
-class Message:
-    place: int
-    content: bytes
-
-    def offset(self):
-        return self.place
-
-    def value(self):
-        return self.content
 
 
 def record(number, actor="ann"):
@@ -50,7 +38,7 @@ class Log:
             self.write("controller", sealed("controller", seal))
 
     def _append(self, value):
-        self._unsealed.read([Message(len(self.values), value)])
+        self._unsealed.read([MemoryMessage(value, len(self.values))])
         self.values.append(value)
 
 

@@ -1,6 +1,5 @@
 """Records and a clock for the tests of the operations room."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,6 +16,7 @@ from stream_app.pipeline.progress import Snapshot
 from stream_app.rollout.statuses import Statuses
 from stream_app.rollout.swap_log import SwapLog
 from stream_app.settings import Settings
+from stream_app.testing.memory_kafka import MemoryMessage
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MODEL = ModelRef("card-fraud", "7", "a" * 64)
@@ -90,33 +90,12 @@ class Topics:
     def post(self, *records: ModelStatus | Anomaly | DriftAlert | Label, at: datetime = NOON) -> None:
         for record in records:
             if isinstance(record, ModelStatus):
-                self._feed.read_statuses([InMemory("model-status", msgspec.json.encode(record), at)], False)
+                self._feed.read_statuses([MemoryMessage(msgspec.json.encode(record), at=at)], False)
             else:
                 self.board.post(record, at)
 
     def command(self, command: Command, at: datetime) -> None:
-        self.swaps.read(InMemory("model-swap", msgspec.json.encode(command), at))
-
-
-@dataclass(frozen=True)
-class InMemory:
-    """A Kafka message."""
-
-    name: str
-    data: bytes
-    at: datetime
-
-    def topic(self) -> str:
-        return self.name
-
-    def offset(self) -> int:
-        return 0
-
-    def timestamp(self) -> tuple[int, int]:
-        return 1, int(self.at.timestamp() * 1000)
-
-    def value(self) -> bytes:
-        return self.data
+        self.swaps.read(MemoryMessage(msgspec.json.encode(command), at=at))
 
 
 def anomaly(number: int, **changes: Any) -> Anomaly:

@@ -1,4 +1,6 @@
-"""Small batches to put through stages: real events, a stand-in for the client's message."""
+"""Small batches to put through stages: real events in messages."""
+
+from datetime import UTC, datetime
 
 import msgspec
 import numpy as np
@@ -7,6 +9,7 @@ from models.manifest import Input, SignalReference, signal_layout
 from models.runtime import Scored
 from schemas.transactions import Severity
 from stream_app.pipeline.batch import Raw, Reasoned
+from stream_app.testing.memory_kafka import MemoryMessage
 
 INPUTS = [
     Input("amount", "amount", "EUR", "reject"),
@@ -14,22 +17,7 @@ INPUTS = [
     Input("terminal_risk_7d", "features.terminal_risk_7d", "share", "impute", "risk"),
 ]
 LATENTS = 2
-
-
-class Kept:
-    """A record as the broker handed it out."""
-
-    def __init__(self, value: bytes | None) -> None:
-        self.value = value
-
-    def key(self) -> bytes | None:
-        return b"customer"
-
-    def headers(self) -> list[tuple[str, bytes | None]] | None:
-        return None
-
-    def timestamp(self) -> tuple[int, int]:
-        return 1, 1_532_476_831_000
+AT = datetime(2018, 7, 25, 0, 0, 31, tzinfo=UTC)
 
 
 def event(**changes: object) -> dict[str, object]:
@@ -56,7 +44,11 @@ def raw(*values: bytes | None, partitions: list[int] | None = None) -> Raw:
     places = partitions or [0] * len(values)
     offsets = [places[:row].count(partition) for row, partition in enumerate(places)]
     spans = {partition: (0, places.count(partition)) for partition in places}
-    return Raw(list(values), places, offsets, [Kept(value) for value in values], spans)
+    messages = [
+        MemoryMessage(value, offset, AT, partition)
+        for value, offset, partition in zip(values, offsets, places, strict=True)
+    ]
+    return Raw(list(values), places, offsets, messages, spans)
 
 
 def scored(rows: int, seed: int = 0) -> Scored:

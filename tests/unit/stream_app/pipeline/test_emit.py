@@ -43,7 +43,7 @@ def emitted(first, taken: Raw, outputs: Outputs = OUTPUTS) -> MemoryKafka:
 
 def letter(first, **changes: Any) -> DeadLetter:
     """The dead letter of one bad record, some of whose parts are special."""
-    message = MemoryMessage(0, 0, changes.pop("value", b"bad"))
+    message = MemoryMessage(changes.pop("value", b"bad"))
     for name, found in changes.items():
         setattr(message, name, found)
     taken = Raw([message.value()], [0], [0], [message], {0: (0, 1)})

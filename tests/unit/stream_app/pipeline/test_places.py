@@ -1,5 +1,7 @@
 """Where a partition starts when it cannot simply go on: deleted records, offsets that are gone, a topic made again."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from schemas.drift import DriftSummary
@@ -185,6 +187,6 @@ def test_how_long_the_oldest_unread_record_is_kept_is_known_before_it_goes(rig: 
     kafka: MemoryKafka = rig.kafka
     rig.at = 10_000.0
     kafka.retention_ms = 3_600_000
-    kafka.publish(0, *[USUAL] * 2000, timestamp_ms=int(rig.at * 1000) - 3_500_000)
+    kafka.publish(0, *[USUAL] * 2000, at=datetime.fromtimestamp(rig.at - 3500, UTC))
     rig.run(assign(0), rig.later(1), look, idle, idle, rig.later(1), look)
     assert left == [pytest.approx(99.0, abs=0.5), None]

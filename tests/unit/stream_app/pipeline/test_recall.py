@@ -7,7 +7,7 @@ from stream_app.testing.memory_kafka import MemoryMessage
 
 
 def record(value: object) -> MemoryMessage:
-    return MemoryMessage(0, 0, value if isinstance(value, bytes) else msgspec.json.encode(value))
+    return MemoryMessage(value if isinstance(value, bytes) else msgspec.json.encode(value))
 
 
 def test_the_last_summary_of_each_partition_counts_and_rubbish_does_not() -> None:

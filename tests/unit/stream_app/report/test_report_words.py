@@ -8,15 +8,8 @@ import pytest
 from schemas.drift import SignalShift, StatisticKind
 from stream_app.report.alerts import ReportError, choose, published
 from stream_app.report.words import alert_rate, bar, duration, levels, retraining, shift_words, signal_name
+from stream_app.testing.memory_kafka import MemoryMessage
 from tests.unit.stream_app.report.alerts_for_tests import an_alert
-
-
-class Message:
-    def __init__(self, value):
-        self._value = value
-
-    def value(self):
-        return self._value
 
 
 @pytest.mark.parametrize(
@@ -74,7 +67,7 @@ def test_retraining_is_advised_only_where_it_is_a_remedy():
 
 def test_an_alert_that_was_published_twice_counts_once_and_foreign_records_do_not():
     values = [msgspec.json.encode(an_alert("drift:a:1")), b"{", msgspec.json.encode(an_alert("drift:a:2"))]
-    assert [a.alert_id for a in published(map(Message, [*values, values[0], None]))] == ["drift:a:1", "drift:a:2"]
+    assert [a.alert_id for a in published(map(MemoryMessage, [*values, values[0], None]))] == ["drift:a:1", "drift:a:2"]
 
 
 def test_without_an_id_the_newest_is_meant():

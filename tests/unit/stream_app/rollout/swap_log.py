@@ -1,9 +1,7 @@
 """A swap log in memory: what Kafka would hand out, under the test's control."""
 
 import threading
-import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,36 +13,20 @@ from stream_app.rollout.follower import Follower
 from stream_app.rollout.state import Rollout
 from stream_app.rollout.swap_log import Entry, SwapLog, encode
 from stream_app.rollout.trust import UNCHECKED, Trust
+from stream_app.testing.memory_kafka import MemoryMessage
 from stream_app.threads import Supervised
-
-
-@dataclass(frozen=True)
-class Written:
-    """A record of the log, as the client would hand it over."""
-
-    place: int
-    data: bytes | None
-
-    def offset(self) -> int:
-        return self.place
-
-    def timestamp(self) -> tuple[int, int]:
-        return 1, int(time.time() * 1000)
-
-    def value(self) -> bytes | None:
-        return self.data
 
 
 class MemoryLog:
     """Shared by any number of tails."""
 
     def __init__(self) -> None:
-        self.records: list[Written] = []
+        self.records: list[MemoryMessage] = []
 
     def append(self, *commands: Command | bytes) -> None:
         for command in commands:
             data = command if isinstance(command, bytes) else encode(command)
-            self.records.append(Written(len(self.records), data))
+            self.records.append(MemoryMessage(data, len(self.records), datetime.now(UTC)))
 
 
 class MemoryTail:
@@ -61,7 +43,7 @@ class MemoryTail:
     def caught_up(self) -> bool:
         return self._at >= self._end
 
-    def poll(self, timeout_s: float, limit: int) -> Sequence[Written]:
+    def poll(self, timeout_s: float, limit: int) -> Sequence[MemoryMessage]:
         silent = self._at >= 2 and self._silent_polls > 0
         if silent or self._at == len(self._log.records):
             self._pause.wait(min(timeout_s, 0.005))

@@ -17,8 +17,9 @@ from schemas.rollout import (
     Unfreeze,
 )
 from stream_app.rollout.swap_log import Entry, encode
+from stream_app.testing.memory_kafka import MemoryMessage
 from tests.unit.stream_app.rollout.swap_log import fold
-from tests.unit.stream_app.rollout.test_rollout_state import Written, activate, deployed, model, stage
+from tests.unit.stream_app.rollout.test_rollout_state import activate, deployed, model, stage
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -48,7 +49,7 @@ def back(to: str | None = None, automatic: bool = False, command_id: str = "back
 
 
 def log(*commands: Command) -> list[Entry]:
-    return fold(Written(place, encode(command)) for place, command in enumerate(commands))
+    return fold(MemoryMessage(encode(command), place) for place, command in enumerate(commands))
 
 
 def seen(*commands: Command) -> tuple[str | None, str | None, str | None, float]:

@@ -13,7 +13,8 @@ from stream_app.rollout.controller import decide
 from stream_app.rollout.state import Pending, Release, Rollout
 from stream_app.rollout.statuses import Statuses, WorkerState
 from stream_app.rollout.swap_log import encode
-from tests.unit.stream_app.rollout.swap_log import Written, fold
+from stream_app.testing.memory_kafka import MemoryMessage
+from tests.unit.stream_app.rollout.swap_log import fold
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 RELEASE = Release(ModelRef("tiny", "2", "2" * 64), "/m.pt")
@@ -75,7 +76,7 @@ def test_of_two_controllers_for_a_moment_the_first_in_the_log_decides(abort_firs
     assert abort is not None
     first, second = (abort, activate) if abort_first else (activate, abort)
     values = [stage, encode(first), encode(second), encode(first), encode(second)]
-    entries = fold(Written(place, value) for place, value in enumerate(values))
+    entries = fold(MemoryMessage(value, place) for place, value in enumerate(values))
     assert [entry.refused is None for entry in entries] == [True, True, False, False, False]
     assert (entries[-1].after.serving is None) == abort_first
     assert entries[-1].after.pending is None
@@ -85,7 +86,7 @@ def test_the_loser_of_two_controllers_cannot_touch_a_later_stage() -> None:
     late = decision({"w1": BROKEN})
     assert late is not None
     again = Rollout(pending=Pending("s2", RELEASE))
-    entry = fold([Written(0, encode(late))], again)[0]
+    entry = fold([MemoryMessage(encode(late))], again)[0]
     assert entry.after.pending == again.pending
 
 
@@ -97,22 +98,9 @@ class Clocks:
     wall: float = 1_000_000.0
 
 
-@dataclass(frozen=True)
-class Spoken:
-    """A status as the client would hand it over."""
-
-    status: ModelStatus | bytes
-    at_s: float
-
-    def timestamp(self) -> tuple[int, int]:
-        return 1, int(self.at_s * 1000)
-
-    def value(self) -> bytes:
-        return self.status if isinstance(self.status, bytes) else msgspec.json.encode(self.status)
-
-
-def says(worker: str, phase: Phase, command_id: str = "", at_s: float = 0.0, reason: str = "") -> Spoken:
-    return Spoken(ModelStatus(worker=worker, phase=phase, at=NOW, command_id=command_id, reason=reason), at_s)
+def says(worker: str, phase: Phase, command_id: str = "", at_s: float = 0.0, reason: str = "") -> MemoryMessage:
+    status = ModelStatus(worker=worker, phase=phase, at=NOW, command_id=command_id, reason=reason)
+    return MemoryMessage(msgspec.json.encode(status), at=datetime.fromtimestamp(at_s, UTC))
 
 
 def test_a_worker_lives_as_long_as_it_speaks_whatever_its_clock_says() -> None:
@@ -150,8 +138,8 @@ def test_the_last_answer_of_a_worker_counts() -> None:
     workers = Statuses(lambda: 1.0, lambda: 1.0)
     for record in (
         says("w1", Phase.REJECTED, "s1", reason="disk full"),
-        Spoken(b"not json", 0.0),
-        Spoken(json.dumps({"worker": ""}).encode(), 0.0),
+        MemoryMessage(b"not json"),
+        MemoryMessage(json.dumps({"worker": ""}).encode()),
         says("w1", Phase.STAGED, "s1"),
         says("w1", Phase.HEARTBEAT, "activate-s1"),
         says("w1", Phase.APPLIED, "activate-s2"),  # until a heartbeat confirms that it was committed
@@ -166,7 +154,7 @@ def test_the_last_answer_of_a_worker_counts() -> None:
 
 def test_a_decision_after_a_rollback_finds_nothing_pending() -> None:
     rolled_back = fold(
-        [Written(0, encode(Rollback(command_id="r", issuer="ann", issued_at=NOW)))],
+        [MemoryMessage(encode(Rollback(command_id="r", issuer="ann", issued_at=NOW)))],
         Rollout(serving=RELEASE, previous=Release(ModelRef("tiny", "1", "1" * 64), "/1"), pending=PENDING.pending),
     )[0].after
     assert decision({"w1": STAGED}, rollout=rolled_back) is None

@@ -21,6 +21,7 @@ from stream_app.rollout.guard.enforcer import GuardEnforcer
 from stream_app.rollout.guard.guard import Guard
 from stream_app.rollout.state import Candidate, Release, Rollout
 from stream_app.settings import Settings
+from stream_app.testing.memory_kafka import MemoryMessage
 from tests.unit.stream_app.rollout.swap_log import Heard
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -183,19 +184,11 @@ class Said(Heard):
         return 0
 
 
-@dataclass(frozen=True)
-class Value:
-    data: bytes
-
-    def value(self) -> bytes:
-        return self.data
-
-
 def acted(rollout: Rollout, *comparisons: Comparison, **settings: Any) -> Said:
     """What a guard says and does in two turns."""
     said = Said()
     enforcer = GuardEnforcer(Settings(**settings), said, Metrics(CollectorRegistry()), lambda: 0.0)
-    enforcer.read([Value(b"noise"), *(Value(msgspec.json.encode(c)) for c in comparisons)], True)
+    enforcer.read([MemoryMessage(b"noise"), *(MemoryMessage(msgspec.json.encode(c)) for c in comparisons)], True)
     for _ in range(2):
         enforcer.act(rollout)
     return said

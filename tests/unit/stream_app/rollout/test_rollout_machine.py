@@ -14,8 +14,9 @@ from stream_app.rollout.controller import decide
 from stream_app.rollout.state import Rollout
 from stream_app.rollout.statuses import WorkerState
 from stream_app.rollout.swap_log import encode
+from stream_app.testing.memory_kafka import MemoryMessage
 from tests.unit.stream_app.rollout.swap_log import fold
-from tests.unit.stream_app.rollout.test_rollout_state import Written, model
+from tests.unit.stream_app.rollout.test_rollout_state import model
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 BROKEN = model("4").sha256  # of which every worker says that it fails its checks
@@ -50,7 +51,7 @@ class Cluster:
         """Read on, load what is to be kept, and answer a pending stage; a mute worker does not answer."""
         node = self.nodes[name]
         until = min(node.read + records, len(self.log))
-        entries = fold((Written(i, encode(self.log[i])) for i in range(node.read, until)), node.state)
+        entries = fold((MemoryMessage(encode(self.log[i]), i) for i in range(node.read, until)), node.state)
         node.state, node.read = (entries[-1].after if entries else node.state), until
         kept = {release.model.sha256 for release in node.state.kept}
         node.checked = kept - {BROKEN}
@@ -150,7 +151,7 @@ def test_all_live_workers_end_on_what_the_log_prescribes_and_it_was_checked(
     for move in moves:
         play(cluster, move)
     settle(cluster)
-    entries = fold(Written(i, encode(command)) for i, command in enumerate(cluster.log))
+    entries = fold(MemoryMessage(encode(command), i) for i, command in enumerate(cluster.log))
     prescribed = entries[-1].after if entries else Rollout()
     assert prescribed.pending is None or not cluster.nodes
     frozen = False

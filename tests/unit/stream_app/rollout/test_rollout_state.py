@@ -1,7 +1,6 @@
 """Any log of commands has one meaning, whoever reads it, from whenever, however often a record is repeated."""
 
 import tracemalloc
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,27 +11,10 @@ from schemas.rollout import Abort, Activate, Command, Rollback, Stage
 from schemas.transactions import ModelRef
 from stream_app.rollout.state import Rollout
 from stream_app.rollout.swap_log import Entry, decode, encode
+from stream_app.testing.memory_kafka import MemoryMessage
 from tests.unit.stream_app.rollout.swap_log import fold
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True)
-class Written:
-    """A record of the log, as the client would hand it over."""
-
-    place: int
-    data: bytes | None
-    at: datetime = START
-
-    def offset(self) -> int:
-        return self.place
-
-    def timestamp(self) -> tuple[int, int]:
-        return 1, int(self.at.timestamp() * 1000)
-
-    def value(self) -> bytes | None:
-        return self.data
 
 
 def model(version: str) -> ModelRef:
@@ -66,7 +48,7 @@ def rollback(command_id: str = "back", expires_at: datetime | None = None) -> Ro
 
 def log(*commands: Command | bytes | None, at: datetime = START) -> list[Entry]:
     values = [c if isinstance(c, bytes) or c is None else encode(c) for c in commands]
-    return fold(Written(place, value, at) for place, value in enumerate(values))
+    return fold(MemoryMessage(value, place, at) for place, value in enumerate(values))
 
 
 def versions(state: Rollout) -> tuple[str | None, str | None, str | None]:
@@ -101,7 +83,9 @@ def test_an_abort_drops_its_own_stage_only() -> None:
 
 def test_a_long_history_shares_what_its_states_have_in_common() -> None:
     """Each had a copy of all ids once: a worker grew by a tenth over a thousand swaps, and ever faster."""
-    records = [Written(place, encode(command)) for place, command in enumerate(deployed(*map(str, range(1500))))]
+    records = [
+        MemoryMessage(encode(command), place, START) for place, command in enumerate(deployed(*map(str, range(1500))))
+    ]
     tracemalloc.start()
     entries = fold(records)
     taken, _ = tracemalloc.get_traced_memory()
@@ -145,8 +129,8 @@ def test_expiry_is_judged_by_the_timestamp_of_the_record() -> None:
 
 def test_an_expired_stage_can_not_be_activated() -> None:
     limit = START + timedelta(seconds=1)
-    staged = Written(0, encode(stage("1", expires_at=limit)), START)
-    activated = Written(1, encode(activate("stage-1")), limit + timedelta(seconds=1))
+    staged = MemoryMessage(encode(stage("1", expires_at=limit)), 0, START)
+    activated = MemoryMessage(encode(activate("stage-1")), 1, limit + timedelta(seconds=1))
     entry = fold([staged, activated])[-1]
     assert versions(entry.after) == (None, None, "1")
     assert "expired" in (entry.refused or "")
@@ -177,9 +161,9 @@ def test_a_record_that_is_no_command_changes_nothing_and_says_why(value: bytes |
     assert versions(entries[-1].after) == ("2", "1", None)
 
 
-def written(moves: list[tuple[str, str, int, int]]) -> list[Written]:
+def written(moves: list[tuple[str, str, int, int]]) -> list[MemoryMessage]:
     """A log out of moves: most commands fit, some are late, strange, or about a stage of long ago."""
-    records: list[Written] = []
+    records: list[MemoryMessage] = []
     stages = ["nothing"]
     for place, (move, version, back, seconds) in enumerate(moves):
         about = stages[-1 - back % len(stages)]
@@ -195,7 +179,7 @@ def written(moves: list[tuple[str, str, int, int]]) -> list[Written]:
             case _:
                 command = rollback(f"id-{place}", expires_at)
         value = {"noise": b"noise", "tombstone": None}.get(move, encode(command))
-        records.append(Written(place, value, START + timedelta(seconds=seconds)))
+        records.append(MemoryMessage(value, place, START + timedelta(seconds=seconds)))
     return records
 
 
@@ -223,7 +207,9 @@ def test_a_command_survives_the_wire(command: Command) -> None:
 
 
 @given(LOGS, st.data())
-def test_a_worker_that_joins_at_any_time_ends_where_all_others_are(records: list[Written], data: st.DataObject) -> None:
+def test_a_worker_that_joins_at_any_time_ends_where_all_others_are(
+    records: list[MemoryMessage], data: st.DataObject
+) -> None:
     joined = data.draw(st.integers(0, len(records)))
     before = fold(records[:joined])
     after = fold(records[joined:], before[-1].after if before else Rollout())
@@ -231,8 +217,8 @@ def test_a_worker_that_joins_at_any_time_ends_where_all_others_are(records: list
 
 
 @given(LOGS, st.data())
-def test_a_repeated_record_changes_nothing(records: list[Written], data: st.DataObject) -> None:
-    repeated: list[Written] = []
+def test_a_repeated_record_changes_nothing(records: list[MemoryMessage], data: st.DataObject) -> None:
+    repeated: list[MemoryMessage] = []
     for record in records:
         repeated.append(record)
         again = data.draw(st.lists(st.sampled_from(repeated), max_size=2))
@@ -242,7 +228,7 @@ def test_a_repeated_record_changes_nothing(records: list[Written], data: st.Data
 
 
 @given(LOGS)
-def test_what_is_refused_never_changes_which_models_are_kept(records: list[Written]) -> None:
+def test_what_is_refused_never_changes_which_models_are_kept(records: list[MemoryMessage]) -> None:
     before = Rollout()
     for entry in fold(records):
         if entry.refused is not None:
@@ -251,7 +237,9 @@ def test_what_is_refused_never_changes_which_models_are_kept(records: list[Writt
 
 
 @given(LOGS)
-def test_nothing_serves_that_was_not_staged_and_a_way_back_is_never_a_way_to_itself(records: list[Written]) -> None:
+def test_nothing_serves_that_was_not_staged_and_a_way_back_is_never_a_way_to_itself(
+    records: list[MemoryMessage],
+) -> None:
     entries = fold(records)
     staged = {e.command.model.sha256 for e in entries if isinstance(e.command, Stage) and e.refused is None}
     for entry in entries:
@@ -261,7 +249,7 @@ def test_nothing_serves_that_was_not_staged_and_a_way_back_is_never_a_way_to_its
             assert entry.after.serving.model != entry.after.previous.model
 
 
-def _decodes(record: Written) -> bool:
+def _decodes(record: MemoryMessage) -> bool:
     try:
         decode(record.value())
     except ValueError:

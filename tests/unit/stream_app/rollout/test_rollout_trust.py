@@ -1,6 +1,5 @@
 """Where signatures are required, only what a trusted key has signed, for this topic and once, has an effect."""
 
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,33 +13,12 @@ from stream_app.rollout.state import Rollout
 from stream_app.rollout.swap_log import Entry, encode
 from stream_app.rollout.trust import Trust, signature_headers, signing_key, trust
 from stream_app.settings import Settings, SettingsError, Signatures
+from stream_app.testing.memory_kafka import MemoryMessage
 from stream_app.testing.tiny_model import tiny_model
 from tests.unit.stream_app.rollout.swap_log import fold
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TOPIC = "model-swap"
-
-
-@dataclass(frozen=True)
-class Signed:
-    """A record with headers, as the client would hand it over."""
-
-    place: int
-    data: bytes | None
-    head: list[tuple[str, bytes | None]]
-    at: datetime = START
-
-    def offset(self) -> int:
-        return self.place
-
-    def timestamp(self) -> tuple[int, int]:
-        return 1, int(self.at.timestamp() * 1000)
-
-    def value(self) -> bytes | None:
-        return self.data
-
-    def headers(self) -> list[tuple[str, bytes | None]]:
-        return self.head
 
 
 @pytest.fixture
@@ -72,16 +50,16 @@ def rollback(command_id: str = "back") -> Rollback:
     return Rollback(command_id=command_id, issuer="ann", issued_at=START)
 
 
-def signed(command: Command, key: SigningKey | None, topic: str = TOPIC, at: datetime = START) -> Signed:
+def signed(command: Command, key: SigningKey | None, topic: str = TOPIC, at: datetime = START) -> MemoryMessage:
     data = encode(command)
-    return Signed(0, data, list(signature_headers(key, topic, data).items()) if key else [], at)
+    return MemoryMessage(data, at=at, headers=list(signature_headers(key, topic, data).items()) if key else [])
 
 
-def log(trusted: Trust, *records: Signed) -> list[Entry]:
-    return fold([replace(record, place=place) for place, record in enumerate(records)], trust=trusted)
+def log(trusted: Trust, *records: MemoryMessage) -> list[Entry]:
+    return fold(records, trust=trusted)
 
 
-def deployed(key: SigningKey, *versions: str) -> list[Signed]:
+def deployed(key: SigningKey, *versions: str) -> list[MemoryMessage]:
     return [signed(command, key) for v in versions for command in (stage(v), activate(v))]
 
 
@@ -109,7 +87,8 @@ def test_a_command_signed_by_a_stranger_is_refused(required: Trust, ann: Signing
 
 
 def test_a_signature_taken_from_another_command_is_refused(required: Trust, ann: SigningKey) -> None:
-    taken = replace(signed(rollback("other"), ann), data=encode(rollback("back")))
+    other = signed(rollback("other"), ann)
+    taken = MemoryMessage(encode(rollback("back")), at=START, headers=other.headers())
     entries = log(required, *deployed(ann, "1", "2"), taken)
     assert serves(entries) == "2"
     assert "does not hold" in (entries[-1].refused or "")
@@ -168,7 +147,7 @@ def test_a_forged_record_does_not_use_up_the_id_of_the_true_one(
 def test_malformed_records_and_headers_change_nothing(
     required: Trust, ann: SigningKey, data: bytes | None, head: list[tuple[str, bytes | None]]
 ) -> None:
-    entries = log(required, *deployed(ann, "1", "2"), Signed(0, data, head))
+    entries = log(required, *deployed(ann, "1", "2"), MemoryMessage(data, at=START, headers=head))
     assert entries[-1].refused
     assert entries[-1].after == entries[-2].after
 
