@@ -17,5 +17,8 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield partial
         partial.replace(path)
+    except OSError as error:
+        error.filename = str(path)  # a full disk names none, and nobody knows the partial one
+        raise
     finally:
         partial.unlink(missing_ok=True)

@@ -123,8 +123,9 @@ def write(frame: pl.DataFrame, path: Path) -> None:
     try:
         with replacing(path) as partial:
             frame.write_parquet(partial)
-    except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror or error}") from error
+    except (pl.exceptions.PolarsError, OSError) as error:
+        why = getattr(error, "strerror", None) or first_line(error).rpartition("IO error: ")[2]
+        raise DataError(f"cannot write {path}: {why}; make room there, or name another place") from error
 
 
 def digest(frame: pl.DataFrame) -> str:

@@ -32,8 +32,8 @@ def _line_and_code(error: Exception) -> tuple[str, int]:
         return f"{error.format_message()} {_where_to_look(error)}", CALLED_WRONGLY
     if isinstance(error, ModuleNotFoundError):
         return f"{error.name} is not installed: run `make install`", FAILED
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}", FAILED
+    if isinstance(error, OSError) and error.strerror is not None:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror, FAILED
     return f"unexpected {type(error).__name__}: {error} (run it again with --debug for the traceback)", FAILED
 
 

@@ -14,7 +14,7 @@ from models import archive, artefact
 from models.manifest import Manifest
 from models.runtime import Runtime
 from models.segments import manifest_at
-from schemas.drift import DriftAlert, DriftSummary
+from schemas.drift import DriftAlert, DriftPhase, DriftSummary
 from schemas.rollout import Stage
 from schemas.topics import DRIFT_ALERTS, DRIFT_SUMMARIES
 from schemas.transactions import ModelRef
@@ -146,7 +146,7 @@ def gather(settings: Settings, window: str, tell: Callable[[str], None]) -> Gath
     tell("alerts and models")
     uris = _uris(settings)
     alerts = published(read_to_end(settings, DRIFT_ALERTS))
-    alerts = [alert for alert in alerts if alert.since <= span.until and alert.raised_at >= span.since]
+    alerts = [alert for alert in alerts if lasts_into(span, alert, history)]
     manifests = {sha256: _manifest(settings, uris, sha256) for sha256 in {a.model.sha256 for a in alerts}}
     path = _fetch(settings, uris, history.latest_model)
     return Gathered(
@@ -205,6 +205,17 @@ def compose(gathered: Gathered, reference: Rows, current: Rows) -> DriftReport:
     )
     views = [_view(gathered, alert, of_model) for alert, of_model in gathered.incidents]
     return DriftReport(figures, views, view.of_window(manifest, blocks) if blocks and not views else None, comparison)
+
+
+def lasts_into(window: Window, alert: DriftAlert, history: History) -> bool:
+    """Whether an incident was in a window. One that is not over lasts for as long as its model has scored."""
+    if alert.since > window.until:
+        return False
+    if alert.raised_at >= window.since:
+        return True
+    return alert.phase is not DriftPhase.OVER and bool(
+        history.blocks(alert.model.sha256, window.since, window.until, 1, alert.segment)
+    )
 
 
 def _history(settings: Settings, tell: Callable[[str], None]) -> History:

@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from schemas.drift import DriftPhase
+from schemas.transactions import ModelRef
 from stream_app.report.history import History, SummarySpan, total
+from stream_app.report.report import lasts_into
+from stream_app.report.window import Window
 from tests.unit.stream_app.drift.streams import OTHER_SHA, SHA, START, SUMMARY_ROWS, event_time, summaries, world
+from tests.unit.stream_app.report.alerts_for_tests import an_alert
 
 ROWS, BLOCK = 1024, 128
 END = event_time(ROWS)
@@ -96,3 +101,20 @@ def test_the_total_of_blocks_is_the_sum_of_what_is_in_them(log):
     sums = total(found)
     assert sums.scored == ROWS
     assert sums.anomalies == sum(block.sums.anomalies for block in found) == round(ROWS * 0.05)
+
+
+@pytest.mark.parametrize(
+    ("phase", "sha256", "lasts"),
+    [
+        (DriftPhase.RAISED, SHA, True),
+        (DriftPhase.CONFIRMED, SHA, True),
+        (DriftPhase.OVER, SHA, False),
+        (DriftPhase.CONFIRMED, OTHER_SHA, False),
+    ],
+)
+def test_an_incident_that_is_not_over_is_in_every_window_in_which_its_model_has_scored(log, phase, sha256, lasts):
+    model = ModelRef("card-fraud", "1", sha256)
+    alert = an_alert(since=event_time(100), raised_at=event_time(200), phase=phase, model=model)
+    assert lasts_into(Window(event_time(800), event_time(900)), alert, history_of(log)) is lasts
+    assert lasts_into(Window(event_time(150), event_time(900)), alert, history_of(log))
+    assert not lasts_into(Window(event_time(0), event_time(99)), alert, history_of(log))
