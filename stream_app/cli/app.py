@@ -1,16 +1,17 @@
 """The program: its commands, each imported when it is called; global options before or after; one line per failure."""
 
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
+from stream_app.cli import help_words, streams
 from stream_app.cli.errors import report
 from stream_app.cli.invocation import Invocation, current
 
@@ -76,6 +77,8 @@ class Program(TyperGroup):
 
     def main(self, args: Sequence[str] | None = None, **extra: Any) -> Any:  # type: ignore[override]
         """Run one command and exit: 0 it did, 1 it failed, 2 it was called wrongly."""
+        streams.prepare()
+        help_words.in_words()
         given = list(sys.argv[1:] if args is None else args)
         extra["standalone_mode"] = False
         try:
@@ -84,6 +87,9 @@ class Program(TyperGroup):
             code = 1
         except Exception as error:
             code = report(error, debug="--debug" in given)
+        unwritten = streams.flush()
+        if unwritten is not None and not isinstance(unwritten, BrokenPipeError):
+            code = code or report(unwritten, debug="--debug" in given)
         sys.exit(code)
 
     def invoke(self, ctx: Any) -> Any:
@@ -91,9 +97,12 @@ class Program(TyperGroup):
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            # What is still buffered has nowhere to go, and the interpreter would complain of that on its way out.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            streams.drop()
             raise typer.Exit(0) from None
+
+    def format_commands(self, _: Any, formatter: Any) -> None:
+        """In groups, each with its whole summary."""
+        help_words.write_commands(dict(self.commands), formatter)
 
 
 def globals_first(args: Sequence[str]) -> list[str]:
@@ -122,9 +131,15 @@ app = typer.Typer(
     epilog="Settings: stream_app.toml, then STREAM_APP_* in the environment, then options. Start with: stream-app demo",
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # importing what draws the boxes takes longer than the rest of `--help`
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def show_version(wanted: bool) -> None:
+    """Print it, and end."""
+    if wanted:
+        typer.echo(f"stream-app {version('stream-app')}")
+        raise typer.Exit
 
 
 @app.callback(invoke_without_command=True)
@@ -135,6 +150,9 @@ def options(
     ] = None,
     topic_prefix: Annotated[str | None, typer.Option(help="Put before every topic name.", metavar="PREFIX")] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure.")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
 ) -> None:
     """Global options, before or after the command."""
     current.set(Invocation(bootstrap_servers, topic_prefix))

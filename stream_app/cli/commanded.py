@@ -37,7 +37,7 @@ def commanded(
     if as_json:
         out_json(outcome)
     else:
-        out(outcome.sentence)
+        (out if outcome.ok else say)(outcome.sentence)
     if outcome.command_id and registry.in_use(settings.tracking_uri):
         say("the registry's aliases follow within a minute: a worker moves them")
     if not outcome.ok:

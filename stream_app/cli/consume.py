@@ -13,6 +13,7 @@ from confluent_kafka import Message
 from schemas.topics import ALL, Topic
 from stream_app.cli.configured import connected_settings
 from stream_app.cli.readable import Reader, as_json_line
+from stream_app.cli.terminal import severities
 from stream_app.kafka.log import Tail, read_to_end
 from stream_app.settings import Settings
 
@@ -37,11 +38,12 @@ def consume(
     """Print the records of a topic: an anomaly as a line with its reasons, a dead letter with what was wrong."""
     declared = declaration(topic)
     line = as_json_line if as_json else Reader(declared).line
+    shown = str if as_json else severities
     left = maximum if maximum is not None else sys.maxsize
     settings = connected_settings()
     with suppress(KeyboardInterrupt):
         for messages in batches(settings, declared, from_beginning, until_end):
-            sys.stdout.writelines(f"{line(message.value())}\n" for message in messages[:left])
+            sys.stdout.writelines(f"{shown(line(message.value()))}\n" for message in messages[:left])
             sys.stdout.flush()
             left -= len(messages[:left])
             if not left:

@@ -3,6 +3,7 @@
 Anything but a `UserError`, a wrong call, a refusal of Kafka or of the operating system is a fault of this program.
 """
 
+import errno
 import sys
 import traceback
 
@@ -10,6 +11,7 @@ from schemas.errors import UserError
 
 FAILED = 1
 CALLED_WRONGLY = 2
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 
 
 def report(error: Exception, debug: bool) -> int:
@@ -33,7 +35,8 @@ def _line_and_code(error: Exception) -> tuple[str, int]:
     if isinstance(error, ModuleNotFoundError):
         return f"{error.name} is not installed: run `make install`", FAILED
     if isinstance(error, OSError) and error.strerror is not None:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror, FAILED
+        what = error.filename or ("the output cannot be written" if error.errno in NO_ROOM else "")
+        return f"{what}: {error.strerror}" if what else error.strerror, FAILED
     return f"unexpected {type(error).__name__}: {error} (run it again with --debug for the traceback)", FAILED
 
 

@@ -1,8 +1,10 @@
 """Stdout carries data, stderr is for people: JSON, tables, and progress bars only where a terminal shows them."""
 
+import re
 import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,6 +14,8 @@ if TYPE_CHECKING:  # what draws takes a tenth of a second to import, and many co
     from rich.table import Table
 
 PIPED_WIDTH = 240
+_COLOURS = {"critical": 31, "high": 33, "warning": 33, "medium": 36, "info": 36}
+_SEVERITY = re.compile(rf"(?<=  )(?:{'|'.join(_COLOURS)})(?= |$)")
 
 Advance = Callable[[float], None]
 """Called with how much is done so far, in the unit of the total."""
@@ -42,11 +46,19 @@ def bad(text: str) -> str:
     return _coloured(text, 31)
 
 
-def _coloured(text: str, code: int) -> str:
-    """With NO_COLOR in the environment nothing has a colour, as for every program that heeds it."""
-    from rich.console import Console
+def severities(line: str) -> str:
+    """The line with its severity in colour, where stdout is a terminal."""
+    return _SEVERITY.sub(lambda found: _coloured(found[0], _COLOURS[found[0]]), line)
 
-    return f"\x1b[{code}m{text}\x1b[0m" if Console().color_system is not None else text
+
+def _coloured(text: str, code: int) -> str:
+    """With NO_COLOR in the environment nothing has a colour."""
+    return f"\x1b[{code}m{text}\x1b[0m" if _has_colours() else text
+
+
+@cache
+def _has_colours() -> bool:
+    return Console().color_system is not None
 
 
 def out_json(value: Any) -> None:

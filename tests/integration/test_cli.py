@@ -276,7 +276,7 @@ def test_models_lists_what_became_of_each(cli, settings):
 def test_rollback_without_a_previous_model_fails_and_says_why(cli):
     result = cli("rollback")
     assert result.exit_code == 1
-    assert "no previous model" in result.stdout
+    assert "no previous model" in result.stderr
 
 
 def findings(result):

@@ -109,8 +109,8 @@ def test_a_deploy_of_the_shifted_candidate_is_refused_unless_somebody_says_why_n
 
         refused = deploy_by_command(strict, shifted, week)
         assert refused.exit_code == 1
-        assert "refused for alert volume, latent stability" in refused.stdout
-        assert "--override REASON" in refused.stdout
+        assert "refused for alert volume, latent stability" in refused.stderr
+        assert "--override REASON" in refused.stderr
         assert worker.model() == serving
         bare = commands.deploy(strict, Order("bob"), shifted)
         assert not bare.ok

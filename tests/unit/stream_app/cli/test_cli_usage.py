@@ -1,8 +1,12 @@
 """How the program answers: help with examples, exit codes 0, 1 and 2, and one line for whatever goes wrong."""
 
+import json
+import os
+import shlex
 import subprocess
 import sys
 from importlib import import_module
+from importlib.metadata import version
 
 import pytest
 from typer.core import TyperCommand
@@ -10,6 +14,7 @@ from typer.main import get_group
 
 from schemas.topics import ALL
 from stream_app.cli import app as program
+from stream_app.cli import help_words
 from stream_app.cli.app import globals_first
 from stream_app.cli.errors import report
 from tests.unit.stream_app.cli.cli_runner import COMMANDS, stream_app
@@ -51,6 +56,38 @@ def test_help_lists_every_command():
     assert set(program.COMMANDS) == set(COMMANDS)
 
 
+def test_help_has_every_command_in_a_group_with_its_whole_summary():
+    grouped = [name for names in help_words.GROUPS.values() for name in names]
+    assert sorted(grouped) == sorted(COMMANDS)
+    text = "".join(stream_app("--help").stdout.split())
+    assert [name for name, (_, said) in program.COMMANDS.items() if "".join(said.split()) not in text] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_options_have_types_and_ranges_in_words(command):
+    text = stream_app(command, "--help").stdout
+    assert [sign for sign in ("<int", "<float", "<str", "<path", "<list", "x>=", "<=x") if sign in text] == []
+
+
+def test_the_version_is_that_of_the_package():
+    result = stream_app("--version")
+    assert (result.exit_code, result.stdout) == (0, f"stream-app {version('stream-app')}\n")
+
+
+def test_the_shell_completes_commands_and_their_options():
+    def completed(line: str) -> str:
+        words = {"_STREAM_APP_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
+        program = "from stream_app.cli.app import main; main()"
+        environment = {**os.environ, **words}
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True
+        )
+        return done.stdout
+
+    assert completed("stream-app dep").split() == ["deploy"]
+    assert "--web-port" in completed("stream-app worker --")
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_list_of_commands_says_what_the_command_says_of_itself(command):
     module, said = program.COMMANDS[command]
@@ -85,7 +122,7 @@ def test_help_loads_nothing_heavy():
 def test_no_command_shows_the_help_and_counts_as_called_wrongly():
     result = stream_app()
     assert result.exit_code == 2
-    assert "Commands:" in result.stdout
+    assert "To begin:" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -177,6 +214,40 @@ def test_a_reader_that_has_gone_is_no_failure():
     command.stdout.close()
     assert command.stderr.read() == b""
     assert command.wait(30) == 0
+
+
+def in_a_shell(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of shell in which PRINT is a command that prints an odd character, as text and as JSON."""
+    program = (
+        "from stream_app.cli import app, terminal; import typer\n"
+        "def show(): terminal.out('M\\xfcller \\U0001f98a'); terminal.out_json({'a': '\\xfc\\U0001f98a'})\n"
+        "app.app.command('show')(show); app.main()"
+    )
+    words = ["bash", "-c", line.replace("PRINT", f"{sys.executable} -c {shlex.quote(program)} show")]
+    encoding = environment.get("PYTHONIOENCODING", "utf-8")
+    own = {**os.environ, **environment}
+    return subprocess.run(words, capture_output=True, encoding=encoding, env=own, check=False)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_character_that_stdout_lacks_ends_no_command_and_json_stays_json(encoding):
+    done = in_a_shell("PRINT", PYTHONIOENCODING=encoding)
+    assert done.returncode == 0, done.stderr
+    text, _, document = done.stdout.partition("\n")
+    assert text.startswith("M")
+    assert text.endswith(("\\ud83e\\udd8a", "\U0001f98a"))
+    assert json.loads(document) == {"a": "\xfc\U0001f98a"}
+
+
+def test_a_full_disk_behind_stdout_is_one_line_and_exit_code_1():
+    done = in_a_shell("PRINT > /dev/full")
+    assert done.returncode == 1
+    assert one_line(done.stderr) == "stream-app: the output cannot be written: No space left on device"
+
+
+def test_a_closed_stdout_is_no_traceback():
+    done = in_a_shell("PRINT >&-")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(
