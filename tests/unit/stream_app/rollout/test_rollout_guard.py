@@ -1,5 +1,6 @@
 """The guard watches what is as good, promotes it in time, and rolls back what is not, by the signal that shows it."""
 
+import itertools
 import math
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -187,7 +188,8 @@ class Said(Heard):
 def acted(rollout: Rollout, *comparisons: Comparison, **settings: Any) -> Said:
     """What a guard says and does in two turns."""
     said = Said()
-    enforcer = GuardEnforcer(Settings(**settings), said, Metrics(CollectorRegistry()), lambda: 0.0)
+    clock = itertools.count(step=0.3).__next__
+    enforcer = GuardEnforcer(Settings(**settings), said, Metrics(CollectorRegistry()), clock)
     enforcer.read([MemoryMessage(b"noise"), *(MemoryMessage(msgspec.json.encode(c)) for c in comparisons)], True)
     for _ in range(2):
         enforcer.act(rollout)
