@@ -140,7 +140,7 @@ LABELS = Topic(
     "labels",
     record=Label,
     key="transaction_id",
-    written_by="case tools",
+    written_by="case tools, analysts",
     description="Confirmed fraud or legitimate, often days late.",
     partitions=None,
     retention=timedelta(days=90),

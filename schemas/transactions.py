@@ -184,4 +184,5 @@ class Label(Struct, frozen=True, omit_defaults=True):
     fraud: bool
     labelled_at: Moment
     scenario: Annotated[int | None, Meta(description="fraud scenario where known (simulator, benchmark)")] = None
-    source: str | None = None
+    source: Annotated[str | None, Meta(description="who or what labelled it")] = None
+    note: str | None = None

@@ -26,6 +26,8 @@ COMMANDS = {  # name: module in stream_app.cli, first sentence of its help
     "simulate": ("data", "Write card transactions with features and labels, the same for the same seed."),
     "produce": ("data", "Publish the transactions of DATA to the input topic, in order of event time, keyed."),
     "consume": ("consume", "Print the records of a topic: an anomaly as a line with its reasons, a dead letter."),
+    "show": ("show", "Show an event: what was decided and why, its receipt, its label, its entity's latest events."),
+    "label": ("show", "Say what became of an event: fraud or legitimate."),
     "train": ("training", "Train an autoencoder on DATA without its labels, calibrate it, and write it as one file."),
     "evaluate": ("training", "Measure a model on labelled transactions, beside what trivial rules reach."),
     "gate": ("gates", "Say whether CANDIDATE may take the place of CHAMPION: exit code 0 if it may, 1 if not."),

@@ -1,16 +1,17 @@
 """`stream-app consume`: prints the committed records of a topic, one a line, readable or as JSON."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Annotated
 
+import msgspec
 import typer
 from confluent_kafka import Message
 
-from schemas.topics import ALL, Topic
+from schemas.topics import ALL, DEAD_LETTERS, Topic
 from stream_app.cli.configured import connected_settings
 from stream_app.cli.readable import Reader, as_json_line
 from stream_app.cli.terminal import severities
@@ -25,29 +26,57 @@ NAMES = ", ".join(topic.name for topic in ALL)
 AFTER_EVERYTHING = datetime(9999, 1, 1, tzinfo=UTC)  # later than any record: a log from here on is yet to come
 
 
-@app.command(epilog="Example: stream-app consume anomalies --from-beginning --max 20")
+@app.command(epilog="Example: stream-app consume anomalies --from-beginning --entity 596")
 def consume(
     topic: Annotated[str, typer.Argument(metavar="TOPIC", help=f"Without prefix, one of: {NAMES}.")],
     from_beginning: Annotated[bool, typer.Option("--from-beginning", help="Not only what is yet to come.")] = False,
     until_end: Annotated[
         bool, typer.Option("--until-end", help="Everything up to the end as it is now, then stop.")
     ] = False,
+    entity: Annotated[str | None, typer.Option(metavar="ID", help="Only of this customer; --max counts these.")] = None,
     maximum: Annotated[int | None, typer.Option("--max", min=1, help="Stop after so many records.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The values as they are, one JSON document a line.")] = False,
 ) -> None:
     """Print the records of a topic: an anomaly as a line with its reasons, a dead letter with what was wrong."""
     declared = declaration(topic)
     line = as_json_line if as_json else Reader(declared).line
-    shown = str if as_json else severities
+    coloured = str if as_json else severities
+    wanted = _of_entity(declared, entity)
     left = maximum if maximum is not None else sys.maxsize
     settings = connected_settings()
     with suppress(KeyboardInterrupt):
         for messages in batches(settings, declared, from_beginning, until_end):
-            sys.stdout.writelines(f"{shown(line(message.value()))}\n" for message in messages[:left])
+            shown = [message.value() for message in messages if wanted(message)][:left]
+            sys.stdout.writelines(f"{coloured(line(value))}\n" for value in shown)
             sys.stdout.flush()
-            left -= len(messages[:left])
+            left -= len(shown)
             if not left:
                 return
+
+
+class _Owned(msgspec.Struct):
+    """The field by which a record is an entity's."""
+
+    customer_id: str
+
+
+def _of_entity(topic: Topic, entity: str | None) -> Callable[[Message], bool]:
+    """Whether a record is of this entity; every record is, where none is given."""
+    if entity is None:
+        return lambda _: True
+    if topic is DEAD_LETTERS:  # a refused record has no fields, but the key that it came with
+        return lambda message: message.key() == entity.encode()
+    if "customer_id" not in getattr(topic.record, "__struct_fields__", ()):
+        raise typer.BadParameter(f"the records of {topic.name} are of no customer", param_hint="--entity")
+    decode = msgspec.json.Decoder(_Owned).decode
+
+    def is_of(message: Message) -> bool:
+        try:
+            return decode(message.value() or b"").customer_id == entity
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return False
+
+    return is_of
 
 
 def declaration(topic: str) -> Topic:

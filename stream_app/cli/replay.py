@@ -36,7 +36,7 @@ PICTURES = (".png", ".svg", ".pdf")
 def replay(  # noqa: PLR0913 - one parameter for each option is typer's way
     *,
     anomaly: Annotated[
-        str | None, typer.Option(metavar="ID", help="The receipt of this one: TOPIC:PARTITION:OFFSET.")
+        str | None, typer.Option(metavar="ID", help="The receipt of this one: its id, or its event's.")
     ] = None,
     since: Annotated[
         str | None, typer.Option("--from", metavar="TIME|OFFSET", help="UTC, 2026-07-01T09:00. Default: the oldest.")
@@ -73,7 +73,7 @@ def replay(  # noqa: PLR0913 - one parameter for each option is typer's way
     spans = committed_range(settings, TRANSACTIONS, first, last, partition)
     if not spans:
         raise UserError("nothing in this range was scored and is still there: look at `stream-app status`")
-    runtime = _model(settings, model, None)
+    runtime = model_of(settings, model, None)
     if budget is not None:
         from stream_app.replay import rescore
 
@@ -100,7 +100,7 @@ def _point(text: str | None, option: str) -> Point | None:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def _model(settings: Settings, given: str | None, sha256: str | None) -> "Runtime":
+def model_of(settings: Settings, given: str | None, sha256: str | None) -> "Runtime":
     """The one given; else the model with this digest, from the cache or where it was staged from; else what serves."""
     from models import artefact
     from stream_app.cli.model_loading import load_model
@@ -124,7 +124,7 @@ def _receipt(settings: Settings, anomaly_id: str, given: str | None, as_json: bo
     with waiting("looking for the anomaly") as tell:
         anomaly = receipt.published(settings, anomaly_id)
         tell("loading its model")
-        runtime = _model(settings, given, anomaly.model.sha256)
+        runtime = model_of(settings, given, anomaly.model.sha256)
         tell("scoring its record")
         found = receipt.receipt(settings, anomaly, runtime)
     if as_json:

@@ -220,10 +220,19 @@ def read_to_end(
             yield from (m for m in messages if _offset(m) < tail.ends.get(_place(m), 0))
 
 
-def read_backwards(settings: Settings, topic: Topic) -> Iterator[Iterator[Message]]:
-    """The committed records of a topic with one partition in stretches, the newest stretch first, each twice as long.
+def read_backwards(
+    settings: Settings, topic: Topic, limit: int | None = None, partition: int | None = None
+) -> Iterator[Iterator[Message]]:
+    """The committed records of a topic in stretches, the newest stretch first, each twice as long.
 
-    Within a stretch records come in the order of the log. For a search that most often ends near the end of the log.
+    A stretch has as many offsets of every partition, in the order of the log. For a search that most often ends near
+    the end of the log.
+
+    Args:
+        settings: Where the cluster is.
+        topic: What to read.
+        limit: At most so many offsets of each partition; None: all.
+        partition: Only this one; None: all.
 
     Raises:
         BrokerUnavailable, NotAuthorised, TopicMissing: as `read_to_end` does.
@@ -231,16 +240,20 @@ def read_backwards(settings: Settings, topic: Topic) -> Iterator[Iterator[Messag
     full = name(settings, topic)
     consumer = clients.consumer(settings, None, **clients.small_reader(settings))
     try:
-        low, end = offsets.watermarks(consumer, full, 0)
+        there = offsets.partitions(consumer, settings, full) if partition is None else [partition]
+        left = {p: offsets.watermarks(consumer, full, p) for p in there}
     except KafkaException as exception:
         raise explain(exception, settings, full) from exception
     finally:
         consumer.close()
+    if limit is not None:
+        left = {p: (max(low, end - limit), end) for p, (low, end) in left.items()}
     length = CHUNK
-    while low < end:
-        start = max(low, end - length)
-        yield read_to_end(settings, topic, bounds={0: (start, end)})
-        end, length = start, 2 * length
+    while left := {p: (low, end) for p, (low, end) in left.items() if low < end}:
+        bounds = {p: (max(low, end - length), end) for p, (low, end) in left.items()}
+        yield read_to_end(settings, topic, bounds=bounds)
+        left = {p: (low, bounds[p][0]) for p, (low, _) in left.items()}
+        length *= 2
 
 
 def _place(message: Message) -> Place:

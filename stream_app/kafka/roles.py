@@ -93,8 +93,15 @@ OPERATOR = Role(
 )
 READER = Role("reader", "reads alerts", reads=_ALERTS)
 CASE_TOOL = Role("case-tool", "reads alerts, sends labels", reads=_ALERTS, writes=(declared.LABELS,))
+ANALYST = Role(
+    "analyst",
+    "looks events up, checks decisions, labels",
+    reads=(declared.TRANSACTIONS, *_ALERTS, declared.DEAD_LETTERS, declared.LABELS, declared.MODEL_SWAP),
+    writes=(declared.LABELS, declared.AUDIT),
+    follows=True,
+)
 
-ROLES = (PRODUCER, WORKER, OPERATOR, READER, CASE_TOOL)
+ROLES = (PRODUCER, WORKER, OPERATOR, READER, CASE_TOOL, ANALYST)
 
 
 def user(settings: Settings, role: Role) -> str:

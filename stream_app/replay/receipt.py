@@ -10,7 +10,7 @@ from models.runtime import Runtime
 from schemas.errors import UserError
 from schemas.topics import ANOMALIES, TRANSACTIONS
 from schemas.transactions import Anomaly, Reason
-from stream_app.kafka.log import read_to_end
+from stream_app.kafka.log import read_backwards, read_to_end
 from stream_app.kafka.topics import name, present_id
 from stream_app.replay.rescore import Rescorer
 from stream_app.settings import Settings
@@ -87,21 +87,20 @@ def _differences(anomaly: Anomaly, now: float, threshold: float, given: list[Rea
             yield f"share of {r.feature} {r.share:.4f} and not {then.share:.4f}"
 
 
-def published(settings: Settings, anomaly_id: str) -> Anomaly:
-    """The anomaly with this id.
+def published(settings: Settings, wanted: str) -> Anomaly:
+    """The newest anomaly with this id, or of the event with this id.
 
     Raises:
         ReplayError: there is none.
         BrokerError: they cannot be read.
     """
-    wanted = msgspec.json.encode(anomaly_id)
-    for message in read_to_end(settings, ANOMALIES):
-        value = message.value() or b""
-        if wanted in value:
-            anomaly = msgspec.json.decode(value, type=Anomaly)
-            if anomaly.anomaly_id == anomaly_id:
-                return anomaly
+    text = msgspec.json.encode(wanted)
+    for stretch in read_backwards(settings, ANOMALIES):
+        found = [msgspec.json.decode(value, type=Anomaly) for m in stretch if text in (value := m.value() or b"")]
+        of_it = [a for a in found if wanted in (a.anomaly_id, a.transaction_id)]
+        if of_it:
+            return max(of_it, key=lambda anomaly: anomaly.scored_at)
     raise ReplayError(
-        f"{name(settings, ANOMALIES)} holds no anomaly {anomaly_id}: ids are TOPIC:TOPIC-ID:PARTITION:OFFSET, "
+        f"{name(settings, ANOMALIES)} holds no anomaly {wanted}: give an event's id, or TOPIC:TOPIC-ID:PARTITION:OFFSET; "
         "see `stream-app consume anomalies`"
     )

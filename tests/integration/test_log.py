@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from schemas.topics import AUDIT, MODEL_SWAP, TRANSACTIONS
+from schemas.topics import ANOMALIES, AUDIT, MODEL_SWAP, TRANSACTIONS
 from stream_app.kafka import clients, topics
 from stream_app.kafka.clients import TopicMissing
 from stream_app.kafka.log import Tail, read_backwards, read_to_end
@@ -85,6 +85,17 @@ def test_backwards_the_newest_stretch_comes_first_and_all_of_them_are_the_topic(
     assert [len(stretch) for stretch in stretches] == [1000, 2000, 500]
     assert [value for stretch in reversed(stretches) for value in stretch] == values
     assert list(read_backwards(kafka, MODEL_SWAP)) == []
+    newest = [[message.value() for message in stretch] for stretch in read_backwards(kafka, AUDIT, limit=1200)]
+    assert newest == [values[-1000:], values[-1200:-1000]]
+
+
+def test_backwards_a_stretch_has_the_newest_of_every_partition(kafka):
+    topics.ensure(kafka, [ANOMALIES])
+    put(kafka, ANOMALIES, *(b"%04d" % number for number in range(3000)))
+    found = [[message.partition() for message in stretch] for stretch in read_backwards(kafka, ANOMALIES, limit=1100)]
+    assert [{p: stretch.count(p) for p in (0, 1)} for stretch in found] == [{0: 1000, 1: 1000}, {0: 100, 1: 100}]
+    only = {message.partition() for stretch in read_backwards(kafka, ANOMALIES, partition=1) for message in stretch}
+    assert only == {1}
 
 
 def test_a_topic_that_is_not_there_is_named(settings):

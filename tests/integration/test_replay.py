@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from models import archive, artefact
+from models import archive, artefact, words
 from schemas import topics as declared
-from schemas.topics import ANOMALIES, LATENTS, SCORES, TRANSACTIONS
+from schemas.topics import ANOMALIES, AUDIT, DEAD_LETTERS, LABELS, LATENTS, SCORES, TRANSACTIONS
 from stream_app.cli.data import publish_frame
 from stream_app.kafka import topics
 from stream_app.kafka.log import read_to_end
@@ -146,3 +146,91 @@ def test_on_the_command_line(scored: Settings, champion: Path, tmp_path: Path) -
 def test_a_range_of_time_before_everything_is_refused_with_a_sentence(scored: Settings) -> None:
     told = stream_app("replay", "--until", "2001-01-01", *options(scored), **environment(scored))
     assert (told.exit_code, "nothing in this range" in told.stderr) == (1, True)
+
+
+def asked(scored: Settings, *args: object) -> dict:
+    result = stream_app(*args, *options(scored), "--json", **environment(scored))
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+@pytest.mark.parametrize("named", ["anomaly_id", "transaction_id"])
+def test_an_analyst_sees_an_anomaly_whole_by_its_own_id_or_its_events(scored: Settings, named: str) -> None:
+    anomaly = committed_records(scored, ANOMALIES)[0]
+    seen = asked(scored, "show", getattr(anomaly, named), "--latest", 3)
+    assert seen["event"]["anomaly"]["anomaly_id"] == anomaly.anomaly_id
+    assert seen["event"]["event"]["amount"] == anomaly.amount
+    assert seen["event"]["decision"] == f"anomaly, {anomaly.severity}"
+    assert seen["event"]["reasons"] == [words.reason(part) for part in anomaly.explanation]
+    assert seen["event"]["label"]["transaction_id"] == anomaly.transaction_id
+    assert seen["receipt"]["differences"] == []
+    assert seen["receipt"]["score"] == pytest.approx(anomaly.score, rel=1e-5)
+    assert {other["event"]["customer_id"] for other in seen["latest"]} == {anomaly.customer_id}
+
+
+def test_an_event_that_is_no_anomaly_is_found_on_the_input_and_a_refused_one_by_its_place(scored: Settings) -> None:
+    strange = {anomaly.transaction_id for anomaly in committed_records(scored, ANOMALIES)}
+    usual = next(record for record in committed_records(scored, SCORES) if record.transaction_id not in strange)
+    seen = asked(scored, "show", usual.transaction_id)
+    assert (seen["event"]["decision"], seen["event"]["anomaly"], seen["receipt"]) == ("no anomaly", None, None)
+    assert seen["event"]["source"]["offset"] == usual.source.offset
+    letter = committed_records(scored, DEAD_LETTERS)[0]
+    seen = asked(scored, "show", f"{letter.source.topic}:{letter.source.partition}:{letter.source.offset}")
+    assert seen["event"]["decision"] == f"refused: {letter.reason}"
+    assert seen["event"]["event"] is None
+
+
+def test_an_entity_has_its_latest_events_newest_first(scored: Settings) -> None:
+    scores = committed_records(scored, SCORES)
+    customer = scores[-1].customer_id
+    there = {s.source.offset: s.transaction_id for s in scores if s.customer_id == customer}
+    seen = asked(scored, "show", "--entity", customer, "--latest", 5)
+    latest = [other["event"]["transaction_id"] for other in seen["latest"]]
+    assert latest == [there[offset] for offset in sorted(there, reverse=True)][:5]
+    assert (seen["event"], seen["entity"]) == (None, customer)
+
+
+def test_what_is_not_there_is_said_in_one_line_with_what_to_do(scored: Settings) -> None:
+    result = stream_app("show", "nobody-at-all", *options(scored), **environment(scored))
+    assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
+    assert "search further with --records" in result.stderr
+
+
+def test_a_label_of_an_analyst_is_on_the_topic_and_on_the_trail_and_the_newest_counts(scored: Settings) -> None:
+    anomaly = committed_records(scored, ANOMALIES)[-1]
+    for verdict in ("fraud", "legitimate"):
+        written = asked(scored, "label", anomaly.anomaly_id, verdict, "--note", "customer called")
+        assert (written["transaction_id"], written["fraud"]) == (anomaly.transaction_id, verdict == "fraud")
+    shown = stream_app("show", anomaly.transaction_id, *options(scored), **environment(scored))
+    assert "label: legitimate" in shown.stdout
+    assert shown.stdout.rstrip().endswith(": customer called") or "customer called" in shown.stdout
+    done = [(r.action, r.subject, r.reason, r.effect) for r in committed_records(scored, AUDIT) if r.action == "label"]
+    assert done[-2:] == [
+        ("label", f"event {anomaly.transaction_id}", "customer called", effect) for effect in ("fraud", "legitimate")
+    ]
+
+
+def test_a_mistyped_event_is_not_labelled_unless_one_insists(scored: Settings) -> None:
+    before = len(committed_records(scored, LABELS))
+    result = stream_app("label", "mistyped", "fraud", *options(scored), **environment(scored))
+    assert (result.exit_code, len(committed_records(scored, LABELS))) == (1, before)
+    assert asked(scored, "label", "mistyped", "fraud", "--unseen")["transaction_id"] == "mistyped"
+    assert len(committed_records(scored, LABELS)) == before + 1
+
+
+def test_consume_shows_the_records_of_one_customer(scored: Settings) -> None:
+    scores = committed_records(scored, SCORES)
+    customer = scores[0].customer_id
+    args = ("consume", "scores", "--until-end", "--entity", customer, "--json", *options(scored))
+    shown = [json.loads(line) for line in stream_app(*args).stdout.splitlines()]
+    assert len(shown) == sum(s.customer_id == customer for s in scores)
+    assert {s["customer_id"] for s in shown} == {customer}
+    assert len(stream_app(*args, "--max", 1).stdout.splitlines()) == 1
+    refused = stream_app("consume", "labels", "--until-end", "--entity", customer, *options(scored))
+    assert refused.exit_code == 2
+    assert "the records of labels are of no customer" in refused.stderr
+
+
+def test_a_receipt_is_made_for_the_id_of_an_event(scored: Settings) -> None:
+    anomaly = committed_records(scored, ANOMALIES)[0]
+    assert published(scored, anomaly.transaction_id) == anomaly
