@@ -10,7 +10,7 @@ import polars as pl
 from msgspec import Meta, Struct
 
 from models.manifest import Input, InputRole, Missing
-from models.usual import is_rate
+from models.words import is_rate
 from schemas.errors import UserError
 from schemas.toml import among, read_toml, where_and_what
 

@@ -1,14 +1,12 @@
 """What is usual for the entity of an event, from the inputs that carry it: the feature specification says which."""
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
 
 from models.manifest import Input
+from models.words import per_days
 from schemas.transactions import Usual
-
-_A_RATE = re.compile(r"1/\(?(?P<days>\d*) ?d\)?")
 
 
 def usual(inputs: Sequence[Input], column: int, row: np.ndarray) -> Usual | None:
@@ -31,17 +29,6 @@ def usual(inputs: Sequence[Input], column: int, row: np.ndarray) -> Usual | None
                 spans.append(source.over)
     longest = max(spans, key=days, default="")
     return Usual(min(values), max(values), longest) if values else None
-
-
-def per_days(unit: str) -> int:
-    """Over how many days a unit counts: 30 for `1/(30 d)`; 1 for every other unit."""
-    rate = _A_RATE.fullmatch(unit)
-    return int(rate["days"] or 1) if rate else 1
-
-
-def is_rate(unit: str) -> bool:
-    """Whether a unit counts events over days."""
-    return _A_RATE.fullmatch(unit) is not None
 
 
 def days(over: str) -> float:

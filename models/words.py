@@ -1,8 +1,10 @@
 """Figures and reasons in words, the same in terminal and page: the only place that makes them."""
 
-from models.usual import is_rate, per_days
+import re
+
 from schemas.transactions import Reason, Usual
 
+_A_RATE = re.compile(r"1/\(?(?P<days>\d*) ?d\)?")
 _PERIODS = {"d": "day", "h": "hour", "m": "minute"}
 
 
@@ -58,6 +60,17 @@ def unit_word(unit: str) -> str:
     if is_rate(unit):
         return "a day" if per_days(unit) == 1 else f"in {per_days(unit)} days"
     return "" if unit in ("share", "flag", "1") else unit
+
+
+def per_days(unit: str) -> int:
+    """Over how many days a unit counts: 30 for `1/(30 d)`; 1 for every other unit."""
+    rate = _A_RATE.fullmatch(unit)
+    return int(rate["days"] or 1) if rate else 1
+
+
+def is_rate(unit: str) -> bool:
+    """Whether a unit counts events over days."""
+    return _A_RATE.fullmatch(unit) is not None
 
 
 def is_money(unit: str) -> bool:

@@ -21,7 +21,7 @@ from stream_app.cli.publish import PROPERTIES, PacedProducer
 from stream_app.cli.readable import clean, moment
 from stream_app.cli.terminal import console, out, out_json, table, waiting
 from stream_app.kafka import clients, topics
-from stream_app.replay.lookup import Found, Lookup
+from stream_app.replay.lookup import CaseFile, Lookup
 from stream_app.rollout.control_producer import ControlProducer
 from stream_app.settings import Settings
 
@@ -120,7 +120,7 @@ def label(
         out(clean(f"event {event_id} is labelled: {verdict}"))
 
 
-def _receipt(settings: Settings, found: Found) -> dict[str, Any]:
+def _receipt(settings: Settings, found: CaseFile) -> dict[str, Any]:
     """Whether record and model give the same decision again: `differences` is empty then; or why nobody can tell."""
     from stream_app.cli.replay import model_of  # torch: only where there is something to compute
     from stream_app.replay import receipt
@@ -134,13 +134,13 @@ def _receipt(settings: Settings, found: Found) -> dict[str, Any]:
     return {"score": made.score, "threshold": made.threshold, "differences": made.differences}
 
 
-def _as_data(found: Found) -> dict[str, Any]:
-    fields = {name: getattr(found, name) for name in Found.__slots__}
+def _as_data(found: CaseFile) -> dict[str, Any]:
+    fields = {name: getattr(found, name) for name in CaseFile.__slots__}
     reasons = [words.reason(part) for part in found.anomaly.explanation] if found.anomaly else []
     return {**fields, "decision": found.decision, "reasons": reasons}
 
 
-def _tell(found: Found, receipt: dict[str, Any] | None) -> None:
+def _tell(found: CaseFile, receipt: dict[str, Any] | None) -> None:
     known = found.event or found.anomaly
     head = (
         f"{found.source}: no event that can be read" if known is None else f"event {found.event_id}  [{found.source}]"
@@ -161,7 +161,7 @@ def _tell(found: Found, receipt: dict[str, Any] | None) -> None:
     out(clean(f"  label: {_label(found)}"))
 
 
-def _tell_latest(entity: str, events: list[Found], shown: Found | None) -> None:
+def _tell_latest(entity: str, events: list[CaseFile], shown: CaseFile | None) -> None:
     out(clean(f"latest events of customer {entity}:"))
     listed = table("", "time", "amount", "terminal", "event", "decision", "label", right=("amount",))
     for found in events:
@@ -172,21 +172,21 @@ def _tell_latest(entity: str, events: list[Found], shown: Found | None) -> None:
     console().print(listed, markup=False)
 
 
-def _where(found: Found) -> tuple[int, int]:
+def _where(found: CaseFile) -> tuple[int, int]:
     return found.source.partition, found.source.offset
 
 
-def _amount(found: Found) -> str:
+def _amount(found: CaseFile) -> str:
     known = found.event or found.anomaly
     return "" if known is None else words.quantity(known.amount, str(known.currency or ""))
 
 
-def _terminal(found: Found) -> str:
+def _terminal(found: CaseFile) -> str:
     known = found.event or found.anomaly
     return f", terminal {known.terminal_id}" if known is not None and known.terminal_id else ""
 
 
-def _label(found: Found) -> str:
+def _label(found: CaseFile) -> str:
     label = found.label
     if label is None:
         return "none"

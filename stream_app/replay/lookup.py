@@ -36,7 +36,7 @@ class Event(Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class CaseFile:
     """An event, and what is known of it.
 
     Attributes:
@@ -91,7 +91,7 @@ class Lookup:
         self._limit = limit
         self._tell = tell
 
-    def event(self, text: str) -> Found | None:
+    def event(self, text: str) -> CaseFile | None:
         """The event with this id or at this place, `TOPIC:PARTITION:OFFSET`; of several the newest anomaly or event."""
         for _, a in self._newest(ANOMALIES, Anomaly, text, lambda a: text in (a.anomaly_id, a.transaction_id)):
             event = self._at(a.source)
@@ -103,7 +103,7 @@ class Lookup:
         found = next(self._newest(TRANSACTIONS, Event, text, lambda e: e.transaction_id == text), None)
         return None if found is None else self._known([found])[0]
 
-    def latest(self, entity: str, count: int, partition: int | None = None) -> list[Found]:
+    def latest(self, entity: str, count: int, partition: int | None = None) -> list[CaseFile]:
         """The newest events of an entity, newest first.
 
         Args:
@@ -118,7 +118,7 @@ class Lookup:
                 break
         return self._known(found)
 
-    def _known(self, events: Sequence[tuple[Source, Event | None]], anomaly: Anomaly | None = None) -> list[Found]:
+    def _known(self, events: Sequence[tuple[Source, Event | None]], anomaly: Anomaly | None = None) -> list[CaseFile]:
         """What the other topics hold of these; where the anomaly of the only one is known, it is not searched for."""
         if not events:
             return []
@@ -146,7 +146,7 @@ class Lookup:
             known = anomalies.get(here)
             event_id = event.transaction_id if event else known.transaction_id if known else ""
             scored = source.offset < done.get(source.partition, (0, 0))[1]
-            found.append(Found(source, event, known, refused.get(here), scored, labels.get(event_id)))
+            found.append(CaseFile(source, event, known, refused.get(here), scored, labels.get(event_id)))
         return found
 
     def _refused(self, places: set[tuple[int, int]]) -> dict[tuple[int, int], DeadLetter]:

@@ -2,6 +2,7 @@
 
 from schemas.topics import ALL
 from stream_app.kafka.roles import (
+    ANALYST,
     CASE_TOOL,
     OPERATOR,
     PRODUCER,
@@ -26,7 +27,8 @@ WORDS = {
     "controller": {WORKER.name},
     "operators": {OPERATOR.name},
     "case tools": {CASE_TOOL.name},
-    "everything that changes what the system does": {WORKER.name, OPERATOR.name},
+    "analysts": {ANALYST.name},
+    "everything that changes what the system does": {WORKER.name, OPERATOR.name, ANALYST.name},
 }
 
 
