@@ -101,6 +101,6 @@ def published(settings: Settings, wanted: str) -> Anomaly:
         if of_it:
             return max(of_it, key=lambda anomaly: anomaly.scored_at)
     raise ReplayError(
-        f"{name(settings, ANOMALIES)} holds no anomaly {wanted}: give an event's id, or TOPIC:TOPIC-ID:PARTITION:OFFSET; "
-        "see `stream-app consume anomalies`"
+        f"{name(settings, ANOMALIES)} holds no anomaly {wanted}: give the id of an event, or "
+        "TOPIC:TOPIC-ID:PARTITION:OFFSET; see `stream-app consume anomalies`"
     )
