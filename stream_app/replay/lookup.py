@@ -13,7 +13,7 @@ from schemas.topics import ANOMALIES, DEAD_LETTERS, LABELS, TRANSACTIONS, Topic
 from schemas.transactions import Anomaly, DeadLetter, Label, Source
 from stream_app.kafka.log import Record, read_backwards, read_to_end
 from stream_app.kafka.offsets import committed_range
-from stream_app.kafka.topics import name
+from stream_app.kafka.topics import name, present_id
 from stream_app.settings import Settings
 
 REPORT_EVERY = 5_000
@@ -92,7 +92,7 @@ class Lookup:
         self._tell = tell
 
     def event(self, text: str) -> CaseFile | None:
-        """The event with this id or at this place, `TOPIC:PARTITION:OFFSET`; of several the newest anomaly or event."""
+        """The event with this id or at this place; of several the newest anomaly or event."""
         for _, a in self._newest(ANOMALIES, Anomaly, text, lambda a: text in (a.anomaly_id, a.transaction_id)):
             event = self._at(a.source)
             same = event is not None and event.transaction_id == a.transaction_id
@@ -171,6 +171,8 @@ class Lookup:
         bounds = {source.partition: (source.offset, source.offset + 1)}
         if source.topic != name(self._settings, TRANSACTIONS):
             return None
+        if source.topic_id and source.topic_id != present_id(self._settings):
+            return None
         return next((_decoded(m, Event) for m in read_to_end(self._settings, TRANSACTIONS, bounds=bounds)), None)
 
     def _newest(
@@ -194,7 +196,7 @@ class Lookup:
 
 
 def place(text: str) -> Source | None:
-    """`TOPIC:PARTITION:OFFSET`, or nothing."""
+    """`TOPIC:PARTITION:OFFSET`, with or without the topic's id after its name; or nothing."""
     parts = text.rsplit(":", 2)
     if len(parts) < 3 or not (text.isascii() and parts[1].isdigit() and parts[2].isdigit()):
         return None
