@@ -22,7 +22,7 @@ import polars as pl
 
 from benchmarks.material import FOLDER, endless, model, publish, say, transactions
 from benchmarks.own_worker import await_commits
-from models import artefact
+from models import archive, artefact
 from models.features import load_spec, matrix
 from models.recipe import TrainingConfig
 from models.runtime import Scored, one_thread
@@ -119,7 +119,10 @@ def _commands(frame: pl.DataFrame, first: Path, second: Path) -> dict[str, Any]:
         await_commits(settings, since, WORKERS, 5 * CHUNK)
         _must(commands.deploy(settings, Order("bench"), second))
         say("rolling back and forth")
-        rollbacks = [_timed(lambda: commands.rollback(settings, Order("bench"))) for _ in range(TIMES)]
+        names = [archive.read(path).sha256 for path in (first, second)]
+        rollbacks = [
+            _timed(partial(commands.rollback, settings, Order("bench"), names[number % 2])) for number in range(TIMES)
+        ]
         say("deploying in two phases, from the cache")
         third = [first, second]
         deploys = []

@@ -22,11 +22,15 @@ class _Command(Struct, frozen=True, tag_field="type", omit_defaults=True, kw_onl
 
 
 class StagePurpose(StrEnum):
-    """What a model is staged for: to decide everything, nothing, or for a share of the customers."""
+    """What a model is staged for: to decide everything, nothing, or for a share of the customers.
+
+    `rollback` is to decide everything again: what serves until then is no way back any more.
+    """
 
     SERVE = "serve"
     SHADOW = "shadow"
     CANARY = "canary"
+    ROLLBACK = "rollback"
 
 
 Percent = Annotated[float, Meta(gt=0, le=100, description="share of the customers, by hash of the id")]
@@ -93,6 +97,8 @@ class Promote(_Command, frozen=True, tag="promote", kw_only=True):
 
 class Rollback(_Command, frozen=True, tag="rollback", kw_only=True):
     """Drop the candidate or, where there is none, serve the previous model again, from warm memory.
+
+    What is left this way is returned to only by its name, until it has been deployed or promoted again.
 
     Needs no load and no controller. `to` says which model shall decide alone after it: it has no effect where that one
     does so already, or is not warm, so that of two operators at once the second does not undo what the first did.

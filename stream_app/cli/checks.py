@@ -239,8 +239,8 @@ def models_in_service(settings: Settings) -> Iterator[Diagnosis]:
         yield Diagnosis("model", True, "none in service yet: stream-app deploy MODEL")
     else:
         yield _release("serving", rollout.serving)
-    if rollout.previous is not None:
-        yield _release("previous", rollout.previous)
+    if rollout.before is not None:
+        yield _release("previous", rollout.before)
 
 
 def _release(role: str, release: Release) -> Diagnosis:

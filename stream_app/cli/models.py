@@ -1,6 +1,5 @@
 """`stream-app models`: every model that was ever staged, where it is from, and what became of it."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 
@@ -12,9 +11,8 @@ from schemas.rollout import Abort, Stage
 from stream_app.cli.configured import connected_settings
 from stream_app.cli.options import Json
 from stream_app.cli.terminal import console, out, out_json, table
-from stream_app.rollout import commands
 from stream_app.rollout.state import Release, Rollout
-from stream_app.rollout.swap_log import Entry
+from stream_app.rollout.swap_log import SwapLog, read_swap_log
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -28,11 +26,12 @@ class ModelState(StrEnum):
     CANARY = "canary"
     STAGED = "staged"
     REFUSED = "refused"
+    ROLLED_BACK = "rolled back"
     RETIRED = "retired"
 
 
 class ModelEntry(Struct, frozen=True):
-    """One model, by its latest stage. `reason` says why it was refused."""
+    """One model, by its latest stage. `reason` says why it was refused or rolled back, and who rolled back."""
 
     name: str
     version: str
@@ -47,7 +46,7 @@ class ModelEntry(Struct, frozen=True):
 @app.command(epilog="Example: stream-app models --json")
 def models(as_json: Json = False) -> None:
     """Show every model that was ever staged: which serves, which a rollback returns to, what became of the others."""
-    found = staged_models(commands.models(connected_settings()).entries)
+    found = staged_models(read_swap_log(connected_settings()))
     if as_json:
         out_json(found)
         return
@@ -56,17 +55,16 @@ def models(as_json: Json = False) -> None:
         return
     shown = table("model", "version", "sha256", "state", "staged", "by", "from")
     for e in found:
-        state = f"{e.state}: {e.reason}" if e.reason else e.state
+        state = ", ".join(filter(None, (e.state, e.reason)))
         shown.add_row(e.name, e.version, e.sha256[:12], state, f"{e.staged_at:%Y-%m-%d %H:%M}", e.issuer, e.uri)
     console().print(shown)
 
 
-def staged_models(log: Sequence[Entry]) -> list[ModelEntry]:
+def staged_models(log: SwapLog) -> list[ModelEntry]:
     """One entry for each digest on the swap log, in the order of the first stage."""
-    rollout = log[-1].after if log else Rollout()
     found: dict[str, ModelEntry] = {}
     digest_of: dict[str, str] = {}
-    for entry in log:
+    for entry in log.entries:
         command = entry.command
         if entry.refused is not None:
             continue
@@ -77,7 +75,7 @@ def staged_models(log: Sequence[Entry]) -> list[ModelEntry]:
                 version=command.model.version,
                 sha256=command.model.sha256,
                 uri=command.uri,
-                state=_state(command.model.sha256, rollout),
+                state=_state(command.model.sha256, log.rollout),
                 reason="",
                 staged_at=command.issued_at,
                 issuer=command.issuer,
@@ -86,6 +84,12 @@ def staged_models(log: Sequence[Entry]) -> list[ModelEntry]:
             sha256 = digest_of.get(command.stage_id, "")
             if sha256 in found and found[sha256].state is ModelState.RETIRED:
                 found[sha256] = msgspec.structs.replace(found[sha256], state=ModelState.REFUSED, reason=command.reason)
+    for swap in log.swaps:
+        if swap.left is not None and found[swap.left.sha256].state is ModelState.RETIRED:
+            why = ": ".join(filter(None, (f"by {swap.issuer}", swap.reason)))
+            found[swap.left.sha256] = msgspec.structs.replace(
+                found[swap.left.sha256], state=ModelState.ROLLED_BACK, reason=why
+            )
     return list(found.values())
 
 
@@ -95,7 +99,7 @@ def _state(sha256: str, rollout: Rollout) -> ModelState:
 
     if is_it(rollout.serving):
         return ModelState.SERVING
-    if is_it(rollout.previous):
+    if is_it(rollout.before):
         return ModelState.PREVIOUS
     if rollout.candidate is not None and is_it(rollout.candidate.release):
         return ModelState.CANARY if rollout.candidate.percent else ModelState.SHADOW

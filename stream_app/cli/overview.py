@@ -15,9 +15,8 @@ from schemas.topics import DRIFT_ALERTS, MODEL_STATUS, MODEL_SWAP, Topic
 from stream_app.kafka.dispatch import QUIET_S, Dispatch, Reader
 from stream_app.kafka.log import Record, Tail
 from stream_app.ops.input_words import input_lines
-from stream_app.rollout.state import Rollout
 from stream_app.rollout.statuses import Statuses, recent
-from stream_app.rollout.swap_log import SwapLog
+from stream_app.rollout.swap_log import Swap, SwapLog
 from stream_app.rollout.trial import TrialView, trial_view
 from stream_app.rollout.trust import trust
 from stream_app.settings import Settings
@@ -47,12 +46,13 @@ class WorkerNow(Struct, frozen=True):
 
 
 class ModelNow(Struct, frozen=True):
-    """What serves, and what a rollback would serve."""
+    """What serves, since when and by whom, and what a rollback would serve."""
 
     name: str
     version: str
     sha256: str
     previous_sha256: str | None
+    swap: Swap | None = None
 
 
 class DriftNow(Struct, frozen=True):
@@ -128,7 +128,7 @@ class Observer:
         return Overview(
             at=now,
             workers=[row for row in map(worker_now, alive) if row is not None],
-            model=model_now(self._swaps.rollout),
+            model=model_now(self._swaps),
             trial=trial_view(self._swaps.rollout, self._states.guard),
             drift=drift_now(list(self._alerts.values())),
             input=input_lines([pulse.vitals for pulse in alive if pulse.vitals is not None], now),
@@ -173,12 +173,13 @@ def worker_now(status: ModelStatus) -> WorkerNow | None:
     )
 
 
-def model_now(rollout: Rollout) -> ModelNow | None:
+def model_now(log: SwapLog) -> ModelNow | None:
     """What serves by the swap log."""
+    rollout = log.rollout
     if rollout.serving is None:
         return None
-    model, previous = rollout.serving.model, rollout.previous
-    return ModelNow(model.name, model.version, model.sha256, previous.model.sha256 if previous else None)
+    model, previous = rollout.serving.model, rollout.before
+    return ModelNow(model.name, model.version, model.sha256, previous.model.sha256 if previous else None, log.swaps[-1])
 
 
 def drift_now(alerts: Sequence[DriftAlert]) -> DriftNow:

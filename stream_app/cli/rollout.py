@@ -49,6 +49,7 @@ def rollback(
 ) -> None:
     """Drop the candidate or, where there is none, serve the previous model again, from warm memory.
 
-    A second rollback undoes the first. A model from further back is staged again first.
+    It never returns to what was rolled back from, unless --to names it or it was deployed again. A model from further
+    back is staged again first.
     """
     commanded("rolling back", lambda settings, order: commands.rollback(settings, order, to), reason, timeout, as_json)

@@ -91,19 +91,26 @@ def picture(seen: "Overview") -> "Group":
             (w.model_sha256 or "none")[:12],
         )
     lines = [
-        Text(_model_line(seen)),
+        *(Text(line) for line in _model_lines(seen)),
         *(Text(line) for line in _trial_lines(seen)),
         table if seen.workers else Text("no worker is alive: start one with stream-app worker"),
     ]
     return Group(*lines, *(Text(line) for line in [*seen.input, *_drift_lines(seen)]))
 
 
-def _model_line(seen: "Overview") -> str:
+def _model_lines(seen: "Overview") -> list[str]:
+    from stream_app.cli.readable import clean, moment
+
     if seen.model is None:
-        return "no model serves: deploy one with stream-app deploy MODEL"
+        return ["no model serves: deploy one with stream-app deploy MODEL"]
     m = seen.model
     before = f", rollback returns to {m.previous_sha256[:12]}" if m.previous_sha256 else ""
-    return f"model {m.name} {m.version} ({m.sha256[:12]}){before}"
+    line = f"model {m.name} {m.version} ({m.sha256[:12]}){before}"
+    if m.swap is None:
+        return [line]
+    how = f"rolled back from {m.swap.left}" if m.swap.left is not None else "put in service"
+    by = f"  {how} by {m.swap.issuer} at {moment(m.swap.at)} UTC"
+    return [line, clean(": ".join(filter(None, (by, m.swap.reason))))]
 
 
 def _trial_lines(seen: "Overview") -> list[str]:

@@ -2,7 +2,7 @@
 
 import tempfile
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
@@ -20,7 +20,7 @@ from stream_app.cli.terminal import out, out_json, progress, say, waiting
 from stream_app.cli.training import UNLOGGED
 from stream_app.settings import Settings
 
-FIRST_VERSION = "1"
+VERSION_BY_TIME = "%Y%m%d-%H%M%S"
 
 
 class Tracker:
@@ -32,12 +32,12 @@ class Tracker:
 
     Attributes:
         name: Of the model.
-        next_version: The number that the registry gives next.
+        next_version: The number that the registry gives next; without one, the time (UTC), which no other model has.
     """
 
     def __init__(self, uri: str, name: str) -> None:
         self.name = name
-        self.next_version = FIRST_VERSION
+        self.next_version = datetime.now(UTC).strftime(VERSION_BY_TIME)
         self._registry: Registry | None = None
         if not uri:
             return

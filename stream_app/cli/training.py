@@ -33,7 +33,10 @@ Config = Annotated[
     Path | None, typer.Option(metavar="TOML", help="[training] and [[input]] tables, as in models/features.toml.")
 ]
 Name = Annotated[str | None, typer.Option(help="Name of the model. Default: the setting model_name.")]
-Version = Annotated[str | None, typer.Option(help="Its version. Default: the registry's next, or 1.")]
+Version = Annotated[
+    str | None,
+    typer.Option(help="Its version. Default: the registry's next, or else the time."),
+]
 SignWith = Annotated[
     Path | None, typer.Option(metavar="NAME.key", help="Private key to release it with, as `sign` does.")
 ]

@@ -19,7 +19,6 @@ from schemas.transactions import ModelRef
 from stream_app.audit.record import audit_record
 from stream_app.kafka.clients import BrokerUnavailable
 from stream_app.kafka.log import Tail
-from stream_app.rollout import fate
 from stream_app.rollout.control_producer import ControlProducer
 from stream_app.rollout.state import Release, Rollout
 from stream_app.rollout.statuses import Statuses, WorkerState, recent
@@ -34,7 +33,6 @@ GRACE_S = 5.0  # the controller's own time limit ends first, so that its reasons
 EFFECT_S = 10.0
 STAGE_VALID_FOR = timedelta(hours=1)  # a stage may wait for a first worker, not go live by surprise weeks later
 AT_ONCE_VALID_FOR = timedelta(minutes=5)
-ROLES = {"shadow": StagePurpose.SHADOW, "canary": StagePurpose.CANARY}
 
 OnProgress = Callable[[str], None]
 
@@ -80,7 +78,7 @@ class Outcome:
         sentence: The same for people: what happened, and what to do next if it did not.
         command_id: Of the stage or the rollback; empty where none was written.
         model: What the log prescribes now; None where nothing serves.
-        previous: What a rollback would serve.
+        previous: What a rollback from it would serve.
         candidate: What is tried out beside it.
         percent: Of the customers, for whom the candidate decides.
         elapsed_s: From writing the command to its last effect.
@@ -161,7 +159,7 @@ class CommandSession:
         command = Stage(
             uri=release.uri,
             model=release.model,
-            role=ROLES.get(action, StagePurpose.SERVE),
+            role=StagePurpose("serve" if action == "deploy" else action),
             percent=percent,
             gates=gates,
             **self.order.head(STAGE_VALID_FOR),
@@ -192,16 +190,12 @@ class CommandSession:
             if entry is not None and entry.refused is not None:
                 return self.outcome(False, f"the log refused it: {entry.refused}")
             alive = self._alive()
-            done = [
-                name
-                for name, worker in alive.items()
-                if entry is not None and fate.is_since(self.log, entry, worker.applied)
-            ]
+            done = [n for n, w in alive.items() if entry is not None and self.log.is_since(entry, w.applied)]
             took.update({name: self._elapsed() for name in done if name not in took})
             missing = [name for name in alive if name not in done]
             if entry is not None and done and not missing:
                 count = f"{len(took)} worker" + ("s" if len(took) > 1 else "")
-                sentence = f"{fate.in_effect(entry.after)} on {count} after {max(took.values()):.2f} s"
+                sentence = f"{entry.after.in_effect} on {count} after {max(took.values()):.2f} s"
                 return self.outcome(True, sentence, workers=took)
             if self._no_worker(alive):
                 return self.outcome(
@@ -218,7 +212,7 @@ class CommandSession:
         self, ok: bool, sentence: str, workers: Mapping[str, float] | None = None, waiting: bool = False
     ) -> Outcome:
         """An outcome with what the log prescribes now."""
-        serving, previous, candidate = self.rollout.serving, self.rollout.previous, self.rollout.candidate
+        serving, previous, candidate = self.rollout.serving, self.rollout.before, self.rollout.candidate
         return Outcome(
             ok=ok,
             sentence=sentence,
@@ -252,7 +246,7 @@ class CommandSession:
         limit_s = self._settings.stage_timeout_s + GRACE_S if timeout_s is None else timeout_s
         while self._elapsed() < limit_s:
             self._poll()
-            ended = fate.of(self.log, stage)
+            ended = self.log.end_of(stage)
             if isinstance(ended, Activate):
                 return self.applied(ended.command_id)
             if ended is not None:

@@ -12,12 +12,14 @@ from models.archive import Archive
 from models.gates.report import GateReport
 from models.registry.address import Registered
 from schemas.rollout import Abort, Canary, Freeze, GateVerdict, Promote, Rollback, Shadow, Unfreeze
-from stream_app.rollout import artefacts, fate
+from stream_app.rollout import artefacts
 from stream_app.rollout.artefacts import Source
 from stream_app.rollout.client import CommandSession, Order, Outcome
 from stream_app.rollout.state import Release
 from stream_app.rollout.swap_log import SwapLog, read_swap_log
 from stream_app.settings import Settings
+
+NAMED_MOST = 5
 
 Gate = Callable[[CommandSession, Archive], GateVerdict | None]
 """Judges a model before it is staged: the verdict for the stage, or an exception. See `stream_app.rollout.gating`."""
@@ -66,6 +68,8 @@ def deploy(settings: Settings, order: Order, model: Source, gate: Gate = ungated
         serving = session.rollout.serving
         if serving is not None and serving.model.sha256 == release.model.sha256:
             return session.outcome(True, f"{serving.model} serves already")
+        if taken := _taken(session, release):
+            return session.outcome(False, taken)
         gates = gate(session, archive)
         _record_origin(session, model, archive, release)
         return session.stage(release, "deploy", gates=gates)
@@ -98,8 +102,10 @@ def try_out(
             and archive is not None
             and (candidate is None or candidate.release.model.sha256 != archive.sha256)
         ):
-            gates = gate(session, archive)
             release = _release(model, archive)
+            if taken := _taken(session, release):
+                return session.outcome(False, taken)
+            gates = gate(session, archive)
             _record_origin(session, model, archive, release)
             return session.stage(release, action, percent, gates)
         if candidate is None:
@@ -150,8 +156,8 @@ def freeze(settings: Settings, order: Order, frozen: bool) -> Outcome:
 def rollback(settings: Settings, order: Order, to: str | None = None) -> Outcome:
     """Drop the candidate or, where there is none, put the previous model back into service, at once.
 
-    A second rollback undoes the first. A model that is neither the serving nor the previous one is not warm: it is
-    staged from where it came before, in two phases.
+    Without `to` it never returns to what was rolled back from, unless that has been deployed or promoted since. A model
+    that is not warm is staged from where it came before, in two phases.
 
     Args:
         settings: Where Kafka is.
@@ -160,22 +166,48 @@ def rollback(settings: Settings, order: Order, to: str | None = None) -> Outcome
     """
     with CommandSession(settings, order) as session:
         rollout = session.rollout
-        usual = rollout.serving if rollout.candidate is not None else rollout.previous
-        release = usual if to is None else fate.release(session.log, to)
-        if release is None and to is not None:
-            return session.outcome(False, f"no model {to} was ever staged: `stream-app models` lists them")
-        if release is None:
-            return session.outcome(
-                False, "there is no previous model to go back to: deploy one with `stream-app deploy MODEL`"
-            )
+        found = session.log.staged(to) if to is not None else [rollout.way_back] if rollout.way_back else []
+        if not found:
+            return session.outcome(False, _nothing(session, to))
+        if len(found) > 1:
+            which = ", ".join(release.model.sha256[:12] for release in found)
+            return session.outcome(False, f"{len(found)} models are called {to}: name the one by its digest ({which})")
+        (release,) = found
         warm = [kept.model.sha256 for kept in (rollout.serving, rollout.previous) if kept is not None]
         if release.model.sha256 not in warm:
             no_gate = GateVerdict(passed=False, override_by=order.issuer, override_reason="a rollback asks no gate")
             return session.stage(release, "rollback", gates=no_gate)
-        if rollout.candidate is None and release == rollout.serving:
+        if rollout.candidate is None and rollout.serving is not None and release.model == rollout.serving.model:
             return session.outcome(True, f"{release.model} serves already")
         command = Rollback(to=release.model.sha256, **order.head())
         return session.at_once(command, str(release.model))
+
+
+def _nothing(session: CommandSession, to: str | None) -> str:
+    """Why there is no model to roll back to, and what could be named."""
+    if to is not None:
+        return f"no model {to} was ever staged: `stream-app models` lists them"
+    serving = session.rollout.serving
+    others = [model for model in session.log.tried if serving is None or model.sha256 != serving.model.sha256]
+    if not others:
+        return "there is no previous model to go back to: deploy one with `stream-app deploy MODEL`"
+    named = ", ".join(map(str, others[:NAMED_MOST]))
+    return (
+        f"nothing is left to go back to that was not rolled back from: {named} may be named all the same, "
+        "`stream-app rollback --to MODEL`, or deploy another with `stream-app deploy MODEL`"
+    )
+
+
+def _taken(session: CommandSession, release: Release) -> str:
+    """What is wrong with the model's name and version; empty: no other model has them."""
+    model = release.model
+    namesakes = [t for t in session.log.tried if (t.name, t.version) == (model.name, model.version)]
+    if not namesakes or model in namesakes:
+        return ""
+    return (
+        f"{namesakes[0]} has served or was tried out, and {model} is another model of that version: "
+        "train it again with another --version"
+    )
 
 
 def _release(model: Source, archive: Archive, sha256: str | None = None) -> Release:

@@ -156,7 +156,7 @@ class Follower:
         if release is None or runtime is None:
             return
         second = self._second(rollout)
-        serving = Serving(runtime, release.model, _model(rollout.previous), rollout.command_id, second)
+        serving = Serving(runtime, release.model, _model(rollout.before), rollout.command_id, second)
         if self.serving != serving:
             self.serving = serving
             beside = f" beside {second.model}" if second else ""

@@ -54,7 +54,7 @@ def prescribed(name: str, log: SwapLog) -> dict[str, str | None]:
     """Alias to digest, of one model; None: it names nothing."""
     rollout = log.rollout
     beside = rollout.candidate or rollout.pending
-    releases = {CHAMPION: rollout.serving, PREVIOUS: rollout.previous, CANDIDATE: beside.release if beside else None}
+    releases = {CHAMPION: rollout.serving, PREVIOUS: rollout.before, CANDIDATE: beside.release if beside else None}
     return {
         alias: release.model.sha256 if release is not None and release.model.name == name else None
         for alias, release in releases.items()
@@ -104,7 +104,7 @@ class RegistrySync:
         rollout = self._rollout()
         if rollout is None or not self._owner() or not in_use(self._settings.tracking_uri):
             return
-        now = (rollout.serving, rollout.previous, rollout.candidate.release if rollout.candidate else None)
+        now = (rollout.serving, rollout.before, rollout.candidate.release if rollout.candidate else None)
         if now in (self._synced, (None, None, None)) or time.monotonic() < self._not_before:
             return
         complaint = await self._run()

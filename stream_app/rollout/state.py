@@ -7,9 +7,12 @@
     Shadow     the candidate decides nothing
     Canary     the candidate decides for so many percent of the customers
     Promote    the candidate serves, what served becomes the previous one
-    Rollback   the candidate is dropped; where there is none, serving and previous change places (so a second one undoes
-               the first). A pending stage is dropped: after a rollback nothing changes again until somebody commands it
+    Rollback   the candidate is dropped; where there is none, serving and previous change places. A pending stage is
+               dropped: after a rollback nothing changes again until somebody commands it
     Freeze     automatic promotions and rollbacks change nothing, until Unfreeze
+
+What a rollback leaves is no way back: it is returned to only where a command names it, and is one again once it has
+been deployed or promoted. A rollback to what is not warm is a stage of that purpose.
 
 After an activation or a promotion the previous model is compared with what serves for a while (`probation`).
 
@@ -39,6 +42,8 @@ from schemas.rollout import (
     Unfreeze,
 )
 from schemas.transactions import ModelRef
+
+EARLIER_MOST = 16  # further back a rollback names its model; without a limit, n deploys would hold n x n
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,8 @@ class Rollout:
 
     Attributes:
         serving: In service; None before the first activation.
-        previous: What a rollback would serve.
+        previous: What served before, and is warm: it is compared with, and a rollback to it loads nothing.
+        earlier: What rollbacks return to, the nearest first: what served and was not rolled back from since.
         pending: Staged, not yet active.
         candidate: Tried out beside `serving`.
         probation: Since when the previous model is compared with `serving`; None where that was never new, or there is
@@ -103,12 +109,35 @@ class Rollout:
 
     serving: Release | None = None
     previous: Release | None = None
+    earlier: tuple[Release, ...] = ()
     pending: Pending | None = None
     candidate: Candidate | None = None
     probation: Probation | None = None
     frozen: bool = False
     command_id: str = ""
     seen: "HashTrieSet[str]" = field(default_factory=HashTrieSet)
+
+    @property
+    def before(self) -> Release | None:
+        """What a rollback from `serving` returns to; None where nothing is left."""
+        return self.earlier[0] if self.earlier else None
+
+    @property
+    def way_back(self) -> Release | None:
+        """What decides alone after a rollback that names nothing; None where nothing is left to return to."""
+        return self.serving if self.candidate is not None else self.before
+
+    @property
+    def in_effect(self) -> str:
+        """What decides, as a sentence without an end."""
+        name = str(self.serving.model) if self.serving else "nothing"
+        candidate = self.candidate
+        if candidate is None:
+            return f"{name} serves"
+        if candidate.percent:
+            share = f"{candidate.percent:g} % of the customers"
+            return f"{candidate.release.model} decides for {share}, {name} for the others,"
+        return f"{candidate.release.model} is the shadow of {name}"
 
     @property
     def kept(self) -> tuple[Release, ...]:
@@ -161,10 +190,9 @@ def _stage(state: Rollout, command: Stage) -> tuple[Rollout, str | None]:
         # Activating it would make it its own predecessor, and the way back would be lost.
         return state, f"{name} serves already"
     release = Release(command.model, command.uri)
-    if command.role is StagePurpose.SERVE:
-        return replace(
-            state, pending=Pending(command.command_id, release, command.expires_at, gates=command.gates)
-        ), None
+    if command.role in (StagePurpose.SERVE, StagePurpose.ROLLBACK):
+        pending = Pending(command.command_id, release, command.expires_at, command.role, gates=command.gates)
+        return replace(state, pending=pending), None
     if state.serving is None:
         return state, f"nothing serves beside which {name} could be tried out"
     if state.candidate is not None and _is(state.candidate.release, command.model.sha256):
@@ -185,6 +213,8 @@ def _activate(state: Rollout, command: Activate, at: datetime) -> tuple[Rollout,
     state = replace(state, pending=None)
     if pending.role is StagePurpose.SERVE:
         return _put_in_service(state, pending.release, command.command_id, at), None
+    if pending.role is StagePurpose.ROLLBACK:
+        return _return_to(state, pending.release, command.command_id), None
     candidate = Candidate(pending.stage_id, pending.release, pending.percent)
     return replace(state, candidate=candidate, probation=None, command_id=command.command_id), None
 
@@ -220,31 +250,52 @@ def _promote(state: Rollout, command: Promote, at: datetime) -> tuple[Rollout, s
 
 def _put_in_service(state: Rollout, release: Release, command_id: str, at: datetime) -> Rollout:
     probation = Probation(command_id, at) if state.serving is not None else None
+    before = (state.serving, *state.earlier) if state.serving is not None else ()
     return replace(
-        state, serving=release, previous=state.serving, candidate=None, probation=probation, command_id=command_id
+        state,
+        serving=release,
+        previous=state.serving,
+        earlier=_without(before, release)[:EARLIER_MOST],
+        candidate=None,
+        probation=probation,
+        command_id=command_id,
     )
+
+
+def _return_to(state: Rollout, release: Release, command_id: str) -> Rollout:
+    """Serve it again. It, what came after it and what is left now are no ways back any more."""
+    shas = [known.model.sha256 for known in state.earlier]
+    passed = shas.index(release.model.sha256) + 1 if release.model.sha256 in shas else 0
+    earlier = state.earlier[passed:]
+    return replace(
+        state,
+        serving=release,
+        previous=state.serving,
+        earlier=_without(earlier, state.serving) if state.serving is not None else earlier,
+        pending=None,
+        candidate=None,
+        probation=None,
+        command_id=command_id,
+    )
+
+
+def _without(releases: tuple[Release, ...], one: Release) -> tuple[Release, ...]:
+    return tuple(release for release in releases if not _is(release, one.model.sha256))
 
 
 def _rollback(state: Rollout, command: Rollback) -> tuple[Rollout, str | None]:
     if command.automatic and state.frozen:
         return state, "automatic action is frozen"
-    back = replace(state, pending=None, candidate=None, probation=None, command_id=command.command_id)
-    target = command.to or _way_back(state)
+    target = command.to or (state.way_back.model.sha256 if state.way_back is not None else None)
     if target is None:
-        return state, "there is no previous model to go back to"
+        return state, "there is no model left to go back to"
     if _is(state.serving, target):
         if state.candidate is None:
             return state, f"model {target[:12]} decides alone already"
-        return back, None
-    if not _is(state.previous, target):
+        return replace(state, pending=None, candidate=None, probation=None, command_id=command.command_id), None
+    if state.previous is None or not _is(state.previous, target):
         return state, f"model {target[:12]} is not the previous one, nobody has it warm: deploy it"
-    return replace(back, serving=state.previous, previous=state.serving), None
-
-
-def _way_back(state: Rollout) -> str | None:
-    """Which model a rollback without a target goes back to."""
-    release = state.serving if state.candidate is not None else state.previous
-    return release.model.sha256 if release else None
+    return _return_to(state, state.previous, command.command_id), None
 
 
 def _freeze(state: Rollout, frozen: bool) -> tuple[Rollout, str | None]:

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import msgspec
+from msgspec import Struct
 
-from schemas.rollout import Command
+from schemas.rollout import Abort, Activate, Command, Rollback, Stage
 from schemas.topics import MODEL_SWAP
+from schemas.transactions import ModelRef
 from stream_app.kafka.log import Record, read_to_end
-from stream_app.rollout.state import Rollout, apply
+from stream_app.rollout.state import Release, Rollout, apply
 from stream_app.rollout.trust import UNCHECKED, Trust, trust
 from stream_app.settings import Settings
 
@@ -50,36 +52,102 @@ class Entry:
         return self.refused is not None and bool(self.complaint)
 
 
+class Swap(Struct, frozen=True):
+    """A change of what serves.
+
+    Attributes:
+        at: Kafka timestamp of the command that did it.
+        issuer: Who commanded it.
+        reason: Why.
+        left: The model that was rolled back from; None where it was a deploy or a promotion.
+    """
+
+    at: datetime
+    issuer: str
+    reason: str
+    left: ModelRef | None
+
+
 class SwapLog:
     """The log as far as it has been read. One thread reads it on; any thread may look.
 
     Attributes:
         entries: Every record so far; only ever appended to.
         rollout: The state that the log prescribes.
-        serving_since: When the model that serves was put in service; None where nothing serves.
+        swaps: Each change of what serves.
     """
 
     def __init__(self, trust: Trust = UNCHECKED) -> None:
         self.entries: list[Entry] = []
         self.rollout = Rollout()
-        self.serving_since: datetime | None = None
+        self.swaps: list[Swap] = []
         self._trust = trust
         self._by_id: dict[str, Entry] = {}
 
     def read(self, record: Record) -> Entry:
         """Take in the next record. Never raises, whatever it holds."""
         entry = _effect(self.rollout, record, self._trust)
-        if entry.after.serving != self.rollout.serving:
-            self.serving_since = entry.at
+        before, self.rollout = self.rollout, entry.after
         self.entries.append(entry)
-        self.rollout = entry.after
         if entry.command is not None:
             self._index(entry.command.command_id, entry)
+            if entry.after.serving != before.serving:
+                self.swaps.append(self._swap(entry, entry.command, before.serving))
         return entry
+
+    @property
+    def serving_since(self) -> datetime | None:
+        """When the model that serves was put in service; None where nothing serves."""
+        return self.swaps[-1].at if self.swaps else None
 
     def find(self, command_id: str) -> Entry | None:
         """The first record with this id: later ones are duplicates. A forged one only if there is no other."""
         return self._by_id.get(command_id)
+
+    def is_since(self, entry: Entry, command_id: str) -> bool:
+        """Whether a worker that applied this command is at least as far as the entry: maybe at a later one."""
+        applied = self.find(command_id)
+        return applied is not None and applied.offset >= entry.offset
+
+    def staged(self, model: str) -> list[Release]:
+        """Models by version or the start of the digest, the newest first, each as it was last staged."""
+        stages = (e.command for e in reversed(self.entries) if e.refused is None and isinstance(e.command, Stage))
+        found: dict[str, Release] = {}
+        for stage in stages:
+            found.setdefault(stage.model.sha256, Release(stage.model, stage.uri))
+        by_version = [release for release in found.values() if release.model.version == model]
+        return by_version or [release for sha256, release in found.items() if sha256.startswith(model)]
+
+    @property
+    def tried(self) -> list[ModelRef]:
+        """Every model that ever served or was a candidate, the newest first."""
+        states = (entry.after for entry in reversed(self.entries))
+        used = ((s.candidate.release if s.candidate else None, s.serving) for s in states)
+        return list(dict.fromkeys(release.model for pair in used for release in pair if release is not None))
+
+    def end_of(self, stage: Stage) -> Activate | str | None:
+        """What ended a stage: its activation, or why there was none; None while it is pending or not yet read."""
+        entry = self.find(stage.command_id)
+        if entry is None or entry.refused is not None:
+            return entry.refused if entry else None
+        later = (e for e in self.entries if e.offset > entry.offset and e.refused is None)
+        match next((e.command for e in later if not _pending(e.after, stage)), None):
+            case None:
+                return None
+            case Activate() as activation:
+                return activation
+            case Abort() as abort:
+                return abort.reason or f"aborted by {abort.issuer}"
+            case Stage() as newer:
+                return f"{newer.issuer} staged {newer.model} instead"
+            case other:
+                return f"{other.issuer} {'rolled back' if isinstance(other, Rollback) else 'promoted it'} meanwhile"
+
+    def _swap(self, entry: Entry, command: Command, before: Release | None) -> Swap:
+        staged = self.find(command.stage_id) if isinstance(command, Activate) else None
+        order = staged.command if staged is not None and staged.command is not None else command
+        left = before is not None and before not in entry.after.earlier
+        return Swap(entry.at, order.issuer, order.reason, before.model if before is not None and left else None)
 
     def _index(self, command_id: str, entry: Entry) -> None:
         known = self._by_id.get(command_id)
@@ -119,6 +187,10 @@ def decode(value: bytes | None) -> Command:
         return _DECODER.decode(value)
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
         raise ValueError(f"not a command: {error}") from error
+
+
+def _pending(rollout: Rollout, stage: Stage) -> bool:
+    return rollout.pending is not None and rollout.pending.stage_id == stage.command_id
 
 
 def _effect(state: Rollout, record: Record, trust: Trust) -> Entry:

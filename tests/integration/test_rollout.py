@@ -134,12 +134,12 @@ def test_a_model_goes_through_its_life_on_every_worker(
     assert back.ok, back.sentence
     assert (first.serves, second.serves) == ("1", "1")
     assert set(back.workers) == {"w1", "w2"}
-    assert back.previous == refs["2"]
+    assert back.previous is None
 
     late = join("w3")
     wait_until(lambda: late.follower.caught_up)
     assert late.serves == "1"
-    forth = rollback(cluster, Order("bob", "it was not the model"))
+    forth = rollback(cluster, Order("bob", "it was not the model"), to="2")
     assert forth.ok, forth.sentence
     assert {worker.serves for worker in (first, second, late)} == {"2"}
     assert set(forth.workers) == {"w1", "w2", "w3"}
@@ -161,6 +161,31 @@ def test_a_model_goes_through_its_life_on_every_worker(
     assert refusers
     assert refusers <= {"w1", "w2"}
     assert {"activate", "abort"} <= {r.action for r in audit(cluster) if r.actor.startswith("controller@")}
+
+
+def test_a_rollback_cannot_make_it_worse_and_a_version_is_one_model(
+    cluster: Settings, join: Join, tmp_path: Path, wait_until: Wait
+) -> None:
+    refs = {v: tiny_model(tmp_path / f"{v}.pt", v, centre=float(v)) for v in "123"}
+    worker = join("w1")
+    wait_until(lambda: worker.follower.caught_up)
+    for version in "123":
+        assert deploy(cluster, Order("ann"), tmp_path / f"{version}.pt").ok
+
+    other = tiny_model(tmp_path / "other.pt", "2", centre=9.0)
+    namesake = deploy(cluster, Order("ann"), tmp_path / "other.pt")
+    assert (namesake.ok, namesake.command_id) == (False, "")
+    assert f"{refs['2']} has served or was tried out, and {other} is another model" in namesake.sentence
+
+    for expected in "21":  # the second of them is not warm, and is staged
+        back = rollback(cluster, Order("bob", "false positives"))
+        assert back.ok, back.sentence
+        assert worker.serves == expected
+    again = rollback(cluster, Order("bob", "still"))
+    assert (again.ok, again.command_id, worker.serves) == (False, "", "1")
+    assert f"not rolled back from: {refs['2']}, {refs['3']} may be named" in again.sentence
+    assert rollback(cluster, Order("bob", "on purpose"), to="3").ok
+    assert worker.serves == "3"
 
 
 def test_without_a_worker_a_stage_waits_and_the_first_worker_serves_it(

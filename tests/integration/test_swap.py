@@ -89,7 +89,7 @@ def test_every_score_is_by_the_model_that_the_barriers_prescribe(settings, tmp_p
             for swap in (
                 lambda: commands.deploy(settings, Order("test"), new),
                 lambda: commands.rollback(settings, Order("test")),
-                lambda: commands.rollback(settings, Order("test")),
+                lambda: commands.rollback(settings, Order("test"), to="2"),
             ):
                 before = committed_offsets(settings)
                 wait_until(lambda before=before: committed_offsets(settings) > before + CHUNK, 60)

@@ -7,10 +7,11 @@ from schemas.rollout import Abort, Activate, ModelStatus, PartitionProgress, Pha
 from schemas.transactions import ModelRef
 from stream_app.cli.models import ModelState, staged_models
 from stream_app.cli.overview import drift_now, model_now, worker_now
-from stream_app.rollout.state import Rollout, apply
-from stream_app.rollout.swap_log import Entry
+from stream_app.rollout.swap_log import Swap, SwapLog
+from tests.unit.stream_app.rollout.swap_log import MemoryLog, read_all
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
+ROLLBACK = Rollback(command_id="r", issuer="bob", issued_at=NOW, reason="too many alerts")
 ONE, TWO, THREE = (ModelRef("card-fraud", str(n), str(n) * 64) for n in (1, 2, 3))
 
 
@@ -29,11 +30,9 @@ def test_a_worker_is_what_its_heartbeat_holds():
 
 def log_of(*commands):
     """As the rollout reads it."""
-    log, state = [], Rollout()
-    for offset, command in enumerate(commands):
-        state, refused = apply(state, command, NOW)
-        log.append(Entry(offset, NOW, command, refused, state))
-    return log
+    log = MemoryLog()
+    log.append(*commands)
+    return read_all(log.records)
 
 
 def stage(model, command_id):
@@ -53,14 +52,14 @@ def states(*commands):
 
 
 def test_no_model_before_the_first_activation():
-    assert model_now(Rollout()) is None
-    assert model_now(log_of(stage(ONE, "s1"))[-1].after) is None
-    assert staged_models([]) == []
+    assert model_now(SwapLog()) is None
+    assert model_now(log_of(stage(ONE, "s1"))) is None
+    assert staged_models(SwapLog()) == []
 
 
 def test_the_model_is_what_the_log_prescribes():
     log = log_of(stage(ONE, "s1"), activate("s1"), stage(TWO, "s2"), activate("s2"))
-    now = model_now(log[-1].after)
+    now = model_now(log)
     assert (now.name, now.version, now.sha256, now.previous_sha256) == ("card-fraud", "2", TWO.sha256, ONE.sha256)
 
 
@@ -70,8 +69,14 @@ def test_each_model_says_what_became_of_it():
     assert states(*first_two, stage(THREE, "s3"))["3"] is ModelState.STAGED
     third = (*first_two, stage(THREE, "s3"), activate("s3"))
     assert states(*third) == {"1": ModelState.RETIRED, "2": ModelState.PREVIOUS, "3": ModelState.SERVING}
-    rolled_back = Rollback(command_id="r", issuer="ann", issued_at=NOW)
-    assert states(*third, rolled_back) == {"1": "retired", "2": "serving", "3": "previous"}
+    assert states(*third, ROLLBACK) == {"1": "previous", "2": "serving", "3": "rolled back"}
+
+
+def test_a_rollback_says_who_did_it_and_why_and_what_it_left():
+    log = log_of(stage(ONE, "s1"), activate("s1"), stage(TWO, "s2"), activate("s2"), ROLLBACK)
+    assert staged_models(log)[1].reason == "by bob: too many alerts"
+    assert model_now(log).swap == Swap(log.entries[-1].at, "bob", "too many alerts", TWO)
+    assert model_now(log_of(stage(ONE, "s1"), activate("s1"))).swap.issuer == "ann"
 
 
 def test_a_model_that_a_worker_refused_says_why():

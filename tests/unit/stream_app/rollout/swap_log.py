@@ -120,5 +120,6 @@ def activate(stage_id: str) -> Activate:
     return Activate(command_id=f"activate-{stage_id}", issuer="controller@w", issued_at=now, stage_id=stage_id)
 
 
-def rollback(command_id: str) -> Rollback:
-    return Rollback(command_id=command_id, issuer="ann", issued_at=datetime.now(UTC))
+def rollback(command_id: str, to: ModelRef | None = None) -> Rollback:
+    sha256 = to.sha256 if to is not None else None
+    return Rollback(command_id=command_id, issuer="ann", issued_at=datetime.now(UTC), to=sha256)

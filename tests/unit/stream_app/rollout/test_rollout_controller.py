@@ -153,8 +153,9 @@ def test_the_last_answer_of_a_worker_counts() -> None:
 
 
 def test_a_decision_after_a_rollback_finds_nothing_pending() -> None:
+    before = Release(ModelRef("tiny", "1", "1" * 64), "/1")
     rolled_back = fold(
         [MemoryMessage(encode(Rollback(command_id="r", issuer="ann", issued_at=NOW)))],
-        Rollout(serving=RELEASE, previous=Release(ModelRef("tiny", "1", "1" * 64), "/1"), pending=PENDING.pending),
+        Rollout(serving=RELEASE, previous=before, earlier=(before,), pending=PENDING.pending),
     )[0].after
     assert decision({"w1": STAGED}, rollout=rolled_back) is None

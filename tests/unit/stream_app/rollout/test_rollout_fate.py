@@ -8,7 +8,6 @@ import pytest
 
 from schemas.rollout import Abort, Activate, Command, Rollback, Stage
 from schemas.transactions import ModelRef
-from stream_app.rollout import fate
 from stream_app.rollout.swap_log import SwapLog
 from tests.unit.stream_app.rollout.swap_log import MemoryLog, read_all
 
@@ -44,26 +43,31 @@ SERVING = [stage("1"), activate("1"), stage("2"), activate("2")]
     ],
 )
 def test_a_stage_ends_by_what_comes_after_it(then: list[Command], ended: Activate | str | None) -> None:
-    assert fate.of(log(*SERVING, stage("3"), *then), stage("3")) == ended
+    assert log(*SERVING, stage("3"), *then).end_of(stage("3")) == ended
 
 
 def test_a_stage_that_the_log_refused_has_its_reason_and_one_that_is_not_read_yet_has_none() -> None:
     again = msgspec.structs.replace(stage("2"), command_id="again")
-    assert "serves already" in str(fate.of(log(*SERVING, again), again))
-    assert fate.of(log(*SERVING), stage("9")) is None
+    assert "serves already" in str(log(*SERVING, again).end_of(again))
+    assert log(*SERVING).end_of(stage("9")) is None
 
 
 def test_a_model_is_found_where_it_was_last_staged_from() -> None:
     found = log(*SERVING)
-    by_version, by_digest = fate.release(found, "1"), fate.release(found, "2222")
-    assert by_version is not None
-    assert by_digest is not None
-    assert (by_version.uri, by_digest.uri, fate.release(found, "7")) == ("1.pt", "2.pt", None)
+    (by_version,), (by_digest,) = found.staged("1"), found.staged("2222")
+    assert (by_version.uri, by_digest.uri, found.staged("7")) == ("1.pt", "2.pt", [])
+
+
+def test_models_of_one_version_are_all_found_and_a_version_is_no_start_of_a_digest() -> None:
+    other = msgspec.structs.replace(stage("1"), command_id="x", model=ModelRef("fraud", "1", "2" * 63 + "1"))
+    found = log(*SERVING, other)
+    assert [release.model.sha256 for release in found.staged("1")] == [other.model.sha256, "1" * 64]
+    assert [release.model.sha256 for release in found.staged("2")] == ["2" * 64]
 
 
 def test_a_worker_at_a_later_command_has_taken_the_earlier_one_too() -> None:
     found = log(*SERVING)
     earlier = found.find("activate-1")
     assert earlier is not None
-    assert fate.is_since(found, earlier, "activate-2")
-    assert not fate.is_since(found, earlier, "never written")
+    assert found.is_since(earlier, "activate-2")
+    assert not found.is_since(earlier, "never written")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.rollout import Abort, Activate, Command, Rollback, Stage
+from schemas.rollout import Abort, Activate, Command, Rollback, Stage, StagePurpose
 from schemas.transactions import ModelRef
 from stream_app.rollout.state import Rollout
 from stream_app.rollout.swap_log import Entry, decode, encode
@@ -21,7 +21,12 @@ def model(version: str) -> ModelRef:
     return ModelRef("card-fraud", version, version.rjust(64, "0"))
 
 
-def stage(version: str, command_id: str | None = None, expires_at: datetime | None = None) -> Stage:
+def stage(
+    version: str,
+    command_id: str | None = None,
+    expires_at: datetime | None = None,
+    role: StagePurpose = StagePurpose.SERVE,
+) -> Stage:
     return Stage(
         command_id=command_id or f"stage-{version}",
         issuer="ann",
@@ -29,6 +34,7 @@ def stage(version: str, command_id: str | None = None, expires_at: datetime | No
         expires_at=expires_at,
         uri=f"/models/{version}.pt",
         model=model(version),
+        role=role,
     )
 
 
@@ -42,8 +48,9 @@ def abort(stage_id: str) -> Abort:
     return Abort(command_id=f"abort-{stage_id}", issuer="controller@w1", issued_at=START, stage_id=stage_id)
 
 
-def rollback(command_id: str = "back", expires_at: datetime | None = None) -> Rollback:
-    return Rollback(command_id=command_id, issuer="ann", issued_at=START, expires_at=expires_at)
+def rollback(command_id: str = "back", expires_at: datetime | None = None, to: str = "") -> Rollback:
+    sha256 = model(to).sha256 if to else None
+    return Rollback(command_id=command_id, issuer="ann", issued_at=START, expires_at=expires_at, to=sha256)
 
 
 def log(*commands: Command | bytes | None, at: datetime = START) -> list[Entry]:
@@ -94,11 +101,31 @@ def test_a_long_history_shares_what_its_states_have_in_common() -> None:
     assert taken < 10_000_000  # it is 3 MB; with copies 217 MB
 
 
-def test_a_rollback_swaps_and_a_second_one_returns() -> None:
+def test_a_rollback_swaps_and_a_second_one_does_not_put_the_bad_model_back() -> None:
     first = log(*deployed("1", "2"), rollback("back"))[-1].after
-    second = log(*deployed("1", "2"), rollback("back"), rollback("forth"))[-1].after
-    assert (versions(first), first.command_id) == (("1", "2", None), "back")
-    assert (versions(second), second.command_id) == (("2", "1", None), "forth")
+    second = log(*deployed("1", "2"), rollback("back"), rollback("again"))[-1]
+    assert (versions(first), first.command_id, first.before) == (("1", "2", None), "back", None)
+    assert (versions(second.after), second.refused) == (("1", "2", None), "there is no model left to go back to")
+
+
+def test_a_second_rollback_has_the_model_before_for_its_aim_and_naming_the_bad_one_puts_it_back() -> None:
+    bad = [*deployed("1", "2", "3"), rollback("back")]
+    before = log(*bad)[-1].after.before
+    assert before is not None
+    assert before.model.version == "1"
+    assert versions(log(*bad, rollback("named", to="3"))[-1].after) == ("3", "2", None)
+
+
+def test_a_rollback_that_had_to_be_staged_leaves_no_way_back_to_what_it_left() -> None:
+    back = stage("1", "back", role=StagePurpose.ROLLBACK)
+    after = log(*deployed("1", "2", "3"), back, activate("back"))[-1].after
+    assert (versions(after), after.before, after.probation) == (("1", "3", None), None, None)
+
+
+def test_what_was_rolled_back_from_is_a_way_back_once_it_was_deployed_again() -> None:
+    again = [stage("2", "again"), activate("again")]
+    after = log(*deployed("1", "2"), rollback(), *again, *deployed("3"))[-1].after
+    assert [release.model.version for release in after.earlier] == ["2", "1"]
 
 
 def test_a_rollback_drops_a_pending_stage_so_that_nothing_goes_live_behind_it() -> None:
@@ -109,7 +136,7 @@ def test_a_rollback_drops_a_pending_stage_so_that_nothing_goes_live_behind_it() 
 def test_a_rollback_without_a_previous_model_is_ignored_with_the_reason() -> None:
     entries = log(*deployed("1"), rollback())
     assert versions(entries[-1].after) == ("1", None, None)
-    assert entries[-1].refused == "there is no previous model to go back to"
+    assert entries[-1].refused == "there is no model left to go back to"
 
 
 def test_staging_what_serves_already_is_ignored_so_that_the_way_back_is_not_lost() -> None:
@@ -169,9 +196,12 @@ def written(moves: list[tuple[str, str, int, int]]) -> list[MemoryMessage]:
         about = stages[-1 - back % len(stages)]
         expires_at = START + timedelta(seconds=5) if back == 3 else None
         match move:
-            case "stage":
-                command: Command = stage(version, f"id-{place}", expires_at)
+            case "stage" | "return":
+                role = StagePurpose.SERVE if move == "stage" else StagePurpose.ROLLBACK
+                command: Command = stage(version, f"id-{place}", expires_at, role)
                 stages.append(f"id-{place}")
+            case "named":
+                command = rollback(f"id-{place}", to=version)
             case "activate":
                 command = activate(about)
             case "abort":
@@ -184,7 +214,22 @@ def written(moves: list[tuple[str, str, int, int]]) -> list[MemoryMessage]:
 
 
 MOVES = st.tuples(
-    st.sampled_from(["stage", "stage", "activate", "activate", "activate", "abort", "rollback", "noise", "tombstone"]),
+    st.sampled_from(
+        [
+            "stage",
+            "stage",
+            "activate",
+            "activate",
+            "activate",
+            "abort",
+            "rollback",
+            "rollback",
+            "named",
+            "return",
+            "noise",
+            "tombstone",
+        ]
+    ),
     st.sampled_from(["1", "2", "3"]),
     st.sampled_from([0, 0, 0, 1, 3]),
     st.integers(0, 9),
@@ -233,6 +278,26 @@ def test_what_is_refused_never_changes_which_models_are_kept(records: list[Memor
     for entry in fold(records):
         if entry.refused is not None:
             assert (entry.after.kept, entry.after.command_id) == (before.kept, before.command_id)
+        before = entry.after
+
+
+@given(LOGS)
+def test_a_rollback_never_returns_to_what_was_rolled_back_from_unless_it_was_deployed_again(
+    records: list[MemoryMessage],
+) -> None:
+    left: set[str] = set()
+    before = Rollout()
+    for entry in fold(records):
+        serving, command = entry.after.serving, entry.command
+        if serving is not None and serving != before.serving:
+            if isinstance(command, Rollback) and command.to is None:
+                assert serving.model.sha256 not in left
+            left.discard(serving.model.sha256)  # deployed, or named
+            returned = before.pending is not None and before.pending.role is StagePurpose.ROLLBACK
+            if before.serving is not None and (isinstance(command, Rollback) or returned):
+                left.add(before.serving.model.sha256)
+        assert left.isdisjoint(release.model.sha256 for release in entry.after.earlier)
+        assert serving not in entry.after.earlier
         before = entry.after
 
 
