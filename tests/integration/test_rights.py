@@ -23,7 +23,7 @@ from schemas import topics as declared
 from schemas.topics import ANOMALIES, AUDIT, LABELS, MODEL_SWAP, TRANSACTIONS, Topic
 from schemas.transactions import Label
 from stream_app.kafka import clients, topics
-from stream_app.kafka.roles import CASE_TOOL, OPERATOR, PRODUCER, READER, ROLES, Role, user
+from stream_app.kafka.roles import ANALYST, CASE_TOOL, OPERATOR, PRODUCER, READER, ROLES, Role, user
 from stream_app.settings import Settings
 from stream_app.testing.tiny_model import tiny_model
 from tests.conftest import own_settings
@@ -159,7 +159,7 @@ def test_only_a_worker_takes_part_in_the_groups_and_transactions_of_the_applicat
 
 
 def test_each_role_does_its_work(installation: Installation, tmp_path: Path, wait_until: Wait) -> None:
-    producer, worker, operator, reader, case_tool = map(installation.settings, ROLES)
+    producer, worker, operator, reader, case_tool, analyst = map(installation.settings, ROLES)
     for version in "12":
         tiny_model(tmp_path / f"{version}.pt", version)
     with running(worker, tmp_path) as process:
@@ -176,7 +176,12 @@ def test_each_role_does_its_work(installation: Installation, tmp_path: Path, wai
         succeeds(operator, "audit", "verify")
         succeeds(reader, "drift", "list")
         label(case_tool, found[0])
-        assert [entry.transaction_id for entry in committed_records(operator, LABELS)] == found[:1]
+        succeeds(analyst, "label", found[1], "fraud", "--note", "customer called")
+        shown = succeeds(analyst, "show", found[1])
+        assert "the same again" in shown
+        assert "customer called" in shown
+        assert "customer called" in succeeds(operator, "audit")
+        assert [entry.transaction_id for entry in committed_records(operator, LABELS)] == found[:2]
     assert "Traceback" not in process.said
 
 
@@ -188,6 +193,8 @@ BEYOND: dict[str, tuple[Role, tuple[str, ...]]] = {
     "a reader reads transactions": (READER, ("consume", "transactions", "--from-beginning", "--until-end")),
     "a reader commands a swap": (READER, ("rollback",)),
     "a reader reads the audit trail": (READER, ("audit",)),
+    "an analyst commands a swap": (ANALYST, ("rollback",)),
+    "an analyst sends transactions": (ANALYST, ("produce", "DATA")),
     "a case tool commands a swap": (CASE_TOOL, ("promote",)),
     "an operator sends transactions": (OPERATOR, ("produce", "DATA")),
     "an operator grants rights": (OPERATOR, ("rights", "grant")),
