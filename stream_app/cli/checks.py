@@ -1,5 +1,6 @@
 """What can be wrong with an installation: a function for each check, whose diagnoses say what to change."""
 
+import difflib
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -187,9 +188,6 @@ def broker(settings: Settings) -> Diagnosis:
 def declared_topics(settings: Settings, fix: bool) -> Iterator[Diagnosis]:
     """Every topic is there as declared, or none yet."""
     found = topics.look(settings)
-    for sentence in found.conflicts:
-        what, _, advice = sentence.partition(": ")
-        yield Diagnosis("topics", False, what, advice)
     if found.missing and fix:
         topics.ensure(settings)
         yield Diagnosis("topics", True, f"created: {', '.join(found.missing)}")
@@ -200,6 +198,9 @@ def declared_topics(settings: Settings, fix: bool) -> Iterator[Diagnosis]:
         yield Diagnosis("topics", False, says, advice)
     elif not found.conflicts:
         yield Diagnosis("topics", True, f"{len(ALL)} as declared")
+    for sentence in found.conflicts:
+        what, _, advice = sentence.partition(": ")
+        yield Diagnosis("topics", False, what, advice)
 
 
 def _no_topics(settings: Settings, found: topics.Found) -> Diagnosis:
@@ -207,7 +208,8 @@ def _no_topics(settings: Settings, found: topics.Found) -> Diagnosis:
     says = f"none yet with the prefix {settings.topic_prefix!r}" if settings.topic_prefix else "none yet"
     if not found.other_prefixes:
         return Diagnosis("topics", True, f"{says}: the first worker creates them, or `stream-app doctor --fix`")
-    others = ", ".join(map(repr, found.other_prefixes[:PREFIXES_SHOWN]))
+    close = difflib.get_close_matches(settings.topic_prefix, found.other_prefixes, PREFIXES_SHOWN)
+    others = ", ".join(map(repr, close or found.other_prefixes[:PREFIXES_SHOWN]))
     advice = f"set topic_prefix to one of these: {others}; or, for a new installation, `stream-app doctor --fix`"
     return Diagnosis("topics", False, says, advice)
 

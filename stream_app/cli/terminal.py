@@ -36,11 +36,6 @@ def good(text: str) -> str:
     return _coloured(text, 32)
 
 
-def attention(text: str) -> str:
-    """In yellow, where stdout is a terminal."""
-    return _coloured(text, 33)
-
-
 def bad(text: str) -> str:
     """In red, where stdout is a terminal."""
     return _coloured(text, 31)
@@ -58,6 +53,8 @@ def _coloured(text: str, code: int) -> str:
 
 @cache
 def _has_colours() -> bool:
+    from rich.console import Console
+
     return Console().color_system is not None
 
 

@@ -294,9 +294,10 @@ def test_doctor_writes_nothing_unless_it_is_told_to_fix(cli, settings):
     assert made == [topics.name(settings, MODEL_SWAP)]
 
 
-def test_doctor_names_the_prefix_that_was_meant(cli, settings):
+def test_doctor_names_the_prefix_that_was_meant(settings):
     topics.ensure(settings)
-    found = findings(cli("doctor", "--json", "--topic-prefix", "mistyped."))["topics"]
+    misspelt = f"{settings.topic_prefix[:-1]}x-"
+    found = findings(stream_app("doctor", "--json", "--topic-prefix", misspelt, **environment(settings)))["topics"]
     assert not found["ok"]
     assert repr(settings.topic_prefix) in found["advice"]
 

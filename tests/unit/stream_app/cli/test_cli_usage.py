@@ -221,9 +221,9 @@ def in_a_shell(line: str, **environment: str) -> subprocess.CompletedProcess[str
     program = (
         "from stream_app.cli import app, terminal; import typer\n"
         "def show(): terminal.out('M\\xfcller \\U0001f98a'); terminal.out_json({'a': '\\xfc\\U0001f98a'})\n"
-        "app.app.command('show')(show); app.main()"
+        "app.app.command('odd')(show); app.main()"
     )
-    words = ["bash", "-c", line.replace("PRINT", f"{sys.executable} -c {shlex.quote(program)} show")]
+    words = ["bash", "-c", line.replace("PRINT", f"{sys.executable} -c {shlex.quote(program)} odd")]
     encoding = environment.get("PYTHONIOENCODING", "utf-8")
     own = {**os.environ, **environment}
     return subprocess.run(words, capture_output=True, encoding=encoding, env=own, check=False)
