@@ -25,7 +25,7 @@ KNOBS = {
 }
 SQLITE = "sqlite:///"
 WEB = ("http://", "https://")
-PATIENCE_S = 1.5  # a training that cannot be logged says so before it begins
+PATIENCE_S = 1.0  # a training that cannot be logged says so before it begins
 SQLITE_HEAD = b"SQLite format 3\0"
 DIGEST = "sha256"  # the tag of a version, and of a run
 
