@@ -218,7 +218,11 @@ class Quality(Struct, frozen=True):
 
 
 class Manifest(Struct, frozen=True):
-    """The manifest of DESIGN §6, stored as `manifest.json` inside the TorchScript archive."""
+    """The manifest of DESIGN §6, stored as `manifest.json` inside the TorchScript archive.
+
+    Attributes:
+        constant: Inputs that had one value in training: they hardly enter the score (`models.network`).
+    """
 
     name: str
     version: str
@@ -241,6 +245,7 @@ class Manifest(Struct, frozen=True):
     golden: list[GoldenRow]
     relations: Relations | None = None
     segments: Segments | None = None
+    constant: list[str] = []
 
     @property
     def has_season(self) -> bool:

@@ -88,6 +88,9 @@ def train(
         metrics=_metrics(scored.score[fitted:], frame[fitted:], spec),
         calibration=calibrate(scored.score[fitted:], config.budget),
         golden=golden_rows(graph, raw),
+        constant=[
+            e.name for e, varies in zip(spec.inputs, graph.preprocessing.varies.tolist(), strict=True) if not varies
+        ],
         **_origin(frame),
         **_reference(frame["event_time"], spec.inputs, raw, scored, by),
     )

@@ -117,7 +117,13 @@ def _create(client: AdminClient, settings: Settings, missing: dict[str, Topic]) 
         try:
             outcome.result()
         except KafkaException as exception:
-            if exception.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            error = exception.args[0]
+            if "collides" in error.str():
+                raise BrokerError(
+                    f"topic {full} cannot be made at {settings.bootstrap_servers}: to Kafka it is one with a topic "
+                    "that is there, whose name has . for _ or the other way round; choose another topic_prefix"
+                ) from exception
+            if error.code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise explain(exception, settings, f"topic {full}, to be seen or created") from exception
 
 

@@ -7,7 +7,7 @@ from confluent_kafka.admin import ConfigResource, NewTopic, ResourceType
 
 from schemas.topics import ALL, AUDIT, DEAD_LETTERS, MODEL_SWAP, TRANSACTIONS
 from stream_app.kafka import clients, topics
-from stream_app.kafka.clients import BrokerUnavailable, TopicConflict
+from stream_app.kafka.clients import BrokerError, BrokerUnavailable, TopicConflict
 
 pytestmark = pytest.mark.kafka
 
@@ -76,3 +76,12 @@ def test_no_cluster_is_one_line(fresh_settings):
     nobody = fresh_settings("127.0.0.1:9")
     with pytest.raises(BrokerUnavailable, match=r"no Kafka answers at 127\.0\.0\.1:9"):
         topics.ensure(nobody)
+
+
+def test_a_prefix_that_kafka_takes_for_another_is_one_line_that_asks_for_another(settings):
+    dotted, under = (
+        settings.model_copy(update={"topic_prefix": f"{settings.topic_prefix}{sign}a."}) for sign in ("x.", "x_")
+    )
+    topics.ensure(dotted, [MODEL_SWAP])
+    with pytest.raises(BrokerError, match=rf"topic {under.topic_prefix}model-swap .*choose another topic_prefix$"):
+        topics.ensure(under, [MODEL_SWAP])

@@ -2,6 +2,7 @@
 
 import gzip
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -150,6 +151,19 @@ def test_rows_without_a_label_count_as_legitimate_and_that_is_said(
     assert [record.getMessage() for record in caplog.records] == [
         f"{tmp_path}/day.parquet: 3 rows have no label, they count as legitimate"
     ]
+
+
+def test_the_time_zone_of_the_machine_changes_nothing(
+    day: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    naive = written(day.with_columns(pl.col(COLUMN).dt.replace_time_zone(None)), tmp_path / "day.parquet")
+    monkeypatch.setenv("TZ", "Pacific/Chatham")
+    time.tzset()
+    try:
+        assert digest(read(naive)) == digest(day)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_names_of_columns_may_be_in_capitals(day: pl.DataFrame, tmp_path: Path) -> None:

@@ -1,15 +1,21 @@
 """Gates that run the model: robustness and cost, on graphs that are jumpy, blind, slow or large on purpose."""
 
+from datetime import date
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
 from models import artefact
+from models.data.simulator import Simulation, simulate
+from models.features import load_spec, matrix
 from models.gates import cost, robustness
 from models.gates.judge import without_data
+from models.recipe import TrainingConfig
 from models.runtime import Runtime, torchscript
+from models.training import train
 from stream_app.testing.tiny_model import TinyGraph, tiny_model
 from tests.unit.models.gates.gate_sides import limits
 
@@ -121,3 +127,16 @@ def test_a_slow_model_is_not_timed_for_long(tiny):
     ours, _ = cost.measure(tiny, tiny, clock=lambda: float(next(minutes)))
     assert ours.us_per_event == pytest.approx(60 / 1024 * 1e6)
     assert next(minutes) < 60 * 40
+
+
+def test_a_model_of_weekdays_alone_may_serve_and_a_weekend_is_no_flood_of_anomalies(tmp_path: Path):
+    """The flag of the weekend had one value in training: nothing is known that it could be far from."""
+    days = simulate(Simulation(days=6, start=date(2018, 4, 2), customers=500))
+    weekdays, saturday = (days.filter(pl.col("during_weekend") == flag) for flag in (0, 1))
+    graph, manifest = train(weekdays, load_spec(), TrainingConfig(epochs=3), "m", "1")
+    assert manifest.constant == ["during_weekend"]
+    sha256 = artefact.save(tmp_path / "m.pt", graph, manifest)
+    model = artefact.load(tmp_path / "m.pt", sha256)
+    assert without_data(model, None, limits()) == []
+    scores = model.score(matrix(saturday, manifest.inputs)).score
+    assert (scores >= manifest.calibration.threshold).mean() < 0.05
