@@ -28,6 +28,7 @@ program.
         ReplayError                 it cannot be replayed
         ReportError                 a drift report cannot be made
         SettingsError               a setting is wrong; exit code 2
+        Unfit                       the machine is not as a worker needs it
 """
 
 from typing import ClassVar
