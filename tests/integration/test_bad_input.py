@@ -11,7 +11,7 @@ from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 
 from schemas import topics as declared
 from schemas.topics import ANOMALIES, DEAD_LETTERS, SCORES, TRANSACTIONS
-from schemas.transactions import DeadLetter, RefusalCode
+from schemas.transactions import DeadLetter, RefusalCode, Source
 from stream_app.kafka import clients, topics
 from stream_app.pipeline.emit import DEAD_LETTER_VALUE_MAX
 from stream_app.rollout import commands
@@ -100,6 +100,7 @@ class Input:
 
     def __init__(self, settings: Settings) -> None:
         self._topic = topics.name(settings, TRANSACTIONS)
+        self._topic_id = topics.present_id(settings)
         self._producer = clients.producer(settings, **{"compression.type": "none"})
         self._numbers = itertools.count()
         self.places: dict[str, str] = {}
@@ -109,7 +110,8 @@ class Input:
 
         def placed(error: Any, message: Any) -> None:
             assert error is None, error
-            self.places[what] = f"{message.topic()}:{message.partition()}:{message.offset()}"
+            place = Source(message.topic(), message.partition(), message.offset(), self._topic_id)
+            self.places[what] = str(place)
 
         self._producer.produce(self._topic, value, key, next(self._numbers) % 2, on_delivery=placed, **more)
         self._producer.poll(0)

@@ -245,7 +245,8 @@ def test_status_shows_live_workers_and_the_model_that_the_log_prescribes(cli, se
     assert (worker["id"], worker["partitions"], worker["lag"]) == ("w1", [0, 1], 9)
     assert (worker["model_sha256"], worker["events_per_second"]) == (TWO.sha256, 250.0)
     model = {"name": "card-fraud", "version": "2", "sha256": TWO.sha256, "previous_sha256": ONE.sha256}
-    assert seen["model"] == model
+    assert seen["model"].items() >= model.items()
+    assert seen["model"]["swap"]["issuer"] == "ann"
     assert seen["drift"] == {"alerts": [], "total": 0}
 
 
