@@ -5,15 +5,18 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from schemas.transactions import NonEmpty, Sha256
+from schemas.transactions import Count, NonEmpty, Sha256
 
 
 class Pairs(Struct, frozen=True):
     """Transactions that both models pick out, or one of them alone."""
 
-    both: int
-    only_champion: int
-    only_candidate: int
+    both: Count
+    only_champion: Count
+    only_candidate: Count
+
+
+Similarity = Annotated[float, Meta(ge=-0.01, le=1.01)]  # of 0 to 1, up to rounding
 
 
 class Comparison(Struct, frozen=True):
@@ -27,19 +30,19 @@ class Comparison(Struct, frozen=True):
     worker: NonEmpty
     champion: Sha256
     candidate: Sha256
-    rows: Annotated[int, Meta(description="scored by both")]
-    errors: Annotated[int, Meta(description="rows that the candidate could not score: the champion decided")]
-    skipped: Annotated[int, Meta(description="rows that were not tried: the second model was too slow to keep up")]
-    decided: Annotated[int, Meta(description="rows that a canary decided")]
+    rows: Annotated[Count, Meta(description="scored by both")]
+    errors: Annotated[Count, Meta(description="rows that the candidate could not score: the champion decided")]
+    skipped: Annotated[Count, Meta(description="rows that were not tried: the second model was too slow to keep up")]
+    decided: Annotated[Count, Meta(description="rows that a canary decided")]
     alerts: Annotated[Pairs, Meta(description="at or over each model's own threshold")]
     levels: list[float]
     exceedances: Annotated[list[Pairs], Meta(description="p-value at most the level, one for each of `levels`")]
     tail_shift: Annotated[
-        list[int], Meta(description="near the threshold, log of champion's by candidate's p-value: counts of `TAIL`")
+        list[Count], Meta(description="near the threshold, log of champion's by candidate's p-value: counts of `TAIL`")
     ]
-    similarities: Annotated[list[float], Meta(description="linear CKA of both latents, one for each block of 64 rows")]
-    champion_seconds: Annotated[float, Meta(description="scoring time of the rows that both scored")]
-    candidate_seconds: float
+    similarities: Annotated[list[Similarity], Meta(description="linear CKA of both latents, by block of 64 rows")]
+    champion_seconds: Annotated[float, Meta(ge=0, description="scoring time of the rows that both scored")]
+    candidate_seconds: Annotated[float, Meta(ge=0)]
 
 
 TAIL = tuple(step / 10 for step in range(-10, 11))
@@ -73,7 +76,7 @@ class GuardReport(Struct, frozen=True):
     trial_id: NonEmpty
     champion: Sha256
     candidate: Sha256
-    rows: int
+    rows: Count
     finding: GuardDecision
     sentence: str
     evidence: list[GuardSignal]

@@ -5,7 +5,9 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from schemas.transactions import ModelRef, Moment, NonEmpty, Sha256, TopicId
+from schemas.transactions import Count, ModelRef, Moment, NonEmpty, Sha256, TopicId
+
+Summable = Annotated[float, Meta(ge=-1e60, le=1e60)]  # any sum of float32, and far from where sums overflow
 
 
 class SignalSums(Struct, frozen=True):
@@ -15,22 +17,22 @@ class SignalSums(Struct, frozen=True):
     `missing` alone.
     """
 
-    missing: list[int]
-    mean: Annotated[list[float], Meta(description="of the values that are not missing")]
-    tail: Annotated[list[int], Meta(description="values beyond the 99.9 % quantile of the reference")]
-    histogram: Annotated[list[list[int]], Meta(description="counts in the manifest's reference bins, outer bins open")]
-    clipped: Annotated[list[float], Meta(description="sum of each signal in reference sd, limited to +-4")]
-    squares: Annotated[list[float], Meta(description="sum of the squares of those")]
-    products: Annotated[list[float], Meta(description="sums of the products of the manifest's relations")]
-    raw: Annotated[list[float], Meta(description="sum of each input in its own unit, where not missing")]
-    hours: Annotated[list[int], Meta(description="scored by hour of event time (UTC): 24 of weekdays, 24 of weekends")]
+    missing: list[Count]
+    mean: Annotated[list[Summable], Meta(description="of the values that are not missing")]
+    tail: Annotated[list[Count], Meta(description="values beyond the 99.9 % quantile of the reference")]
+    histogram: Annotated[list[list[Count]], Meta(description="counts in the manifest's bins, outer bins open")]
+    clipped: Annotated[list[Summable], Meta(description="sum of each signal in reference sd, limited to +-4")]
+    squares: Annotated[list[Summable], Meta(description="sum of the squares of those")]
+    products: Annotated[list[Summable], Meta(description="sums of the products of the manifest's relations")]
+    raw: Annotated[list[Summable], Meta(description="sum of each input in its own unit, where not missing")]
+    hours: Annotated[list[Count], Meta(description="by hour of event time (UTC): 24 of weekdays, 24 of weekends")]
 
 
 class SegmentSummary(Struct, frozen=True):
     """One segment in a partition's summary: transactions that the summary's own sums count too."""
 
-    scored: int
-    anomalies: int
+    scored: Count
+    anomalies: Count
     sums: SignalSums
 
 
@@ -45,12 +47,12 @@ class DriftSummary(Struct, frozen=True):
     the model that serves and of a canary together.
     """
 
-    partition: int
-    from_offset: Annotated[int, Meta(description="first input offset accounted for")]
-    to_offset: Annotated[int, Meta(description="next input offset: the offset committed with this summary")]
-    scored: int
-    dead_lettered: int
-    anomalies: int
+    partition: Count
+    from_offset: Annotated[Count, Meta(description="first input offset accounted for")]
+    to_offset: Annotated[Count, Meta(description="next input offset: the offset committed with this summary")]
+    scored: Count
+    dead_lettered: Count
+    anomalies: Count
     model_sha256: Sha256
     worker: str
     event_time_min: Moment | None
@@ -64,10 +66,10 @@ class DriftSummary(Struct, frozen=True):
         Meta(description="label, as in alerts (currency=USD, city=group 3 of 16), to what is in that segment"),
     ] = {}
     candidate_sha256: Annotated[str, Meta(description="of the canary that decided some; empty: there was none")] = ""
-    candidate_decided: Annotated[int, Meta(description="how many of the scored the canary decided")] = 0
-    candidate_anomalies: Annotated[int, Meta(description="how many of the anomalies name the canary")] = 0
+    candidate_decided: Annotated[Count, Meta(description="how many of the scored the canary decided")] = 0
+    candidate_anomalies: Annotated[Count, Meta(description="how many of the anomalies name the canary")] = 0
     topic_id: TopicId = ""
-    lost: Annotated[int, Meta(ge=0, description="offsets that the broker deleted before they were read")] = 0
+    lost: Annotated[Count, Meta(description="offsets that the broker deleted before they were read")] = 0
 
 
 class DriftSeverity(StrEnum):
@@ -132,7 +134,7 @@ class DriftAlert(Struct, frozen=True):
     alert_id: NonEmpty
     raised_at: Annotated[Moment, Meta(description="event time of the newest transaction in the block that raised it")]
     since: Annotated[Moment, Meta(description="event time at which the detectors place the change")]
-    since_offsets: Annotated[dict[str, int], Meta(description="input partition -> first offset after the change")]
+    since_offsets: Annotated[dict[str, Count], Meta(description="input partition -> first offset after the change")]
     severity: DriftSeverity
     signals: list[SignalShift]
     cause: Annotated[str, Meta(description="likely cause, as a sentence with its evidence")]
@@ -140,7 +142,7 @@ class DriftAlert(Struct, frozen=True):
     retraining_helps: bool
     alert_rate_before: float
     alert_rate_now: float
-    events_observed: Annotated[int, Meta(description="transactions seen by the detectors under this model")]
+    events_observed: Annotated[Count, Meta(description="transactions seen by the detectors under this model")]
     model: ModelRef
     phase: DriftPhase = DriftPhase.RAISED
     cause_kind: DriftCause = DriftCause.UNKNOWN

@@ -10,7 +10,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from schemas.comparison import GuardReport
-from schemas.transactions import ModelRef, Moment, NonEmpty, Sha256
+from schemas.transactions import Count, ModelRef, Moment, NonEmpty, Sha256
 
 
 class _Command(Struct, frozen=True, tag_field="type", omit_defaults=True, kw_only=True):
@@ -133,11 +133,11 @@ class Phase(StrEnum):
 class PartitionProgress(Struct, frozen=True):
     """Where a worker stands on one input partition. Lag is what can be read and has not been."""
 
-    partition: int
-    position: int
-    lag: int
+    partition: Count
+    position: Count
+    lag: Count
     behind_open_transaction: Annotated[
-        int, Meta(description="offsets from the last stable one on: nobody may read them until a transaction ends")
+        Count, Meta(description="offsets from the last stable one on: nobody may read them until a transaction ends")
     ] = 0
     open_transaction_s: Annotated[float, Meta(description="for how long the last stable offset has held it up")] = 0.0
     expires_in_s: Annotated[
@@ -160,9 +160,9 @@ class WorkerVitals(Struct, frozen=True):
     web_url: str
     ready: bool
     events_per_second: float
-    scored: int
-    anomalies: int
-    dead_lettered: int
+    scored: Count
+    anomalies: Count
+    dead_lettered: Count
     latency_p50_ms: float | None
     latency_p99_ms: float | None
     partitions: list[PartitionProgress]
@@ -188,15 +188,18 @@ class ModelStatus(Struct, frozen=True, omit_defaults=True, kw_only=True):
         str, Meta(description="the command this answers; of a heartbeat, the one that put in service what scores")
     ] = ""
     reason: str = ""
-    barriers: dict[str, int] = {}
+    barriers: dict[str, Count] = {}
     vitals: WorkerVitals | None = None
     guard: GuardReport | None = None
+
+
+Digits = Annotated[str, Meta(pattern="^[0-9]{1,18}$")]
 
 
 class Seal(Struct, frozen=True):
     """What the audit log held when it was sealed: the records since the seal before, that one among them."""
 
-    records: Annotated[dict[str, str], Meta(description="offset to sha256 of the record's value, in the log's order")]
+    records: Annotated[dict[Digits, str], Meta(description="offset to sha256 of the value, in the log's order")]
 
 
 class AuditRecord(Struct, frozen=True, omit_defaults=True):
@@ -217,7 +220,7 @@ class AuditRecord(Struct, frozen=True, omit_defaults=True):
     effect: str = ""
     command_id: str = ""
     writer: Annotated[str, Meta(description="a writer's session: one process, from start to end")] = ""
-    sequence: Annotated[int, Meta(ge=0)] = 0
+    sequence: Count = 0
     previous: str = ""
     seal: Seal | None = None
     settings: Annotated[

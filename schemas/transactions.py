@@ -4,13 +4,15 @@ Times are RFC 3339 strings in UTC on the wire and timezone-aware datetimes in Py
 infinity never pass.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
 LONGEST_ID = 1024  # ids are repeated in what is published: an endless one makes an anomaly that its topic does not take
+# No event and no record is older or newer: a time beyond is of a wrong unit, or of a clock that was never set.
+PLAUSIBLE = datetime(1990, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 NonEmpty = Annotated[str, Meta(min_length=1)]
 Moment = Annotated[datetime, Meta(tz=True)]
 Sha256 = Annotated[
@@ -20,6 +22,7 @@ TopicId = Annotated[
     str, Meta(description="Kafka's id of the input topic; empty: by a version that did not write it, or an old broker")
 ]
 Share = Annotated[float, Meta(ge=0, le=1)]
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]  # a number of records, or an offset
 
 
 class Transaction(Struct, frozen=True, omit_defaults=True):
@@ -46,8 +49,8 @@ class Source(Struct, frozen=True):
     """
 
     topic: str
-    partition: int
-    offset: int
+    partition: Count
+    offset: Count
     topic_id: TopicId = ""
 
     def __str__(self) -> str:
@@ -155,6 +158,7 @@ class RefusalCode(StrEnum):
     MISSING_FIELD = "missing_field"
     WRONG_TYPE = "wrong_type"
     OUT_OF_RANGE = "out_of_range"
+    IMPLAUSIBLE_TIME = "implausible_time"
     NOT_SCORABLE = "not_scorable"
 
 
@@ -173,7 +177,7 @@ class DeadLetter(Struct, frozen=True):
     refused_at: Moment
     key: bytes | None
     value: bytes | None
-    value_size: Annotated[int, Meta(ge=0)]
+    value_size: Count
     headers: list[tuple[str, bytes | None]]
 
 

@@ -97,6 +97,10 @@ class Metrics:
         build = Info("stream_app_build", "What runs: compare over workers to find one left behind.", registry=registry)
         build.info(versions)
 
+    def skip(self, topic: str) -> None:
+        """Count a record of one of the product's own topics that is passed over; the topic by its full name."""
+        self._skipped.labels(topic).inc()
+
     def _counter(self, name: str, documentation: str, labels: Sequence[str] = ()) -> Counter:
         return Counter(f"stream_app_{name}", documentation, labels, registry=self.registry)
 
@@ -234,9 +238,9 @@ class Metrics:
             "Share of frauds among the recent anomalies whose label is known; NaN while none is.",
         )
         self.precision.set(float("nan"))
-        self.feed_skipped = self._counter(
-            "feed_records_skipped_total",
-            "Records that this worker's page could not read, by topic: somebody else writes to the product's topics.",
+        self._skipped = self._counter(
+            "records_skipped_total",
+            "Records of the product's own topics that this worker passed over, by topic: somebody else writes there.",
             ["topic"],
         )
         self.anomalies_labelled = self._gauge(

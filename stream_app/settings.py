@@ -116,6 +116,9 @@ class Settings(BaseSettings):
         default=64, ge=1, description="cap of the queues of input and outputs; a batch is a quarter"
     )
     record_max_bytes: int = Field(default=1_000_000, ge=1024, description="larger input records are dead letters")
+    event_ahead_max_s: float = Field(
+        default=3600.0, ge=0, le=3.2e9, description="events later than their own record by more are dead letters"
+    )
     session_timeout_ms: int = Field(
         default=10_000, ge=6000, le=300_000, description="after this a silent worker loses its partitions"
     )

@@ -3,14 +3,13 @@
 What cannot be read becomes null here; `unread` finds it, so that a refusal can show it.
 """
 
-from datetime import UTC, datetime
-
 import polars as pl
+
+from schemas.transactions import PLAUSIBLE
 
 # For numbers, truth values and times; as text they may be a name, a country code.
 NOTHING = ["", "null", "none", "nan", "na", "n/a", "nat"]
 TRUE, FALSE = ["true", "t", "yes", "y", "1", "1.0"], ["false", "f", "no", "n", "0", "0.0"]
-PLAUSIBLE = datetime(1990, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 EXACT = 2**53  # integers beyond have lost digits as floating point
 MICROSECONDS = {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3}
 ISO = r"^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2})(:\d{2}(?:\.\d+)?)?)?\s*(?:Z|UTC|([+-]\d{2}):?(\d{2})?)?$"

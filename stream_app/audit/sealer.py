@@ -10,24 +10,24 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-import msgspec
-
 from schemas.rollout import AuditRecord, Seal
 from schemas.topics import AUDIT
 from stream_app.audit.chain import digest
 from stream_app.kafka.log import Record, read_backwards
+from stream_app.kafka.records import RecordDecoder, Unreadable, moment_of
 from stream_app.settings import Settings
 
 SEAL_EVERY_S = 2.0
 SEAL_MOST = 256  # records in one seal: it stays below 20 kB
 
-_DECODER = msgspec.json.Decoder(AuditRecord)
+_DECODER: RecordDecoder[AuditRecord] = RecordDecoder(AuditRecord)
 
 
 class Unsealed:
-    """Records that no seal holds yet: offset to digest, in the order of the log."""
+    """What no seal holds yet: offset to digest, in the order of the log. What is no audit record is sealed too."""
 
-    def __init__(self) -> None:
+    def __init__(self, skipped: Callable[[str], object] = lambda _: None) -> None:
+        self._decoder = RecordDecoder[AuditRecord](AuditRecord, skipped)
         self._digests: dict[int, str] = {}
         self._news: set[int] = set()
 
@@ -35,7 +35,7 @@ class Unsealed:
         """Take records in, in their order."""
         for message in messages:
             offset, value = message.offset() or 0, message.value() or b""
-            record = decoded(value)
+            record = self._decoder.read(message)
             if record is not None and record.seal is not None:
                 for sealed in map(int, record.seal.records):
                     self._digests.pop(sealed, None)
@@ -59,6 +59,7 @@ class Sealer:
         audit: Writes an audit record.
         owner: Whether this worker is the one to seal, asked at each turn.
         monotonic: Clock.
+        skipped: Called with the topic for each record that is no audit record.
 
     Attributes:
         caught_up: The log was read to the end that it had when the worker started.
@@ -70,13 +71,14 @@ class Sealer:
         audit: Callable[[AuditRecord], None],
         owner: Callable[[], bool],
         monotonic: Callable[[], float] = time.monotonic,
+        skipped: Callable[[str], object] = lambda _: None,
     ) -> None:
         self.caught_up = False
         self._worker = worker
         self._audit = audit
         self._owner = owner
         self._monotonic = monotonic
-        self._unsealed = Unsealed()
+        self._unsealed = Unsealed(skipped)
         self._lock = threading.Lock()
         self._sealed_at = monotonic()
 
@@ -106,9 +108,13 @@ def unsealed_since(settings: Settings) -> datetime | None:
         BrokerError: the log cannot be read.
     """
     for stretch in read_backwards(settings, AUDIT):
-        seals = [record for message in stretch if (record := decoded(message.value() or b"")) and record.seal]
-        if seals:
-            return seals[-1].at - timedelta(hours=1)
+        sealed_at = [
+            at
+            for message in stretch
+            if (record := decoded(message.value())) and record.seal and (at := moment_of(message))
+        ]
+        if sealed_at:
+            return min(sealed_at[-1], datetime.now(UTC)) - timedelta(hours=1)
     return None
 
 
@@ -125,9 +131,7 @@ def sealed(actor: str, seal: Seal) -> AuditRecord:
     )
 
 
-def decoded(value: bytes) -> AuditRecord | None:
+def decoded(value: bytes | None) -> AuditRecord | None:
     """The record, or None where it is none."""
-    try:
-        return _DECODER.decode(value)
-    except (msgspec.DecodeError, RecursionError, UnicodeError):
-        return None
+    record = _DECODER.decoded(value)
+    return None if isinstance(record, Unreadable) else record

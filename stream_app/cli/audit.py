@@ -11,11 +11,11 @@ from rich.markup import escape
 from schemas.rollout import AuditRecord
 from schemas.topics import AUDIT
 from stream_app.audit.proof import AuditVerdict, prove
-from stream_app.audit.sealer import decoded
 from stream_app.cli.configured import connected_settings
 from stream_app.cli.readable import clean, moment
 from stream_app.cli.terminal import console, out, out_json, table, waiting
 from stream_app.kafka.log import read_to_end
+from stream_app.kafka.records import RecordDecoder
 from stream_app.settings import Settings
 
 app = typer.Typer(rich_markup_mode=None)
@@ -76,14 +76,14 @@ def audit(
 
 def _records(settings: Settings) -> Iterator["AuditRecord"]:
     with waiting("reading the audit trail"):
-        yield from filter(None, (decoded(record.value() or b"") for record in read_to_end(settings, AUDIT)))
+        yield from (value for _, value in RecordDecoder[AuditRecord](AuditRecord).each(read_to_end(settings, AUDIT)))
 
 
 def _print_timeline(records: list[AuditRecord]) -> None:
     timeline = table("when (UTC)", "who", "what", "to what", "why", "effect")
     for r in records:
         cells = (r.actor, r.action, r.subject, r.reason, r.effect)
-        timeline.add_row(moment(r.at.astimezone(UTC)), *(escape(clean(cell)) for cell in cells))
+        timeline.add_row(moment(r.at), *(escape(clean(cell)) for cell in cells))
     console().print(timeline)
 
 

@@ -4,6 +4,7 @@ import logging
 from typing import Any
 
 from stream_app.cli.invocation import current
+from stream_app.kafka import records
 from stream_app.kafka.clients import wait_for_broker
 from stream_app.settings import Settings, load
 
@@ -29,6 +30,8 @@ def connected_settings() -> Settings:
     """
     # A command reports what went wrong in its own words; what librdkafka says while it retries is for --debug.
     logging.getLogger("stream_app").addHandler(logging.NullHandler())
+    if logging.lastResort is not None:  # a line on stderr for each record that is passed over
+        records.log.addHandler(logging.lastResort)
     chosen = settings()
     wait_for_broker(chosen, timeout_s=BROKER_PATIENCE_S, say=lambda line: None)
     return chosen

@@ -16,6 +16,7 @@ from stream_app.cli.configured import connected_settings
 from stream_app.cli.readable import Reader, as_json_line
 from stream_app.cli.terminal import severities
 from stream_app.kafka.log import Tail, read_to_end
+from stream_app.kafka.records import RecordDecoder, Unreadable
 from stream_app.settings import Settings
 
 app = typer.Typer(rich_markup_mode=None)
@@ -68,13 +69,11 @@ def _of_entity(topic: Topic, entity: str | None) -> Callable[[Message], bool]:
         return lambda message: message.key() == entity.encode()
     if "customer_id" not in getattr(topic.record, "__struct_fields__", ()):
         raise typer.BadParameter(f"the records of {topic.name} are of no customer", param_hint="--entity")
-    decode = msgspec.json.Decoder(_Owned).decode
+    decode = RecordDecoder[_Owned](_Owned).decoded
 
     def is_of(message: Message) -> bool:
-        try:
-            return decode(message.value() or b"").customer_id == entity
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return False
+        owned = decode(message.value())
+        return not isinstance(owned, Unreadable) and owned.customer_id == entity
 
     return is_of
 

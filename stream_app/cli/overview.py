@@ -2,28 +2,25 @@
 
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Self
 
-import msgspec
 from msgspec import Struct
 
 from schemas.drift import DriftAlert
-from schemas.rollout import ModelStatus, Phase
+from schemas.rollout import Phase
 from schemas.topics import DRIFT_ALERTS, MODEL_STATUS, MODEL_SWAP, Topic
 from stream_app.kafka.dispatch import QUIET_S, Dispatch, Reader
 from stream_app.kafka.log import Record, Tail
+from stream_app.kafka.records import RecordDecoder
 from stream_app.ops.input_words import input_lines
-from stream_app.rollout.statuses import Statuses, recent
+from stream_app.rollout.statuses import Statuses, WorkerState, recent
 from stream_app.rollout.swap_log import Swap, SwapLog
 from stream_app.rollout.trial import TrialView, trial_view
 from stream_app.rollout.trust import trust
 from stream_app.settings import Settings
 
 LATEST_ALERTS = 5
-
-_ALERT = msgspec.json.Decoder(DriftAlert)
 
 
 class WorkerNow(Struct, frozen=True):
@@ -90,6 +87,7 @@ class Observer:
         self._swaps = SwapLog(trust(settings))
         self._states = Statuses()
         self._alerts: dict[str, DriftAlert] = {}
+        self._decoder = RecordDecoder[DriftAlert](DriftAlert)
         committed = Tail(settings, [MODEL_SWAP, DRIFT_ALERTS])
         readers: list[tuple[Topic, Reader]] = [(MODEL_SWAP, self._read_swaps), (DRIFT_ALERTS, self._read_alerts)]
         self._committed = Dispatch(settings, committed, readers)
@@ -123,7 +121,8 @@ class Observer:
 
     def overview(self) -> Overview:
         """What there is now."""
-        alive = [w.pulse for w in self._states.alive(self._lost_after_s).values() if w.pulse is not None]
+        alive = self._states.alive(self._lost_after_s).values()
+        pulses = [worker.pulse for worker in alive if worker.pulse is not None]
         now = datetime.now(UTC)
         return Overview(
             at=now,
@@ -131,7 +130,7 @@ class Observer:
             model=model_now(self._swaps),
             trial=trial_view(self._swaps.rollout, self._states.guard),
             drift=drift_now(list(self._alerts.values())),
-            input=input_lines([pulse.vitals for pulse in alive if pulse.vitals is not None], now),
+            input=input_lines([pulse.vitals for pulse in pulses if pulse.vitals is not None], now),
         )
 
     def _read_swaps(self, records: Sequence[Record], _: bool) -> None:
@@ -144,17 +143,15 @@ class Observer:
 
     def _read_alerts(self, records: Sequence[Record], _: bool) -> None:
         """An alert that was published again (same id) counts once, with its newest content."""
-        for record in records:
-            with suppress(msgspec.DecodeError, UnicodeDecodeError):
-                alert = _ALERT.decode(record.value() or b"")
-                self._alerts[alert.alert_id] = alert
+        self._alerts |= {alert.alert_id: alert for _, alert in self._decoder.each(records)}
 
 
-def worker_now(status: ModelStatus) -> WorkerNow | None:
-    """A worker by its heartbeat; None where that carries no vitals."""
-    vitals = status.vitals
-    if vitals is None:
+def worker_now(worker: WorkerState) -> WorkerNow | None:
+    """A worker by its heartbeat; None where that carries no vitals. Seen by the broker's clock, not its own."""
+    status = worker.pulse
+    if status is None or status.vitals is None:
         return None
+    vitals = status.vitals
     return WorkerNow(
         id=status.worker,
         ready=vitals.ready,
@@ -168,7 +165,7 @@ def worker_now(status: ModelStatus) -> WorkerNow | None:
         anomalies=vitals.anomalies,
         dead_lettered=vitals.dead_lettered,
         started_at=vitals.started_at,
-        seen_at=status.at,
+        seen_at=worker.at,
         web_url=vitals.web_url,
     )
 

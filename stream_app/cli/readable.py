@@ -1,7 +1,8 @@
 """Records as lines for people: what happened, to whom, why. Foreign values are shown, not refused."""
 
 from collections.abc import Callable
-from datetime import datetime
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any, get_args
 
 import msgspec
@@ -24,24 +25,25 @@ from schemas.rollout import (
 )
 from schemas.topics import Topic
 from schemas.transactions import Anomaly, DeadLetter, Label, Latent, Reason, Score, Transaction
+from stream_app.kafka.records import RecordDecoder, Unreadable
 
 LONGEST_RAW = 200
+ANY = RecordDecoder[Any](Any)
 
 
 class Reader:
     """Decodes the values of one topic and puts each into a line."""
 
     def __init__(self, topic: Topic) -> None:
-        self._decoder = msgspec.json.Decoder(topic.record)
+        self._decoder = RecordDecoder[Any](topic.record)
 
     def line(self, value: bytes | None) -> str:
         """The record as one line."""
         if value is None:
             return "(empty record)"
-        try:
-            record = self._decoder.decode(value)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            return f"(not what this topic holds: {error}) {printable(value)}"
+        record = self._decoder.decoded(value)
+        if isinstance(record, Unreadable):
+            return f"(not what this topic holds: {record.reason}) {printable(value)}"
         return clean(SENTENCES[type(record)](record))
 
 
@@ -49,10 +51,11 @@ def as_json_line(value: bytes | None) -> str:
     """The value as one line of JSON: itself where it is JSON, else its bytes in base64."""
     if value is None:
         return "null"
-    try:
-        return msgspec.json.encode(msgspec.json.decode(value)).decode()
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return msgspec.json.encode({"not_json_base64": value}).decode()
+    found = ANY.decoded(value)
+    if not isinstance(found, Unreadable):
+        with suppress(ValueError, RecursionError):
+            return msgspec.json.encode(found).decode()
+    return msgspec.json.encode({"not_json_base64": value}).decode()
 
 
 def printable(value: bytes) -> str:
@@ -67,6 +70,8 @@ def clean(text: str) -> str:
 
 def moment(at: datetime) -> str:
     """A time as a person reads it; UTC, as everywhere."""
+    with suppress(OverflowError):  # in the first and the last hours of the calendar: as it was written
+        at = at.astimezone(UTC)
     return at.strftime("%Y-%m-%d %H:%M:%S")
 
 

@@ -12,7 +12,8 @@ from stream_app.cli import readable
 from stream_app.cli.configured import connected_settings
 from stream_app.cli.readable import clean
 from stream_app.cli.terminal import console, out, out_json, progress, table, waiting
-from stream_app.kafka.offsets import Bounds, Point, committed_range
+from stream_app.kafka.offsets import Bounds, Point
+from stream_app.kafka.ranges import committed_range
 from stream_app.rollout.artefacts import ModelCache
 from stream_app.rollout.commands import models
 from stream_app.rollout.trust import trust

@@ -1,9 +1,6 @@
 """What `doctor` finds of the segments by which drift is watched: whether events are in each of them."""
 
 from collections.abc import Iterator
-from contextlib import suppress
-
-import msgspec
 
 from schemas.drift import DriftSummary
 from schemas.errors import UserError
@@ -11,6 +8,7 @@ from schemas.topics import DRIFT_SUMMARIES
 from stream_app.cli.diagnosis import Diagnosis
 from stream_app.drift.unmatched import SegmentCounts
 from stream_app.kafka.log import read_backwards
+from stream_app.kafka.records import RecordDecoder
 from stream_app.rollout import artefacts, commands
 from stream_app.rollout.state import Release
 from stream_app.settings import Settings
@@ -38,13 +36,11 @@ def watched_segments(settings: Settings) -> Iterator[Diagnosis]:
 
 def _counted(settings: Settings, serving: Release, counts: SegmentCounts) -> SegmentCounts:
     """The newest summaries, as many as it takes."""
-    decode = msgspec.json.Decoder(DriftSummary).decode
+    decoder = RecordDecoder[DriftSummary](DriftSummary)
     for stretch in read_backwards(settings, DRIFT_SUMMARIES):
-        for message in stretch:
-            with suppress(msgspec.DecodeError, UnicodeDecodeError):
-                summary = decode(message.value() or b"")
-                if summary.model_sha256 == serving.model.sha256:
-                    counts.add(summary)
+        for _, summary in decoder.each(stretch):
+            if summary.model_sha256 == serving.model.sha256:
+                counts.add(summary)
         if not counts.undecided:
             break
     return counts

@@ -2,10 +2,14 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from schemas.drift import DriftSummary
 from stream_app.drift.merge import Sums
+from stream_app.kafka.records import EARLIEST, is_plausible
+
+DAY = timedelta(days=1)
+USUAL_SPANS = 8  # a block that ends so many spans of the last one after it has leapt
 
 
 @dataclass(frozen=True, eq=False)
@@ -14,8 +18,8 @@ class Block:
 
     Attributes:
         sums: Of its transactions, at least one.
-        begins: Event time of its first transaction.
-        ends: Event time of its newest transaction.
+        begins: Event time of its first transaction, a few late ones apart.
+        ends: Event time of its newest transaction, a few that are far ahead apart.
         offsets: Input partition to the first offset that is not before the block, for every partition seen so far.
     """
 
@@ -39,6 +43,7 @@ class Blocks:
     def __init__(self, events: int) -> None:
         self._events = events
         self._positions: dict[int, int] = {}
+        self._last: Block | None = None
         self._open: list[DriftSummary] = []
         self._sums: Sums | None = None
 
@@ -51,15 +56,34 @@ class Blocks:
         self._open.append(summary)
         if sums.scored < self._events:
             return None
-        block = Block(
+        begins, ends = self._span()
+        self._last = block = Block(
             sums=sums,
-            begins=min(_known(s.event_time_min for s in self._open)),
-            ends=max(_known(s.event_time_max for s in self._open)),
+            begins=begins,
+            ends=ends,
             offsets={s.partition: s.from_offset for s in reversed(self._open)} | self._positions,
         )
         self._positions |= {s.partition: s.to_offset for s in self._open}
         self._open, self._sums = [], None
         return block
+
+    def _span(self) -> tuple[datetime, datetime]:
+        """Event times of the open summaries, in so far as the block before bears them out.
+
+        A stream goes on, or leaps as a whole (a pause, a replay). A few late transactions must not date a change back,
+        and one whose clock is ahead must not date it forward.
+        """
+        last = self._last
+        begins = min(_known(s.event_time_min for s in self._open), default=last.begins if last else EARLIEST)
+        ends = max(_known(s.event_time_max for s in self._open), default=last.ends if last else EARLIEST)
+        if last is None:
+            return begins, ends
+        far = last.ends + max(DAY, USUAL_SPANS * (last.ends - last.begins))
+        if begins <= far < ends:
+            ends = max(begins, last.ends)
+        if begins < last.begins <= ends:
+            begins = last.begins
+        return begins, ends
 
     @property
     def pending(self) -> Sums | None:
@@ -68,4 +92,4 @@ class Blocks:
 
 
 def _known(times: Iterable[datetime | None]) -> list[datetime]:
-    return [time for time in times if time is not None]
+    return [time for time in times if time is not None and is_plausible(time)]

@@ -17,9 +17,10 @@ from models.distances import Distances
 from models.manifest import Manifest
 from schemas.drift import DriftAlert, DriftPhase, DriftSummary
 from schemas.topics import DRIFT_ALERTS, DRIFT_SUMMARIES
-from stream_app.drift.aggregator import Aggregator
+from stream_app.drift.aggregator import Aggregator, ForeignSummaryError
 from stream_app.kafka import clients, topics
 from stream_app.kafka.log import read_to_end
+from stream_app.kafka.records import RecordDecoder, Unreadable
 from stream_app.metrics import Metrics
 from stream_app.settings import Settings
 
@@ -40,10 +41,16 @@ class _Published(msgspec.Struct):
 class Replica:
     """One owner's copy of the aggregator over the real topics. Its methods block: run them beside the event loop."""
 
-    def __init__(self, settings: Settings, reference: Callable[[str], Manifest | None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        reference: Callable[[str], Manifest | None],
+        skipped: Callable[[str], object] = lambda _: None,
+    ) -> None:
         self._settings = settings
         self._aggregator = Aggregator(settings, reference)
-        self._decode = msgspec.json.Decoder(DriftSummary).decode
+        self._summaries = RecordDecoder[DriftSummary](DriftSummary, skipped)
+        self._alerts = RecordDecoder[_Published](_Published, skipped)
         self._next = 0
         self._abandoned = threading.Event()
 
@@ -60,7 +67,7 @@ class Replica:
         for message in read_to_end(self._settings, DRIFT_SUMMARIES):
             if self._abandoned.is_set():
                 return []
-            raised += self.take(message.offset() or 0, message.value() or b"")
+            raised += self.take(message.offset() or 0, message.value())
         if not raised:
             return []
         known = self._published()
@@ -68,7 +75,7 @@ class Replica:
         self.publish(missed)
         return missed
 
-    def take(self, offset: int, value: bytes) -> list[DriftAlert]:
+    def take(self, offset: int, value: bytes | None) -> list[DriftAlert]:
         """Fold the next record of the log, and return the alerts to publish.
 
         A record that was folded before, or is no summary, changes nothing.
@@ -76,12 +83,17 @@ class Replica:
         if offset < self._next or self._abandoned.is_set():
             return []
         self._next = offset + 1
+        summary = self._summaries.decoded(value)
+        if isinstance(summary, Unreadable):
+            return self._refuse(offset, summary.reason)
         try:
-            summary = self._decode(value)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            log.warning("offset %d of %s is no summary: %s", offset, DRIFT_SUMMARIES.name, error)
-            return []
-        return self._aggregator.update(summary, offset)
+            return self._aggregator.update(summary, offset)
+        except ForeignSummaryError as error:
+            return self._refuse(offset, str(error))
+
+    def _refuse(self, offset: int, reason: str) -> list[DriftAlert]:
+        self._summaries.refuse_at(topics.name(self._settings, DRIFT_SUMMARIES), 0, offset, reason)
+        return []
 
     def publish(self, alerts: Sequence[DriftAlert]) -> None:
         """Write alerts and wait for the broker's acknowledgement.
@@ -120,15 +132,8 @@ class Replica:
         return self._aggregator.unmatched
 
     def _published(self) -> set[tuple[str, DriftPhase]]:
-        decode = msgspec.json.Decoder(_Published).decode
-        known = set()
-        for message in read_to_end(self._settings, DRIFT_ALERTS):
-            try:
-                published = decode(message.value() or b"")
-                known.add((published.alert_id, published.phase))
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                log.warning("offset %s of %s is no alert: %s", message.offset(), DRIFT_ALERTS.name, error)
-        return known
+        published = self._alerts.each(read_to_end(self._settings, DRIFT_ALERTS))
+        return {(alert.alert_id, alert.phase) for _, alert in published}
 
 
 class AggregatorHost:
@@ -166,7 +171,7 @@ class AggregatorHost:
         self._metrics.drift_distance.clear()
         self._shown = set()
 
-    async def take(self, offset: int, value: bytes) -> None:
+    async def take(self, offset: int, value: bytes | None) -> None:
         """Fold a record of the partition; returns once its alerts are published."""
         while self._rebuilding is not None and not self._rebuilding.done():  # another rebuild may have begun meanwhile
             await asyncio.wait([self._rebuilding])

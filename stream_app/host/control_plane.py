@@ -60,11 +60,11 @@ class ControlPlane:
         self._settings = settings
         self._producer = ControlProducer(settings)
         self.follower = follower.connect(settings, self._producer, metrics)
-        statuses = Statuses()
+        statuses = Statuses(skipped=metrics.skip)
         self.board = Board(self.follower.log, statuses, settings.worker_lost_after_s, settings.web_ids_shown)
         guard = None if settings.guard is GuardMode.OFF else GuardEnforcer(settings, self._producer, metrics)
         self._controller = Controller(settings, self.follower, statuses, self._producer, owner, guard)
-        self._sealer = Sealer(settings.worker_name, self._producer.audit, owner)
+        self._sealer = Sealer(settings.worker_name, self._producer.audit, owner, skipped=metrics.skip)
         self._heartbeat = Heartbeat(settings, progress, liveness, self._producer)
         page = Feed(settings, self.board, statuses, metrics)
         self._committed = self._reads_committed(page, guard)

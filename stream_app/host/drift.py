@@ -19,7 +19,7 @@ def install(app: Any, settings: Settings, reference: Callable[[str], Manifest | 
         reference: The manifest of a model by its digest, or None.
     """
     name = topics.name(settings, DRIFT_SUMMARIES)
-    aggregator = AggregatorHost(lambda: Replica(settings, reference), metrics)
+    aggregator = AggregatorHost(lambda: Replica(settings, reference, metrics.skip), metrics)
 
     async def assigned(*args: Any, **_: Any) -> None:
         if any(place.topic == name for place in args[1]):

@@ -6,10 +6,7 @@ from datetime import datetime
 
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
 
-from schemas.topics import Topic
-from stream_app.kafka import clients
-from stream_app.kafka.clients import BrokerError, explain
-from stream_app.kafka.topics import name
+from stream_app.kafka.clients import explain
 from stream_app.settings import Settings
 
 ANSWER_S = 10.0
@@ -85,38 +82,3 @@ def committed(group: Consumer, topic: str, among: Sequence[int]) -> dict[int, in
     """
     places = group.committed([TopicPartition(topic, partition) for partition in among], timeout=ANSWER_S)
     return {place.partition: place.offset for place in places if place.offset != OFFSET_INVALID}
-
-
-def committed_range(
-    settings: Settings, topic: Topic, since: Point | None, until: Point | None, partition: int | None = None
-) -> Bounds:
-    """The part of a range that the topic holds and the group has committed.
-
-    Args:
-        settings: Where the cluster is, and which group scores the topic.
-        topic: The input.
-        since: None: from the oldest record on.
-        until: Excluded; None: up to what the group has committed.
-        partition: None: all.
-
-    Raises:
-        BrokerError: the cluster does not answer, or has no such topic or partition.
-    """
-    full = name(settings, topic)
-    group = clients.group_observer(settings)
-    try:
-        there = partitions(group, settings, full)
-        if partition is not None and partition not in there:
-            raise BrokerError(f"{full} has no partition {partition}: it has 0 to {len(there) - 1}")
-        bounds = {}
-        for p, done in committed(group, full, there if partition is None else [partition]).items():
-            low, high = watermarks(group, full, p)
-            first = low if since is None else max(low, offset_at(group, full, p, since, high))
-            last = min(high, done, done if until is None else offset_at(group, full, p, until, high))
-            if first < last:
-                bounds[p] = (first, last)
-    except KafkaException as exception:
-        raise explain(exception, settings, full) from exception
-    finally:
-        group.close()
-    return bounds

@@ -5,13 +5,13 @@ A record that cannot be read is counted and passed over: whoever wrote it, the p
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-import msgspec
-
-from schemas.topics import ANOMALIES, DRIFT_ALERTS, LABELS, MODEL_STATUS
+from schemas.topics import ANOMALIES, DRIFT_ALERTS, LABELS
 from schemas.transactions import Label
 from stream_app.kafka import topics
 from stream_app.kafka.log import Record
+from stream_app.kafka.records import RecordDecoder, moment_of
 from stream_app.metrics import Metrics
 from stream_app.ops.board import Board
 from stream_app.rollout.statuses import Statuses
@@ -36,19 +36,17 @@ class Feed:
         self._board = board
         self._statuses = statuses
         self._metrics = metrics
-        self._status_topic = topics.name(settings, MODEL_STATUS)
-        self._decoders = {topics.name(settings, topic): msgspec.json.Decoder(topic.record) for topic in SHOWN}
+        self._decoders = {
+            topics.name(settings, topic): RecordDecoder[Any](topic.record, metrics.skip) for topic in SHOWN
+        }
 
     def read(self, records: Sequence[Record], caught_up: bool) -> None:
         """Take in new records of one of the topics `SHOWN`."""
         for record in records:
-            topic = record.topic() or ""
-            try:
-                shown = self._decoders[topic].decode(record.value() or b"")
-            except (msgspec.DecodeError, UnicodeError, RecursionError):
-                self._metrics.feed_skipped.labels(topic).inc()
+            shown = self._decoders[record.topic() or ""].read(record)
+            if shown is None:
                 continue
-            self._board.post(shown, datetime.fromtimestamp(record.timestamp()[1] / 1000, UTC))
+            self._board.post(shown, _posted_at(record))
             if isinstance(shown, Label):
                 self._metrics.labels["fraud" if shown.fraud else "legitimate"].inc()
         if records:
@@ -58,13 +56,17 @@ class Feed:
         """Take in new records of `model-status`."""
         for record in records:
             status = self._statuses.read(record, caught_up)
-            if status is None:
-                self._metrics.feed_skipped.labels(self._status_topic).inc()
-            else:
-                self._board.post(status, datetime.fromtimestamp(record.timestamp()[1] / 1000, UTC))
+            if status is not None:
+                self._board.post(status, _posted_at(record))
 
     def _show_precision(self) -> None:
         feedback = self._board.feedback
         self._metrics.anomalies_labelled.set(feedback.labelled)
         if feedback.precision is not None:
             self._metrics.precision.set(feedback.precision)
+
+
+def _posted_at(record: Record) -> datetime:
+    """When it reached the topic; never later than now, whatever clock its timestamp is of."""
+    now = datetime.now(UTC)
+    return min(moment_of(record) or now, now)

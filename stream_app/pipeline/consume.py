@@ -9,12 +9,14 @@ worker; a partition that was lost is not: its new owner has already started from
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from schemas.rollout import PartitionProgress
 from stream_app.kafka.clients import BrokerError
+from stream_app.kafka.records import moment_of
 from stream_app.pipeline.batch import Raw
 from stream_app.pipeline.clock import Clock
 from stream_app.pipeline.faults import SessionLost, error_of, raise_for
@@ -62,7 +64,7 @@ class InputConsumer:
         self._fault: Exception | None = None
         self._at_end: set[int] = set()
         self._held_up: dict[int, tuple[int, float]] = {}  # since when an open transaction holds which position
-        self._read_ms: dict[int, int] = {}  # timestamp of the newest record that was read
+        self._read_at: dict[int, datetime] = {}  # timestamp of the newest record that was read
         self._lost_spans: dict[int, tuple[int, int]] = {}
         self.positions: dict[int, int] = {}
 
@@ -134,7 +136,7 @@ class InputConsumer:
             return None
         self.positions.update({partition: end for partition, (_, end) in spans.items()})
         newest = dict(zip(partitions, records, strict=True))
-        self._read_ms.update({partition: record.timestamp()[1] for partition, record in newest.items()})
+        self._read_at |= {p: at for p, record in newest.items() if (at := moment_of(record)) is not None}
         values = [record.value() for record in records]
         self._weigh(values)
         return Raw(values, partitions, offsets, records, spans)
@@ -187,10 +189,10 @@ class InputConsumer:
 
     def _expires_in_s(self, partition: int, lag: int) -> float | None:
         """Until retention reaches the oldest unread record, which is no older than the newest one that was read."""
-        kept, read_ms = self._topic.retention_s, self._read_ms.get(partition, 0)
-        if not lag or kept is None or read_ms <= 0:
+        kept, read_at = self._topic.retention_s, self._read_at.get(partition)
+        if not lag or kept is None or read_at is None:
             return None
-        return round(read_ms / 1000 + kept - self._clock.now().timestamp(), 1)
+        return round(read_at.timestamp() + kept - self._clock.now().timestamp(), 1)
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         try:
@@ -274,4 +276,4 @@ class InputConsumer:
             self._at_end.discard(place.partition)
             self._lost_spans.pop(place.partition, None)
             self._held_up.pop(place.partition, None)
-            self._read_ms.pop(place.partition, None)
+            self._read_at.pop(place.partition, None)

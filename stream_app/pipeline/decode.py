@@ -9,6 +9,7 @@ records are decoded one by one, and only there refused.
 
 import struct
 from collections.abc import Sequence
+from datetime import timedelta
 from itertools import chain, groupby
 from operator import attrgetter
 from typing import Annotated, Any
@@ -21,6 +22,7 @@ from models.manifest import Input, Segments
 from models.segments import Places
 from schemas.transactions import LONGEST_ID, Moment, NonEmpty, RefusalCode
 from stream_app.pipeline.batch import Decoded, Raw, Refusal
+from stream_app.pipeline.event_time import timely
 
 Identifier = Annotated[NonEmpty, Meta(max_length=LONGEST_ID)]
 REQUIRED: dict[str, Any] = {
@@ -47,11 +49,19 @@ class Decoder:
         inputs: The model's inputs. A path is `field` or `group.field`.
         record_max_bytes: Larger values are refused unread.
         segments: The text field by which drift is watched too; no record is refused for its value.
+        ahead_max_s: How much later than its record an event may be.
     """
 
-    def __init__(self, inputs: list[Input], record_max_bytes: int, segments: Segments | None = None) -> None:
+    def __init__(
+        self,
+        inputs: list[Input],
+        record_max_bytes: int,
+        segments: Segments | None = None,
+        ahead_max_s: float = 3600.0,
+    ) -> None:
         groups = _groups(inputs)
         self._record_max_bytes = record_max_bytes
+        self._ahead_max = timedelta(seconds=ahead_max_s)
         event: Any = _event_type(groups, None if segments is None else segments.field)
         self._segments = None if segments is None else _Placing(segments)
         self._decode = msgspec.json.Decoder(event).decode
@@ -76,7 +86,7 @@ class Decoder:
         if infinite.any():
             too_large = "a number is too large for a 32-bit float"
             decoded = decoded.refuse(infinite.any(axis=1), RefusalCode.OUT_OF_RANGE, too_large)
-        return decoded
+        return timely(decoded, raw.records, self._ahead_max)
 
     def _at_once(self, values: Sequence[bytes | None]) -> Outcomes | None:
         """All records in one call, which saves a fifth of the time; None unless all are certainly good."""

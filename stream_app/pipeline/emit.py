@@ -6,11 +6,11 @@ All of them go into the open transaction. Nothing here waits for the broker, onl
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
-from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaException, Producer
+from confluent_kafka import KafkaException, Producer
 
 from models.runtime import Scored
 from models.usual import usual
@@ -20,6 +20,7 @@ from schemas.rollout import ModelStatus
 from schemas.transactions import Anomaly, DeadLetter, Latent, Reason, Score, Source
 from stream_app.kafka.clients import RECORD_BYTES
 from stream_app.kafka.log import Record
+from stream_app.kafka.records import RecordDecoder, Unreadable, headers_of, moment_of
 from stream_app.pipeline.batch import Decided, Decoded, Raw, Reasoned, Refusal
 from stream_app.pipeline.faults import error_of, raise_for
 
@@ -127,7 +128,7 @@ class Emitter:
             code=refusal.code,
             reason=refusal.sentence + remark,
             source=source,
-            produced_at=_produced_at(record),
+            produced_at=moment_of(record),
             refused_at=self._now(),
             key=record.key(),
             value=None if value is None else value[:DEAD_LETTER_VALUE_MAX],
@@ -156,12 +157,14 @@ class _Known(msgspec.Struct, gc=False):
     terminal_id: Any = None
 
 
-_known = msgspec.json.Decoder(_Known).decode
+_KNOWN: RecordDecoder[_Known] = RecordDecoder(_Known)
 
 
 def _for_people(value: bytes) -> dict[str, Any]:
     """Amount, currency and terminal of an accepted record; None where a text is none, or has no end."""
-    known = _known(value)
+    known = _KNOWN.decoded(value)
+    if isinstance(known, Unreadable):  # in a field that the model does not read
+        return {}
     texts = {"currency": known.currency, "terminal_id": known.terminal_id}
     short = {name: text for name, text in texts.items() if isinstance(text, str) and len(text) <= LONGEST_TEXT}
     return {"amount": known.amount, **short}
@@ -178,19 +181,10 @@ def _fitted(letter: DeadLetter) -> tuple[bytes | None, bytes]:
 
 def _headers(record: Record) -> tuple[list[tuple[str, bytes | None]], str]:
     """The headers, and a remark. The client fails on header names that are not UTF-8."""
-    try:
-        return record.headers() or [], ""
-    except (SystemError, UnicodeDecodeError):
+    headers = headers_of(record)
+    if headers is None:
         return [], "; its headers are left out here: a name among them is not UTF-8"
-
-
-def _produced_at(record: Record) -> datetime | None:
-    """When the record was produced; None if it has no timestamp, or one that is no date (producers may err)."""
-    kind, milliseconds = record.timestamp()
-    try:
-        return datetime.fromtimestamp(milliseconds / 1000, UTC) if kind != TIMESTAMP_NOT_AVAILABLE else None
-    except (ValueError, OverflowError, OSError):
-        return None
+    return headers, ""
 
 
 def reasons(i: int, row: int, decided: Decided, reasoned: Reasoned) -> list[Reason]:

@@ -12,8 +12,9 @@ from typing import NamedTuple
 import msgspec
 
 from schemas.topics import DRIFT_SUMMARIES
-from schemas.transactions import TopicId
+from schemas.transactions import Count, TopicId
 from stream_app.kafka.log import Record, read_backwards
+from stream_app.kafka.records import RecordDecoder
 from stream_app.settings import Settings
 
 PATIENCE_S = 20.0  # well below the time after which the group gives the partitions of a silent member away
@@ -29,8 +30,8 @@ class Accounted(NamedTuple):
 
 
 class _Span(msgspec.Struct):
-    partition: int
-    to_offset: int
+    partition: Count
+    to_offset: Count
     topic_id: TopicId = ""
 
 
@@ -59,11 +60,5 @@ def recall(settings: Settings, partitions: Iterable[int]) -> dict[int, Accounted
 
 def newest_places(summaries: Iterable[Record]) -> dict[int, Accounted]:
     """The last word on each partition in a stretch of the ledger; records that are no summaries are passed over."""
-    decode, found = msgspec.json.Decoder(_Span).decode, dict[int, Accounted]()
-    for record in summaries:
-        try:
-            span = decode(record.value() or b"")
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            continue
-        found[span.partition] = Accounted(span.topic_id, span.to_offset)
-    return found
+    spans = RecordDecoder[_Span](_Span).each(summaries)
+    return {span.partition: Accounted(span.topic_id, span.to_offset) for _, span in spans}

@@ -47,11 +47,8 @@ class PartitionSums:
         self.last_event = last if self.last_event is None else max(self.last_event, last)
         done = 0
         while done < len(times):
-            try:
-                hour = times[done].astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-                end = len(times) if last < hour + HOUR else bisect_left(times, hour + HOUR, done)
-            except OverflowError:  # in the first and the last hours of the calendar: as the producer's clock said
-                hour, end = times[done], done + 1
+            hour = times[done].astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+            end = len(times) if last < hour + HOUR else bisect_left(times, hour + HOUR, done)
             self.hours[cell_of(hour)] += end - done
             done = end
 

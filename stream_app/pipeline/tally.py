@@ -10,6 +10,7 @@ import numpy as np
 
 from schemas.comparison import Comparison
 from schemas.rollout import Notice, PartitionProgress
+from schemas.topics import TRANSACTIONS
 from stream_app.metrics import Metrics
 from stream_app.pipeline.clock import Clock
 from stream_app.pipeline.interval import Interval
@@ -19,6 +20,8 @@ from stream_app.pipeline.serving import Serving
 WINDOW_S = 5.0
 RATES_EVERY_S = 0.25
 NOTICES_KEPT = 5
+SKEW_S = 60.0  # how far a producer's clock may be ahead of this one for its records to be timed
+LONGEST_S = TRANSACTIONS.retention.total_seconds()  # an older timestamp is not that of an arrival
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +55,7 @@ class Tally:
             self._metrics.anomalies[severity].inc(count)
         for partition, count in interval.lost.items():
             self._lost(partition, interval.spans[partition][0], count)
-        latencies = self._clock.now().timestamp() - np.array(interval.timestamps, dtype=np.float64) / 1000
+        latencies = plausible(self._clock.now().timestamp() - np.array(interval.timestamps, dtype=np.float64) / 1000)
         if len(latencies):
             self._metrics.latency.observe(latencies)
         self._publish(interval, partitions, serving, latencies)
@@ -126,3 +129,9 @@ class Tally:
         latencies = np.concatenate([entry[2] for entry in self._window]) if self._window else np.empty(0)
         p50, p99 = (np.percentile(latencies, (50, 99)) * 1000).tolist() if len(latencies) else (None, None)
         return {"events_per_second": records / WINDOW_S, "latency_p50_ms": p50, "latency_p99_ms": p99}
+
+
+def plausible(latencies: np.ndarray) -> np.ndarray:
+    """Those that can be, in seconds: producers stamp records with 0, in microseconds, or with the time of the event."""
+    kept: np.ndarray = latencies[(latencies >= -SKEW_S) & (latencies <= LONGEST_S)].clip(0.0)
+    return kept

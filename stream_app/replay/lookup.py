@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-import msgspec
 from msgspec import Struct
 
 from schemas.topics import ANOMALIES, DEAD_LETTERS, LABELS, TRANSACTIONS, Topic
 from schemas.transactions import Anomaly, DeadLetter, Label, Source
 from stream_app.kafka.log import Record, read_backwards, read_to_end
-from stream_app.kafka.offsets import committed_range
+from stream_app.kafka.ranges import committed_range
+from stream_app.kafka.records import EARLIEST, RecordDecoder, Unreadable, moment_of
 from stream_app.kafka.topics import name, present_id
 from stream_app.settings import Settings
 
@@ -173,24 +173,25 @@ class Lookup:
             return None
         if source.topic_id and source.topic_id != present_id(self._settings):
             return None
-        return next((_decoded(m, Event) for m in read_to_end(self._settings, TRANSACTIONS, bounds=bounds)), None)
+        decoder = RecordDecoder[Event](Event)
+        return next((_decoded(m, decoder) for m in read_to_end(self._settings, TRANSACTIONS, bounds=bounds)), None)
 
     def _newest(
         self, topic: Topic, kind: type[R], text: str | None, wanted: Callable[[R], bool], partition: int | None = None
     ) -> Iterator[tuple[Source, R]]:
         """The records that are wanted, newest first, with their places. Only what holds the text is decoded."""
-        full, seen = name(self._settings, topic), 0
+        full, seen, decoder = name(self._settings, topic), 0, RecordDecoder[R](kind)
         needle = text.encode() if text is not None and PLAIN.fullmatch(text) else b""
         for stretch in read_backwards(self._settings, topic, self._limit, partition):
-            found: list[tuple[tuple[int, int], Source, R]] = []
+            found: list[tuple[tuple[datetime, int], Source, R]] = []
             for message in stretch:
                 seen += 1
                 if seen % REPORT_EVERY == 0:
                     self._tell(f"searching {full}: {seen:,} records")
-                record = _decoded(message, kind) if needle in (message.value() or b"") else None
+                record = _decoded(message, decoder) if needle in (message.value() or b"") else None
                 if record is not None and wanted(record):
                     source = Source(full, message.partition() or 0, message.offset() or 0)
-                    found.append(((message.timestamp()[1], source.offset), source, record))
+                    found.append(((moment_of(message) or EARLIEST, source.offset), source, record))
             for _, source, record in sorted(found, key=lambda entry: entry[0], reverse=True):
                 yield source, record
 
@@ -204,8 +205,7 @@ def place(text: str) -> Source | None:
     return Source(topic, int(parts[1]), int(parts[2]), topic_id)
 
 
-def _decoded(message: Record, kind: type[R]) -> R | None:
-    try:
-        return msgspec.json.decode(message.value() or b"", type=kind)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return None
+def _decoded(message: Record, decoder: RecordDecoder[R]) -> R | None:
+    """None where it is none: what was refused stands on the input for good, and needs no line each time."""
+    found = decoder.decoded(message.value())
+    return None if isinstance(found, Unreadable) else found

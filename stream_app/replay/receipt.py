@@ -11,6 +11,7 @@ from schemas.errors import UserError
 from schemas.topics import ANOMALIES, TRANSACTIONS
 from schemas.transactions import Anomaly, Reason
 from stream_app.kafka.log import read_backwards, read_to_end
+from stream_app.kafka.records import RecordDecoder
 from stream_app.kafka.topics import name, present_id
 from stream_app.replay.rescore import Rescorer
 from stream_app.settings import Settings
@@ -94,10 +95,10 @@ def published(settings: Settings, wanted: str) -> Anomaly:
         ReplayError: there is none.
         BrokerError: they cannot be read.
     """
-    text = msgspec.json.encode(wanted)
+    text, decoder = msgspec.json.encode(wanted), RecordDecoder[Anomaly](Anomaly)
     for stretch in read_backwards(settings, ANOMALIES):
-        found = [msgspec.json.decode(value, type=Anomaly) for m in stretch if text in (value := m.value() or b"")]
-        of_it = [a for a in found if wanted in (a.anomaly_id, a.transaction_id)]
+        candidates = (message for message in stretch if text in (message.value() or b""))
+        of_it = [a for _, a in decoder.each(candidates) if wanted in (a.anomaly_id, a.transaction_id)]
         if of_it:
             return max(of_it, key=lambda anomaly: anomaly.scored_at)
     raise ReplayError(

@@ -36,12 +36,12 @@ class Rescorer:
         if threshold is not None:
             self.calibration = msgspec.structs.replace(manifest.calibration, threshold=threshold)
         self._serving = Serving(runtime, ModelRef(manifest.name, manifest.version, runtime.sha256), None, "")
-        self._decode = Decoder(manifest.inputs, settings.record_max_bytes)
+        self._decode = Decoder(manifest.inputs, settings.record_max_bytes, ahead_max_s=settings.event_ahead_max_s)
         self._top = top or settings.explain_top
 
     def __call__(self, messages: Sequence[Record]) -> tuple[Decoded, Scored, Reasoned]:
         """Decode, score and explain one batch of records."""
-        raw = Raw([message.value() for message in messages], (), (), (), {})  # nothing is sent or committed
+        raw = Raw([message.value() for message in messages], (), (), messages, {})  # nothing is sent or committed
         decoded, scored = score(self._serving.runtime, self._decode(raw))
         return decoded, scored, explain(scored, self.calibration, self._top)
 

@@ -12,6 +12,7 @@ from schemas.topics import ANOMALIES, LABELS, TRANSACTIONS
 from schemas.transactions import Label, ModelRef, Source
 from stream_app.kafka.log import Record, read_to_end
 from stream_app.kafka.offsets import Bounds
+from stream_app.kafka.records import RecordDecoder
 from stream_app.kafka.topics import present_id
 from stream_app.replay.rescore import Rescorer
 from stream_app.settings import Settings
@@ -162,10 +163,9 @@ class _Placed(msgspec.Struct):
 def _published(settings: Settings, bounds: Bounds) -> set[Place]:
     """Places in the range for which an anomaly was published; those of a topic of before are not in it."""
     present = present_id(settings)
-    decode = msgspec.json.Decoder(_Placed).decode
     found = set()
-    for message in read_to_end(settings, ANOMALIES):
-        source = decode(message.value() or b"{}").source
+    for _, placed in RecordDecoder[_Placed](_Placed).each(read_to_end(settings, ANOMALIES)):
+        source = placed.source
         first, end = bounds.get(source.partition, (0, 0))
         if first <= source.offset < end and source.topic_id in ("", present):
             found.add((source.partition, source.offset))
@@ -178,12 +178,5 @@ def _place(message: Record) -> Place:
 
 def _labels(settings: Settings) -> dict[str, int]:
     """Transaction id to its latest label: 1 for fraud, 0 for legitimate."""
-    decode = msgspec.json.Decoder(Label).decode
-    found = {}
-    for message in read_to_end(settings, LABELS):
-        try:
-            label = decode(message.value() or b"")
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            continue
-        found[label.transaction_id] = int(label.fraud)
-    return found
+    labels = RecordDecoder[Label](Label).each(read_to_end(settings, LABELS))
+    return {label.transaction_id: int(label.fraud) for _, label in labels}

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
-import msgspec
-
 from schemas.drift import DriftAlert
 from schemas.errors import UserError
 from stream_app.kafka.log import Record
+from stream_app.kafka.records import RecordDecoder, is_plausible
 
 SHOWN_IDS = 8
 
@@ -17,14 +16,13 @@ class ReportError(UserError):
 
 def published(records: Iterable[Record]) -> list[DriftAlert]:
     """The alerts of the topic. One that was published again (same id) counts once; foreign records are skipped."""
-    decode = msgspec.json.Decoder(DriftAlert).decode
+    decoder = RecordDecoder[DriftAlert](DriftAlert)
     found: dict[str, DriftAlert] = {}
-    for record in records:
-        try:
-            alert = decode(record.value() or b"")
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            continue
-        found[alert.alert_id] = alert
+    for record, alert in decoder.each(records):
+        if is_plausible(alert.since) and is_plausible(alert.raised_at):
+            found[alert.alert_id] = alert
+        else:
+            decoder.refuse(record, f"a change from {alert.since} to {alert.raised_at} cannot be")
     return list(found.values())
 
 

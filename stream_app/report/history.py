@@ -14,6 +14,7 @@ from stream_app.drift.blocks import Block, Blocks
 from stream_app.drift.correlator import WHOLE
 from stream_app.drift.merge import Sums
 from stream_app.drift.segmented import summary_of
+from stream_app.kafka.records import is_plausible
 
 
 class SummarySpan(NamedTuple):
@@ -48,7 +49,7 @@ class History:
     def add(self, summary: DriftSummary) -> None:
         """Add the next summary."""
         first, last = summary.event_time_min, summary.event_time_max
-        if first is None or last is None:
+        if first is None or last is None or not is_plausible(first) or not is_plausible(last):
             return
         self.latest_model = summary.model_sha256
         self.spans.append(

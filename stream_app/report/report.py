@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 
-import msgspec
 import numpy as np
 from msgspec import Struct
 
@@ -21,6 +20,7 @@ from schemas.transactions import ModelRef
 from stream_app.drift.merge import Sums
 from stream_app.drift.standardise import field_of
 from stream_app.kafka.log import read_to_end
+from stream_app.kafka.records import RecordDecoder
 from stream_app.report import rows, view
 from stream_app.report.alerts import ReportError, published
 from stream_app.report.comparison import FEWEST_ROWS, Column, ReferenceComparison, compare
@@ -219,14 +219,13 @@ def lasts_into(window: Window, alert: DriftAlert, history: History) -> bool:
 
 
 def _history(settings: Settings, tell: Callable[[str], None]) -> History:
-    history, decode = History(settings.drift_block_events), msgspec.json.Decoder(DriftSummary).decode
+    history, decoder = History(settings.drift_block_events), RecordDecoder[DriftSummary](DriftSummary)
     for count, message in enumerate(read_to_end(settings, DRIFT_SUMMARIES)):
         if count % PROGRESS_EVERY == 0:
             tell(f"reading what was scored: {count:,} summaries")
-        try:
-            history.add(decode(message.value() or b""))
-        except (msgspec.DecodeError, UnicodeDecodeError):  # a foreign record; the aggregator logs it
-            continue
+        summary = decoder.read(message)
+        if summary is not None:
+            history.add(summary)
     return history
 
 

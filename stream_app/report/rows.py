@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from models.runtime import Runtime
 from schemas.topics import TRANSACTIONS
-from stream_app.kafka.log import read_to_end
+from stream_app.kafka.log import Record, read_to_end
 from stream_app.pipeline.batch import Raw
 from stream_app.pipeline.decode import Decoder
 from stream_app.pipeline.score import score
@@ -26,6 +27,7 @@ MOST_ROWS = 10_000
 BATCH = 1024
 
 Bounds = Mapping[int, tuple[int, int]]
+T = TypeVar("T")
 Advance = Callable[[float], None]
 
 
@@ -61,8 +63,8 @@ def of_window(
     """
     found = [span for span in spans if span.first <= window.until and span.last >= window.since]
     step = -(-sum(span.scored for span in found) // MOST_ROWS)
-    values = _published(settings, _bounds(found), step, advance)
-    rows = _rescored(runtime, values, settings.record_max_bytes, lambda at: at in window)
+    records = _published(settings, _bounds(found), step, advance)
+    rows = _rescored(runtime, _decoder(settings, runtime), _of_records(records), lambda at: at in window)
     which = "every transaction" if step == 1 else f"one in {step} transactions"
     return Rows(*rows, f"{which} of the window, from the input topic")
 
@@ -80,8 +82,9 @@ def before_window(
         first.append(span)
         if sum(entry.scored for entry in first) >= MOST_ROWS:
             break
-    values = _published(settings, _bounds(first), 1, advance) if first else iter(())
-    rows = _rescored(runtime, islice(values, MOST_ROWS), settings.record_max_bytes, lambda at: at < window.since)
+    records = _published(settings, _bounds(first), 1, advance) if first else iter(())
+    batches = _of_records(islice(records, MOST_ROWS))
+    rows = _rescored(runtime, _decoder(settings, runtime), batches, lambda at: at < window.since)
     return Rows(*rows, "the first transactions that the input topic holds before the window")
 
 
@@ -98,7 +101,8 @@ def of_file(path: Path, runtime: Runtime, record_max_bytes: int) -> Rows:
     since, until = (date.fromisoformat(day[:10]) for day in (manifest.trained_from, manifest.trained_until))
     frame = read(path, since, until)
     frame = frame.gather_every(-(-len(frame) // MOST_ROWS))
-    rows = _rescored(runtime, (value for _, value, _ in encode(frame)), record_max_bytes, lambda at: True)
+    batches = (Raw([value for _, value, _ in batch], (), (), (), {}) for batch in _batches(encode(frame)))
+    rows = _rescored(runtime, Decoder(manifest.inputs, record_max_bytes), batches, lambda at: True)
     return Rows(*rows, f"{path.name}, the model's training window {since} to {until}")
 
 
@@ -110,25 +114,37 @@ def _bounds(spans: Iterable[SummarySpan]) -> dict[int, tuple[int, int]]:
     return bounds
 
 
-def _published(settings: Settings, bounds: Bounds, step: int, advance: Advance) -> Iterator[bytes | None]:
+def _published(settings: Settings, bounds: Bounds, step: int, advance: Advance) -> Iterator[Record]:
     for read, message in enumerate(read_to_end(settings, TRANSACTIONS, bounds=bounds)):
         if read % BATCH == 0:
             advance(read)
         if (message.offset() or 0) % step == 0:
-            yield message.value()
+            yield message
+
+
+def _batches(items: Iterable[T]) -> Iterator[list[T]]:
+    source = iter(items)
+    while batch := list(islice(source, BATCH)):
+        yield batch
+
+
+def _of_records(records: Iterable[Record]) -> Iterator[Raw]:
+    return (Raw([record.value() for record in batch], (), (), batch, {}) for batch in _batches(records))
+
+
+def _decoder(settings: Settings, runtime: Runtime) -> Decoder:
+    return Decoder(runtime.manifest.inputs, settings.record_max_bytes, ahead_max_s=settings.event_ahead_max_s)
 
 
 def _rescored(
-    runtime: Runtime, values: Iterable[bytes | None], record_max_bytes: int, wanted: Callable[[datetime], bool]
+    runtime: Runtime, decode: Decoder, batches: Iterable[Raw], wanted: Callable[[datetime], bool]
 ) -> tuple[list[str], np.ndarray, list[datetime]]:
     manifest = runtime.manifest
-    decode = Decoder(manifest.inputs, record_max_bytes)
     names = [entry.name for entry in manifest.inputs] + ["score"]
     names += [f"latent {i}" for i in range(manifest.latent_size)]
     parts, times = [np.empty((0, len(names)), dtype=np.float32)], list[datetime]()
-    source = iter(values)
-    while batch := list(islice(source, BATCH)):
-        decoded, scored = score(runtime, decode(Raw(batch, (), (), (), {})))
+    for batch in batches:
+        decoded, scored = score(runtime, decode(batch))
         kept = [i for i, at in enumerate(decoded.event_times) if wanted(at)]
         parts.append(np.column_stack((decoded.inputs, scored.score, scored.latent))[kept])
         times += [decoded.event_times[i] for i in kept]

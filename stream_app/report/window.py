@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from msgspec import Struct
 
@@ -10,6 +11,7 @@ from stream_app.report.alerts import ReportError
 from stream_app.report.history import SummarySpan
 
 EXPECTED = "write 24h, 7d, 20000 (the last so many transactions) or FROM/UNTIL, as in 2018-04-22/2018-04-23T12:00"
+LEAP = timedelta(days=1)
 _BACK = re.compile(r"(\d+)([hd])")
 _UNIT = {"h": timedelta(hours=1), "d": timedelta(days=1)}
 
@@ -35,7 +37,7 @@ def resolve(text: str, spans: Sequence[SummarySpan]) -> Window:
     Raises:
         ReportError: the text is no window, or nothing was scored in it.
     """
-    first, last = min(span.first for span in spans), max(span.last for span in spans)
+    first, last = min(span.first for span in spans), newest(spans)
     if "/" in text:
         since, until = (_moment(part) for part in text.split("/", 1))
         window = Window(since or first, until or last)
@@ -51,6 +53,24 @@ def resolve(text: str, spans: Sequence[SummarySpan]) -> Window:
             f"the summaries hold {first:%Y-%m-%dT%H:%M} to {last:%Y-%m-%dT%H:%M}"
         )
     return window
+
+
+def newest(spans: Sequence[SummarySpan]) -> datetime:
+    """Event time of the newest transaction, without the few that are far ahead of all others.
+
+    What is more than a day after everything before it counts once there is enough of it: a stream that goes on after a
+    pause, and not a clock that is wrong.
+    """
+    total = sum(span.scored for span in spans)
+    enough = max(total / 1000, min(8.0, total / 20))
+    times = sorted({span.last for span in spans}, reverse=True)
+    found = times[0]
+    for at, before in pairwise(times):
+        if at - before > LEAP:
+            if sum(span.scored for span in spans if before < span.first <= found) >= enough:
+                return found
+            found = before
+    return found
 
 
 def _moment(text: str) -> datetime | None:

@@ -115,7 +115,10 @@ class Follower:
     def read(self, records: Sequence[Record], caught_up: bool) -> None:
         """Take in new records of the log, and serve what it prescribes now."""
         for record in records:
-            self._append(self.log.read(record))
+            entry = self.log.read(record)
+            if entry.command is None:
+                self._metrics.skip(record.topic() or "")
+            self._append(entry)
         if records or caught_up > self.read_to_end or self._probation_is_over():
             self.read_to_end = self.read_to_end or caught_up
             self._settle()

@@ -8,16 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-import msgspec
-
 from schemas.comparison import GuardReport
 from schemas.rollout import ModelStatus, Phase
 from stream_app.kafka.log import Record
+from stream_app.kafka.records import RecordDecoder, moment_of
 from stream_app.settings import Settings
 
 # A worker that left is shown for as long as the page's charts still show what it did, and longer.
 FORGET_AFTER = timedelta(hours=1)
-_DECODER: msgspec.json.Decoder[ModelStatus] = msgspec.json.Decoder(ModelStatus)
 _LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
@@ -50,6 +48,7 @@ class Statuses:
     Args:
         monotonic: Clock for the age of what comes.
         wall: Clock for the age of what was there before.
+        skipped: Called with the topic for each record that is no status.
 
     Attributes:
         workers: By name; replaced whole with each status.
@@ -57,12 +56,18 @@ class Statuses:
         heard_at: Kafka timestamp of the newest status.
     """
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        skipped: Callable[[str], object] = lambda _: None,
+    ) -> None:
         self.workers: dict[str, WorkerState] = {}
         self.guard: GuardReport | None = None
         self.heard_at: datetime | None = None
         self._monotonic = monotonic
         self._wall = wall
+        self._decoder = RecordDecoder[ModelStatus](ModelStatus, skipped)
 
     def read(self, record: Record, caught_up: bool) -> ModelStatus | None:
         """Take in the next record.
@@ -75,13 +80,13 @@ class Statuses:
         Returns:
             The status; None where the record is not one.
         """
-        try:
-            status = _DECODER.decode(record.value() or b"")
-        except (msgspec.DecodeError, RecursionError, UnicodeError):
+        status = self._decoder.read(record)
+        if status is None:
             return None
-        seconds = record.timestamp()[1] / 1000
-        at = self.heard_at = datetime.fromtimestamp(seconds, UTC)
-        seen_at = self._monotonic() - (0.0 if caught_up else max(0.0, self._wall() - seconds))
+        now = datetime.fromtimestamp(self._wall(), UTC)
+        # A topic that was made elsewhere may keep the writers' own timestamps. One that cannot be tells nothing.
+        at = self.heard_at = moment_of(record) or (now if caught_up else _LONG_AGO)
+        seen_at = self._monotonic() - (0.0 if caught_up else max(0.0, (now - at).total_seconds()))
         known = self.workers.get(status.worker, WorkerState(seen_at))
         kept = {name: w for name, w in self.workers.items() if w.pulse is None or w.at > at - FORGET_AFTER}
         self.workers = {**kept, status.worker: _updated(replace(known, seen_at=seen_at), status, at)}

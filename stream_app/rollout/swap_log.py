@@ -16,12 +16,14 @@ from schemas.rollout import Abort, Activate, Command, Rollback, Stage
 from schemas.topics import MODEL_SWAP
 from schemas.transactions import ModelRef
 from stream_app.kafka.log import Record, read_to_end
+from stream_app.kafka.records import RecordDecoder, Unreadable, moment_of
 from stream_app.rollout.state import Release, Rollout, apply
 from stream_app.rollout.trust import UNCHECKED, Trust, trust
 from stream_app.settings import Settings
 
 COMMAND_MAX_BYTES = 64 * 1024
-_DECODER: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
+_DECODER: RecordDecoder[Command] = RecordDecoder(Command, max_bytes=COMMAND_MAX_BYTES)
+_LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class Entry:
 
     Attributes:
         offset: Its offset on `model-swap`.
-        at: Its Kafka timestamp.
+        at: Its Kafka timestamp, or that of the record before where it has none that can be.
         command: The command; None where the record is not one.
         refused: Why it changed nothing; None where it took effect.
         after: The state from here on.
@@ -86,7 +88,7 @@ class SwapLog:
 
     def read(self, record: Record) -> Entry:
         """Take in the next record. Never raises, whatever it holds."""
-        entry = _effect(self.rollout, record, self._trust)
+        entry = _effect(self.rollout, record, self._at(record), self._trust)
         before, self.rollout = self.rollout, entry.after
         self.entries.append(entry)
         if entry.command is not None:
@@ -149,6 +151,10 @@ class SwapLog:
         left = before is not None and before not in entry.after.earlier
         return Swap(entry.at, order.issuer, order.reason, before.model if before is not None and left else None)
 
+    def _at(self, record: Record) -> datetime:
+        """When it was written; where its timestamp cannot be one, when the record before it was."""
+        return moment_of(record) or (self.entries[-1].at if self.entries else _LONG_AGO)
+
     def _index(self, command_id: str, entry: Entry) -> None:
         known = self._by_id.get(command_id)
         if known is None or (known.forged and not entry.forged):
@@ -179,22 +185,17 @@ def decode(value: bytes | None) -> Command:
     Raises:
         ValueError: the bytes are not a command; the message says why.
     """
-    if not value:
-        raise ValueError("the record is empty")
-    if len(value) > COMMAND_MAX_BYTES:
-        raise ValueError(f"the record has {len(value)} bytes, a command has at most {COMMAND_MAX_BYTES}")
-    try:
-        return _DECODER.decode(value)
-    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
-        raise ValueError(f"not a command: {error}") from error
+    command = _DECODER.decoded(value)
+    if isinstance(command, Unreadable):
+        raise ValueError(f"not a command: {command.reason}")
+    return command
 
 
 def _pending(rollout: Rollout, stage: Stage) -> bool:
     return rollout.pending is not None and rollout.pending.stage_id == stage.command_id
 
 
-def _effect(state: Rollout, record: Record, trust: Trust) -> Entry:
-    at = datetime.fromtimestamp(max(record.timestamp()[1], 0) / 1000, UTC)
+def _effect(state: Rollout, record: Record, at: datetime, trust: Trust) -> Entry:
     offset = record.offset() or 0
     try:
         command = decode(record.value())

@@ -12,6 +12,7 @@ from models.signing import Keyring, Purpose, SignatureError, SigningKey, artefac
 from schemas.topics import MODEL_SWAP
 from stream_app.kafka import topics
 from stream_app.kafka.log import Record
+from stream_app.kafka.records import headers_of
 from stream_app.settings import Settings, SettingsError, Signatures
 
 SIGNATURE_HEADER = "signature"
@@ -48,7 +49,7 @@ class Trust:
         """Who gave a command. Never raises, whatever the record holds."""
         if self.policy is Signatures.OFF:
             return Checked()
-        headers = {name: value for name, value in record.headers() or () if isinstance(value, bytes)}
+        headers = {name: value for name, value in headers_of(record) or () if isinstance(value, bytes)}
         if SIGNATURE_HEADER not in headers:
             return Checked(complaint="it is not signed")
         key_id = headers.get(KEY_ID_HEADER, b"").decode(errors="replace")

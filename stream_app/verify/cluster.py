@@ -7,7 +7,6 @@ written in the transaction that committed them. `stream_app.verify.ledger` has t
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 import msgspec
@@ -21,6 +20,7 @@ from schemas.transactions import ModelRef, Source
 from stream_app.kafka import clients, offsets
 from stream_app.kafka.clients import BrokerError
 from stream_app.kafka.log import read_to_end
+from stream_app.kafka.records import RecordDecoder
 from stream_app.kafka.topics import name, present_id
 from stream_app.settings import Settings
 from stream_app.verify import ledger
@@ -196,11 +196,9 @@ class _Check:
         what: str,
         promised: Callable[[LedgerSpan], int],
     ) -> None:
-        decode = msgspec.json.Decoder(_Placed).decode
         found: dict[Place, list[int]] = defaultdict(list)
         named: dict[Place, list[tuple[int, str]]] = defaultdict(list)
-        for message in read_to_end(self._settings, topic):
-            output = decode(message.value() or b"")
+        for _, output in RecordDecoder[_Placed](_Placed).each(read_to_end(self._settings, topic)):
             source = output.source
             place = source.topic_id, source.partition
             found[place].append(source.offset)
@@ -234,14 +232,8 @@ class _Check:
 
 def acknowledged(settings: Settings) -> dict[str, str]:
     """Each loss that somebody has put on audit, and why it is one to live with."""
-    decode = msgspec.json.Decoder(AuditRecord).decode
-    known = {}
-    for message in read_to_end(settings, topics.AUDIT):
-        with suppress(msgspec.DecodeError, UnicodeDecodeError):
-            record = decode(message.value() or b"")
-            if record.action == ACKNOWLEDGE:
-                known[record.subject] = f"{record.actor}: {record.reason}"
-    return known
+    records = RecordDecoder[AuditRecord](AuditRecord).each(read_to_end(settings, topics.AUDIT))
+    return {r.subject: f"{r.actor}: {r.reason}" for _, r in records if r.action == ACKNOWLEDGE}
 
 
 def _await_visible(settings: Settings, group: Consumer, reader: Consumer) -> None:
@@ -269,10 +261,9 @@ def _await_visible(settings: Settings, group: Consumer, reader: Consumer) -> Non
 
 def _spans(settings: Settings) -> dict[int, list[LedgerSpan]]:
     """Input partition to its spans, in the order of the log."""
-    decode = msgspec.json.Decoder(DriftSummary).decode
+    decoder = RecordDecoder[DriftSummary](DriftSummary)
     spans = defaultdict(list)
-    for message in read_to_end(settings, topics.DRIFT_SUMMARIES):
-        s = decode(message.value() or b"")
+    for _, s in decoder.each(read_to_end(settings, topics.DRIFT_SUMMARIES)):
         spans[s.partition].append(
             LedgerSpan(
                 s.from_offset,

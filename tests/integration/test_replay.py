@@ -16,7 +16,8 @@ from schemas.topics import ANOMALIES, AUDIT, DEAD_LETTERS, LABELS, LATENTS, SCOR
 from stream_app.cli.data import publish_frame
 from stream_app.kafka import topics
 from stream_app.kafka.log import read_to_end
-from stream_app.kafka.offsets import Bounds, committed_range
+from stream_app.kafka.offsets import Bounds
+from stream_app.kafka.ranges import committed_range
 from stream_app.replay.receipt import published, receipt
 from stream_app.replay.rescore import Rescorer, threshold_of
 from stream_app.replay.what_if import WhatIf, what_if

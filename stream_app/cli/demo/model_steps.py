@@ -5,7 +5,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import msgspec
 import polars as pl
 from msgspec import structs
 
@@ -19,6 +18,7 @@ from schemas.topics import COMPARISONS
 from stream_app.cli.demo.output import StepOutput, StoryError
 from stream_app.cli.terminal import progress
 from stream_app.kafka.log import read_to_end
+from stream_app.kafka.records import RecordDecoder
 from stream_app.rollout import commands
 from stream_app.rollout.client import CommandSession, Order, Outcome
 from stream_app.rollout.gating import Gates
@@ -140,8 +140,8 @@ class ModelSteps:
         raise StoryError(f"the guard has not rolled the candidate back after {GUARD_PATIENCE_S:.0f} s")
 
     def _comparisons(self) -> list[Comparison]:
-        decode = msgspec.json.Decoder(Comparison).decode
-        return [decode(message.value() or b"") for message in read_to_end(self._settings, COMPARISONS)]
+        records = read_to_end(self._settings, COMPARISONS)
+        return [comparison for _, comparison in RecordDecoder[Comparison](Comparison).each(records)]
 
     def _must(self, outcome: Outcome) -> Outcome:
         if not outcome.ok:

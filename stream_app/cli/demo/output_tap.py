@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-import msgspec
-
 from schemas.drift import DriftAlert
 from schemas.topics import ANOMALIES, DRIFT_ALERTS
 from schemas.transactions import Anomaly
 from stream_app.cli.demo.output import StoryError
 from stream_app.kafka import topics
 from stream_app.kafka.log import Tail
+from stream_app.kafka.records import RecordDecoder
 from stream_app.settings import Settings
 
 POLL_S = 0.2
@@ -34,8 +33,8 @@ class OutputTap:
     def __init__(self, settings: Settings) -> None:
         self.anomalies: list[Seen] = []
         self.alerts: list[DriftAlert] = []
-        self._decode_anomaly = msgspec.json.Decoder(Anomaly).decode
-        self._decode_alert = msgspec.json.Decoder(DriftAlert).decode
+        self._decode_anomaly = RecordDecoder[Anomaly](Anomaly).read
+        self._decode_alert = RecordDecoder[DriftAlert](DriftAlert).read
         self._alerts_topic = topics.name(settings, DRIFT_ALERTS)
         self._tail = Tail(settings, [ANOMALIES, DRIFT_ALERTS])
         self._stop = threading.Event()
@@ -68,8 +67,8 @@ class OutputTap:
     def _run(self) -> None:
         while not self._stop.is_set():
             for message in self._tail.poll(POLL_S, limit=1):  # one by one: a batch would be as late as its last
-                value = message.value() or b""
                 if message.topic() == self._alerts_topic:
-                    self.alerts.append(self._decode_alert(value))
-                else:
-                    self.anomalies.append(Seen(self._decode_anomaly(value), time.time()))
+                    if (alert := self._decode_alert(message)) is not None:
+                        self.alerts.append(alert)
+                elif (anomaly := self._decode_anomaly(message)) is not None:
+                    self.anomalies.append(Seen(anomaly, time.time()))

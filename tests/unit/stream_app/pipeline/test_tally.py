@@ -103,3 +103,26 @@ def test_where_nothing_is_scored_no_partition_is_held_and_the_totals_stay(tally:
     tally.not_ready("reconnecting")
     assert (progress.latest.ready, progress.latest.state, progress.latest.partitions) == (False, "reconnecting", ())
     assert progress.latest.scored == 10
+
+
+@pytest.mark.parametrize("stamp", [0, -1, 1, 1_772_366_400, 1_772_366_400_000_000, 1_772_366_400_000_000_000])
+def test_a_timestamp_that_is_no_time_of_arrival_is_no_latency(
+    tally: Tally, progress: Progress, watch: Watch, stamp: int
+) -> None:
+    watch.at = 1_772_366_400.0
+    good = [1_772_366_399_000] * 3
+    tally.committed(Interval(is_dirty=True, scored=4, timestamps=[*good, stamp]), PLACES, SERVING)
+    assert (progress.latest.latency_p50_ms, progress.latest.latency_p99_ms) == (1000.0, 1000.0)
+    assert (sample(tally, "latency_seconds_sum"), sample(tally, "latency_seconds_count")) == (3.0, 3.0)
+
+
+def test_where_no_timestamp_is_one_there_is_no_latency(tally: Tally, progress: Progress, watch: Watch) -> None:
+    watch.at = 1_772_366_400.0
+    tally.committed(Interval(is_dirty=True, scored=1, timestamps=[0]), PLACES, SERVING)
+    assert (progress.latest.latency_p50_ms, sample(tally, "latency_seconds_count")) == (None, 0.0)
+
+
+def test_a_producer_whose_clock_is_a_little_ahead_waits_for_nothing(tally: Tally, watch: Watch) -> None:
+    watch.at = 1_772_366_400.0
+    tally.committed(Interval(is_dirty=True, scored=1, timestamps=[1_772_366_402_000]), PLACES, SERVING)
+    assert (sample(tally, "latency_seconds_sum"), sample(tally, "latency_seconds_count")) == (0.0, 1.0)

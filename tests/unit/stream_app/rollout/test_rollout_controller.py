@@ -95,7 +95,7 @@ class Clocks:
     """Two clocks that the test turns."""
 
     now: float = 100.0
-    wall: float = 1_000_000.0
+    wall: float = 1_772_366_400.0
 
 
 def says(worker: str, phase: Phase, command_id: str = "", at_s: float = 0.0, reason: str = "") -> MemoryMessage:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from schemas.comparison import TAIL, Comparison, GuardDecision, Pairs
@@ -236,3 +237,19 @@ def test_where_nothing_was_ever_tried_out_nothing_is_reported() -> None:
 def test_comparisons_of_a_trial_that_is_over_lead_to_nothing() -> None:
     said = acted(Rollout(serving=CHAMPION), *BAD, guard="act")
     assert (said.commands, said.statuses) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"levels": [0.1, 0.5]},
+        {"tail_shift": [0]},
+        {"tail_shift": [10**9] * len(TAIL)},
+        {"alerts": Pairs(10**9, 0, 0)},
+        {"rows": 0},
+    ],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_a_comparison_that_contradicts_itself_is_passed_over_whole(wrong: dict[str, Any]) -> None:
+    foreign = replace(compared(), **wrong)
+    assert acted(TRIED, foreign, *GOOD, foreign).statuses[0].guard == acted(TRIED, *GOOD).statuses[0].guard
