@@ -14,7 +14,7 @@ SEED_RECORDS = [
     b'"features":{"terminal_risk_7d":0.5}}',
     b'{"transaction_id":"2","event_time":"2018-07-25T00:00:31.020+02:00","customer_id":"c\\u00fc","amount":0,'
     b'"features":{"terminal_risk_7d":null},"currency":"EUR","more":[1,{"x":[]}]}',
-    b'{"amount":1e3,"customer_id":"c","event_time":"1970-01-01T00:00:00Z","transaction_id":"3"}',
+    b'{"amount":1e3,"customer_id":"c","event_time":"1990-01-01T00:00:00Z","transaction_id":"3"}',
 ]
 DECODER = Decoder(INPUTS, LIMIT, segments_of("currency", "EUR", "USD"))
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import polars as pl
 
-from models.data.columns import PLAUSIBLE, as_number, as_text, as_time, as_truth, unread
+from models.data.columns import as_number, as_text, as_time, as_truth, unread
 from models.data.files import DataError, find, first_line, scan
 from models.replacing import replacing
-from schemas.transactions import LONGEST_ID
+from schemas.transactions import LONGEST_ID, PLAUSIBLE
 
 WINDOW_DAYS = (1, 7, 30)
 FEATURES: tuple[str, ...] = (

@@ -44,18 +44,25 @@ RULES = Path(__file__).parents[2] / "deploy/prometheus/rules.yml"
 
 @pytest.mark.kafka
 @pytest.mark.timeout(120)
-def test_events_of_1970_and_of_2100_are_scored_like_any_other(
+def test_late_events_are_scored_like_any_other_and_those_of_1970_and_of_2100_are_refused(
     stream: Settings, tmp_path: Path, wait_until: Wait
 ) -> None:
-    ages = ("1970-01-01T00:00:00Z", "2100-12-31T23:59:59Z", "2018-07-25T00:00:31Z")
+    ages = ("1990-01-01T00:00:00Z", "2018-07-20T23:59:59Z", "2018-07-25T00:00:31Z")
+    never = ("1970-01-01T00:00:00Z", "2100-12-31T23:59:59Z")
     records = [
         (key, value.replace(b"2018-07-25T00:00:31Z", ages[number % len(ages)].encode()))
         for number, (key, value) in enumerate(transactions(3000))
     ]
+    wrong = [
+        (key, value.replace(b"2018-07-25T00:00:31Z", never[number % len(never)].encode()))
+        for number, (key, value) in enumerate(transactions(30))
+    ]
     with running(stream, tmp_path):
         sent = publish(stream, records)
-        wait_until(lambda: committed_offsets(stream) == sent, 60)
-    assert proved(stream).scored == sent
+        refused = publish(stream, wrong)
+        wait_until(lambda: committed_offsets(stream) == sent + refused, 60)
+    verdict = proved(stream)
+    assert (verdict.scored, verdict.dead_lettered) == (sent, refused)
     assert anomalies(stream) == anomalous(sent)
 
 

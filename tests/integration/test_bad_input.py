@@ -64,6 +64,10 @@ BAD: dict[str, tuple[bytes | None, RefusalCode]] = {
     "a finite amount with an infinite score": (transaction(0, amount=1e30), RefusalCode.NOT_SCORABLE),
     "a negative amount": (transaction(0, amount=-1), RefusalCode.OUT_OF_RANGE),
     "no zone": (transaction(0, event_time="2018-07-25T00:00:31"), RefusalCode.OUT_OF_RANGE),
+    "1970": (transaction(0, event_time="1970-01-21T12:19:26Z"), RefusalCode.IMPLAUSIBLE_TIME),
+    "the first hour": (transaction(0, event_time="0001-01-01T00:00:00+14:00"), RefusalCode.IMPLAUSIBLE_TIME),
+    "the last hour": (transaction(0, event_time="9999-12-31T23:59:59.999999-12:00"), RefusalCode.IMPLAUSIBLE_TIME),
+    "the next century": (transaction(0, event_time="2099-12-31T23:59:59Z"), RefusalCode.IMPLAUSIBLE_TIME),
     "an empty id": (transaction(0, customer_id=""), RefusalCode.OUT_OF_RANGE),
     "an endless id": (transaction(0, customer_id="9" * 900_000), RefusalCode.OUT_OF_RANGE),
     "an amount in words": (transaction(0, amount="much"), RefusalCode.WRONG_TYPE),
@@ -89,8 +93,8 @@ GOOD = [
     transaction(4, amount=0),
     transaction(5, unknown={"deep": [[[{}]]]}, currency="EUR"),
     transaction(6, customer_id="\u4e2d\U0001f4b3"),
-    transaction(7, event_time="0001-01-01T00:00:00+14:00"),
-    transaction(8, event_time="9999-12-31T23:59:59.999999-12:00"),
+    transaction(7, event_time="1990-01-01T00:00:00+00:00"),
+    transaction(8, event_time="2018-07-25T23:59:59.999999-12:00"),
     transaction(9, customer_id="9" * 1024, transaction_id="\u0001" * 1024),
 ]
 

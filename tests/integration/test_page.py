@@ -167,7 +167,7 @@ def test_records_that_nobody_can_read_are_counted_and_the_page_goes_on(
     with started(operations), served(operations) as http:
         wait_until(lambda: http.get("/api/state").json()["anomalies"])
     name = topics.name(operations.settings, ANOMALIES)
-    assert operations.registry.get_sample_value("stream_app_feed_records_skipped_total", {"topic": name}) == 2
+    assert operations.registry.get_sample_value("stream_app_records_skipped_total", {"topic": name}) == 2
 
 
 @pytest.mark.kafka

@@ -127,7 +127,9 @@ def _commands_work(settings: Settings) -> None:
         ("audit",),
         ("drift", "list"),
         ("models",),
-        ("replay", "--anomaly", f"{settings.topic_prefix}transactions:0:0"),
+        ("replay", "--anomaly", "strange"),
+        ("replay",),
+        ("show", "strange"),
         *(("consume", topic.name, "--from-beginning", "--until-end") for topic in ALL),
         *(("consume", topic.name, "--from-beginning", "--until-end", "--json") for topic in ALL),
     ):

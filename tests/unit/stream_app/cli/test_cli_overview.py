@@ -7,6 +7,7 @@ from schemas.rollout import Abort, Activate, ModelStatus, PartitionProgress, Pha
 from schemas.transactions import ModelRef
 from stream_app.cli.models import ModelState, staged_models
 from stream_app.cli.overview import drift_now, model_now, worker_now
+from stream_app.rollout.statuses import WorkerState
 from stream_app.rollout.swap_log import Swap, SwapLog
 from tests.unit.stream_app.rollout.swap_log import MemoryLog, read_all
 
@@ -22,10 +23,11 @@ def heartbeat(worker, age_s=0.0, lags=(), phase=Phase.HEARTBEAT):
 
 
 def test_a_worker_is_what_its_heartbeat_holds():
-    worker = worker_now(heartbeat("a", 1, [(3, 5), (1, 7)]))
+    worker = worker_now(WorkerState(0.0, pulse=heartbeat("a", 600, [(3, 5), (1, 7)]), at=NOW))
     assert (worker.id, worker.partitions, worker.lag) == ("a", [1, 3], 12)
     assert (worker.model_sha256, worker.events_per_second) == (ONE.sha256, 250.0)
     assert (worker.latency_p50_ms, worker.latency_p99_ms) == (61.0, None)
+    assert worker.seen_at == NOW  # by the brokers' clock; its own is ten minutes off
 
 
 def log_of(*commands):

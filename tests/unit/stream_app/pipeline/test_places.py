@@ -185,7 +185,7 @@ def test_how_long_the_oldest_unread_record_is_kept_is_known_before_it_goes(rig: 
         left.append(rig.progress.latest.partitions[0].expires_in_s)
 
     kafka: MemoryKafka = rig.kafka
-    rig.at = 10_000.0
+    rig.at = 1_772_366_400.0
     kafka.retention_ms = 3_600_000
     kafka.publish(0, *[USUAL] * 2000, at=datetime.fromtimestamp(rig.at - 3500, UTC))
     rig.run(assign(0), rig.later(1), look, idle, idle, rig.later(1), look)
