@@ -153,19 +153,20 @@ class _Known(msgspec.Struct, gc=False):
     """What no model need read of a transaction, and a person asks first."""
 
     amount: float
-    currency: Any = None
-    terminal_id: Any = None
+    currency: msgspec.Raw = msgspec.Raw(b"null")
+    terminal_id: msgspec.Raw = msgspec.Raw(b"null")
 
 
 _KNOWN: RecordDecoder[_Known] = RecordDecoder(_Known)
+_TEXT: RecordDecoder[str] = RecordDecoder(str)
 
 
 def _for_people(value: bytes) -> dict[str, Any]:
     """Amount, currency and terminal of an accepted record; None where a text is none, or has no end."""
     known = _KNOWN.decoded(value)
-    if isinstance(known, Unreadable):  # in a field that the model does not read
+    if isinstance(known, Unreadable):  # nested more deeply, in a field that no model reads, than can be read from here
         return {}
-    texts = {"currency": known.currency, "terminal_id": known.terminal_id}
+    texts = {"currency": _TEXT.decoded(bytes(known.currency)), "terminal_id": _TEXT.decoded(bytes(known.terminal_id))}
     short = {name: text for name, text in texts.items() if isinstance(text, str) and len(text) <= LONGEST_TEXT}
     return {"amount": known.amount, **short}
 

@@ -72,6 +72,13 @@ def test_an_anomaly_carries_amount_and_terminal_and_what_is_no_text_there_is_lef
     assert (anomaly.amount, anomaly.currency, anomaly.terminal_id) == (4.0, None, None)
 
 
+@pytest.mark.parametrize("foreign", [b"1e400", b"9" * 5000, b"[" * 500 + b"]" * 500], ids=lambda value: value[:5])
+def test_a_field_that_no_model_reads_ends_nothing_whatever_it_holds(first, foreign: bytes) -> None:
+    value = encoded(amount=4.0, terminal_id="X").replace(b'"X"', foreign)
+    (anomaly,) = emitted(first, raw(value)).records("anomalies", Anomaly)
+    assert (anomaly.amount, anomaly.currency, anomaly.terminal_id) == (4.0, "EUR", None)
+
+
 def test_an_input_that_hardly_contributes_is_no_reason_and_a_missing_one_has_no_value(first) -> None:
     taken = raw(encoded(amount=9.95, features={"terminal_risk_7d": 0.9}), encoded(amount=5.0, features={}))
     decoded, scored = score(first[0], Decoder(INPUTS, 10_000)(taken))
