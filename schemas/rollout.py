@@ -153,6 +153,16 @@ class Notice(Struct, frozen=True):
     is_loss: Annotated[bool, Meta(description="records were deleted before they were read")] = False
 
 
+class AlertVolume(Struct, frozen=True):
+    """What a worker has scored since its model was put in service there, and how much of it were anomalies."""
+
+    scored: Count
+    anomalies: Count
+    usual: Annotated[
+        float, Meta(ge=0, description="share under the model before it; where too little is known, its own budget")
+    ]
+
+
 class WorkerVitals(Struct, frozen=True):
     """The figures that a heartbeat carries, so that any worker's page and `stream-app status` can show all workers."""
 
@@ -167,6 +177,10 @@ class WorkerVitals(Struct, frozen=True):
     latency_p99_ms: float | None
     partitions: list[PartitionProgress]
     notices: Annotated[list[Notice], Meta(description="the latest since the worker started, oldest first")] = []
+    state: Annotated[str, Meta(description="what the pipeline does or, where that is nothing, why")] = ""
+    alive: Annotated[bool, Meta(description="false: only a restart helps, and `state` says why")] = True
+    refused_per_second: float = 0.0
+    volume: AlertVolume | None = None
 
 
 class ModelStatus(Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -195,6 +195,11 @@ class Metrics:
             "Only on the worker that runs the controller.",
             ["signal"],
         )
+        self.guard_advises_rollback = self._gauge(
+            "guard_advises_rollback",
+            "1 while the guard finds a model bad that decides (new, or a canary), and it is not rolled back. Only on "
+            "the worker that runs the controller.",
+        )
         actions = self._counter(
             "guard_actions_total",
             "What the guard did by itself (rolled_back, promoted): after a rollback look at audit for its reasons.",

@@ -1,4 +1,4 @@
-"""The system at one moment, for `stream-app status`: which workers live, what they serve, how far behind they are."""
+"""The system at one moment, for `stream-app status`: what is wrong, which workers live, what they serve."""
 
 import time
 from collections.abc import Sequence
@@ -6,17 +6,22 @@ from datetime import UTC, datetime
 from typing import Self
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from schemas.drift import DriftAlert
-from schemas.rollout import Phase
-from schemas.topics import DRIFT_ALERTS, MODEL_STATUS, MODEL_SWAP, Topic
+from schemas.topics import DRIFT_ALERTS, MODEL_STATUS, MODEL_SWAP, TRANSACTIONS, Topic
+from stream_app.kafka import offsets
+from stream_app.kafka.clients import BrokerError, BrokerUnavailable
 from stream_app.kafka.dispatch import QUIET_S, Dispatch, Reader
 from stream_app.kafka.log import Record, Tail
-from stream_app.kafka.records import RecordDecoder
-from stream_app.ops.input_words import input_lines
-from stream_app.rollout.statuses import Statuses, WorkerState, recent
+from stream_app.kafka.records import RecordDecoder, posted_at
+from stream_app.kafka.topics import name
+from stream_app.ops.board import Board, Reading
+from stream_app.ops.facts import Facts, Presence, WorkerRow, gather
+from stream_app.ops.headline import Condition, Headline, conditions, headline
+from stream_app.rollout.statuses import FORGET_AFTER, Statuses, recent
 from stream_app.rollout.swap_log import Swap, SwapLog
-from stream_app.rollout.trial import TrialView, trial_view
+from stream_app.rollout.trial import TrialView
 from stream_app.rollout.trust import trust
 from stream_app.settings import Settings
 
@@ -24,9 +29,10 @@ LATEST_ALERTS = 5
 
 
 class WorkerNow(Struct, frozen=True):
-    """One live worker, by its last heartbeat."""
+    """One worker, by its last heartbeat; of one that is lost, the partitions that it read and what waits there now."""
 
     id: str
+    presence: Presence
     ready: bool
     partitions: list[int]
     lag: int
@@ -63,16 +69,19 @@ class Overview(Struct, frozen=True):
     """The whole system at one moment.
 
     Attributes:
+        verdict: The first of what is wrong, or that all is well: the sentence of the page.
+        wrong: Everything that is wrong, the worst first.
+        workers: Without those that stopped in order.
         trial: A shadow, a canary or a fresh activation, and what the guard finds.
-        input: What is wrong with the input, a sentence each: losses, records about to expire, what holds it up.
     """
 
     at: datetime
+    verdict: Headline
+    wrong: list[Condition]
     workers: list[WorkerNow]
     model: ModelNow | None
     trial: TrialView | None
     drift: DriftNow
-    input: list[str]
 
 
 class Observer:
@@ -83,18 +92,18 @@ class Observer:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._lost_after_s = settings.worker_lost_after_s
+        self._settings = settings
         self._swaps = SwapLog(trust(settings))
-        self._states = Statuses()
-        self._alerts: dict[str, DriftAlert] = {}
-        self._decoder = RecordDecoder[DriftAlert](DriftAlert)
-        committed = Tail(settings, [MODEL_SWAP, DRIFT_ALERTS])
+        self._statuses = Statuses()
+        self._board = Board(self._swaps, self._statuses, settings.worker_lost_after_s)
+        self._alerts = RecordDecoder[DriftAlert](DriftAlert)
         readers: list[tuple[Topic, Reader]] = [(MODEL_SWAP, self._read_swaps), (DRIFT_ALERTS, self._read_alerts)]
-        self._committed = Dispatch(settings, committed, readers)
-        statuses = Tail(settings, [MODEL_STATUS], recent(settings), committed=False)
-        self._statuses = Dispatch(settings, statuses, [(MODEL_STATUS, self._read_statuses)])
+        self._committed = Dispatch(settings, Tail(settings, [MODEL_SWAP, DRIFT_ALERTS]), readers)
         self._committed.catch_up()
-        self._statuses.catch_up()
+        self._pulses = self._follow_statuses(recent(settings))
+        if self._misses_something():
+            self._pulses.close()
+            self._pulses = self._follow_statuses(datetime.now(UTC) - FORGET_AFTER)
 
     def __enter__(self) -> Self:
         """Itself."""
@@ -103,35 +112,60 @@ class Observer:
     def __exit__(self, *_: object) -> None:
         """Let the connections go."""
         self._committed.close()
-        self._statuses.close()
+        self._pulses.close()
 
     def follow(self, seconds: float) -> None:
         """Take in what comes meanwhile."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
-            self._statuses.step(min(left, QUIET_S))
+            self._pulses.step(min(left, QUIET_S))
             self._committed.step(0.0)
-
-    @property
-    def lost(self) -> list[str]:
-        """Workers that have fallen silent without a word of their end, within what statuses are read for."""
-        alive = self._states.alive(self._lost_after_s)
-        pulses = {name: worker.pulse for name, worker in self._states.workers.items() if name not in alive}
-        return sorted(name for name, pulse in pulses.items() if pulse is not None and pulse.phase is not Phase.STOPPED)
 
     def overview(self) -> Overview:
         """What there is now."""
-        alive = self._states.alive(self._lost_after_s).values()
-        pulses = [worker.pulse for worker in alive if worker.pulse is not None]
-        now = datetime.now(UTC)
+        reading = self._board.read()
+        facts = self._facts(reading)
+        wrong = conditions(facts)
         return Overview(
-            at=now,
-            workers=[row for row in map(worker_now, alive) if row is not None],
+            at=facts.at,
+            verdict=headline(facts, wrong),
+            wrong=wrong,
+            workers=[worker_now(row, facts) for row in facts.workers if row.presence is not Presence.STOPPED],
             model=model_now(self._swaps),
-            trial=trial_view(self._swaps.rollout, self._states.guard),
-            drift=drift_now(list(self._alerts.values())),
-            input=input_lines([pulse.vitals for pulse in pulses if pulse.vitals is not None], now),
+            trial=facts.trial,
+            drift=drift_now(reading),
         )
+
+    def _facts(self, reading: Reading) -> Facts:
+        """What the logs hold; where nobody reads, what waits there, by the broker."""
+        now = datetime.now(UTC)
+        facts = gather(self._settings, reading, now, silent=False)
+        if not facts.unread and (facts.live or facts.serving is None):
+            return facts
+        held = {place for row in facts.live for place in row.partitions}
+        try:
+            return replace(facts, unread=offsets.unread(self._settings, name(self._settings, TRANSACTIONS), held))
+        except BrokerUnavailable:  # in `--watch`: all workers fall silent at once
+            return gather(self._settings, reading, now, silent=True)
+        except BrokerError:  # no right to look there, or no input any more
+            return facts
+
+    def _misses_something(self) -> bool:
+        """Who was lost, or what the guard has found, is further back than what the living have to say."""
+        reading, now = self._board.read(), datetime.now(UTC)
+        facts = gather(self._settings, reading, now, silent=False)
+        if facts.serving is not None and not facts.live and not facts.lost:
+            return True
+        probation = self._swaps.rollout.probation
+        began = facts.trial.since if facts.trial is not None else probation.since if probation is not None else None
+        is_unjudged = facts.trial is None or facts.trial.guard is None
+        return is_unjudged and began is not None and now - began < FORGET_AFTER
+
+    def _follow_statuses(self, since: datetime) -> Dispatch:
+        tail = Tail(self._settings, [MODEL_STATUS], since, committed=False)
+        followed = Dispatch(self._settings, tail, [(MODEL_STATUS, self._read_statuses)])
+        followed.catch_up()
+        return followed
 
     def _read_swaps(self, records: Sequence[Record], _: bool) -> None:
         for record in records:
@@ -139,33 +173,32 @@ class Observer:
 
     def _read_statuses(self, records: Sequence[Record], caught_up: bool) -> None:
         for record in records:
-            self._states.read(record, caught_up)
+            self._statuses.read(record, caught_up)
 
     def _read_alerts(self, records: Sequence[Record], _: bool) -> None:
-        """An alert that was published again (same id) counts once, with its newest content."""
-        self._alerts |= {alert.alert_id: alert for _, alert in self._decoder.each(records)}
+        for record, alert in self._alerts.each(records):
+            self._board.post(alert, posted_at(record))
 
 
-def worker_now(worker: WorkerState) -> WorkerNow | None:
-    """A worker by its heartbeat; None where that carries no vitals. Seen by the broker's clock, not its own."""
-    status = worker.pulse
-    if status is None or status.vitals is None:
-        return None
-    vitals = status.vitals
+def worker_now(row: WorkerRow, facts: Facts) -> WorkerNow:
+    """A worker by its heartbeat, seen by the broker's clock, not its own. Of a lost one, what waits for it counts."""
+    lost, vitals = row.presence is Presence.LOST, row.vitals
+    unread = {place: facts.unread[place] or 0 for place in row.partitions if place in facts.unread}
     return WorkerNow(
-        id=status.worker,
-        ready=vitals.ready,
-        partitions=sorted(p.partition for p in vitals.partitions),
-        lag=sum(p.lag for p in vitals.partitions),
-        model_sha256=status.serving.sha256 if status.serving else None,
-        events_per_second=vitals.events_per_second,
-        latency_p50_ms=vitals.latency_p50_ms,
-        latency_p99_ms=vitals.latency_p99_ms,
+        id=row.id,
+        presence=row.presence,
+        ready=vitals.ready and not lost,
+        partitions=list(unread) if lost else row.partitions,
+        lag=sum(unread.values()) if lost else row.lag,
+        model_sha256=row.serving.sha256 if row.serving else None,
+        events_per_second=0.0 if lost else vitals.events_per_second,
+        latency_p50_ms=None if lost else vitals.latency_p50_ms,
+        latency_p99_ms=None if lost else vitals.latency_p99_ms,
         scored=vitals.scored,
         anomalies=vitals.anomalies,
         dead_lettered=vitals.dead_lettered,
         started_at=vitals.started_at,
-        seen_at=worker.at,
+        seen_at=row.heard_at,
         web_url=vitals.web_url,
     )
 
@@ -179,6 +212,6 @@ def model_now(log: SwapLog) -> ModelNow | None:
     return ModelNow(model.name, model.version, model.sha256, previous.model.sha256 if previous else None, log.swaps[-1])
 
 
-def drift_now(alerts: Sequence[DriftAlert]) -> DriftNow:
-    """The newest alerts first; `alerts` are distinct, oldest first."""
-    return DriftNow(list(reversed(alerts[-LATEST_ALERTS:])), len(alerts))
+def drift_now(reading: Reading) -> DriftNow:
+    """The newest alerts first."""
+    return DriftNow([raised.alert for raised in reading.alerts[:LATEST_ALERTS]], reading.alerts_raised)

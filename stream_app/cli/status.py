@@ -1,4 +1,4 @@
-"""`stream-app status`: workers, partitions, lag, rate, latency, model and drift, once or as it changes."""
+"""`stream-app status`: how things are in one sentence; workers, lag, rate, latency, model and drift below it."""
 
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stream_app.cli.configured import connected_settings
-from stream_app.cli.terminal import console, figure, out_json
+from stream_app.cli.terminal import SEVERITIES, console, figure, out_json
 
 if TYPE_CHECKING:
     from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
 
     from stream_app.cli.overview import Overview
     from stream_app.settings import Settings
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 app = typer.Typer(rich_markup_mode=None)
 
 REFRESH_S = 1.0
+LEVELS = {"good": "green", "idle": "green", "attention": "yellow", "bad": "bold red"}
 
 
 @app.command(epilog="Example: stream-app status --watch")
@@ -24,7 +27,7 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Refresh every second, until Ctrl-C.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON; with --watch, one document a second.")] = False,
 ) -> None:
-    """Show workers, lag, rate, latency, the model that serves, and drift."""
+    """Say in one sentence how things are; show workers, lag, rate, latency, the model that serves, and drift."""
     settings = connected_settings()
     show = out_json if as_json else _print
     if not watch:
@@ -68,18 +71,31 @@ def _watch(settings: "Settings", as_json: bool) -> None:
 
 
 def picture(seen: "Overview") -> "Group":
-    """The overview as a person reads it: the model, a table of workers, the latest alerts."""
+    """The overview as a person reads it: the sentence, the model, a table of workers, the latest alerts."""
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False)
-    table.add_column("worker")
-    for heading in ("partitions", "lag", "events/s", "p50 ms", "p99 ms", "scored", "anomalies", "refused", "model"):
-        table.add_column(heading, justify="right")
+    from stream_app.cli.readable import clean
+
+    return Group(
+        Text(clean(seen.verdict.sentence), style=LEVELS[seen.verdict.level]),
+        *(Text(clean(condition.sentence), style=LEVELS[condition.level]) for condition in seen.wrong[1:]),
+        *(Text(clean(line)) for line in [*_model_lines(seen), *_trial_lines(seen)]),
+        _workers(seen) if seen.workers else Text("no worker is alive: start one with stream-app worker"),
+        *_drift_lines(seen),
+    )
+
+
+def _workers(seen: "Overview") -> "Table":
+    from stream_app.cli.terminal import table
+
+    figures = ("partitions", "lag", "events/s", "p50 ms", "p99 ms", "scored", "anomalies", "refused", "model")
+    made = table("worker", *figures, right=figures)
     for w in seen.workers:
-        table.add_row(
-            w.id if w.ready else f"{w.id} (not ready)",
+        is_lost = w.presence != "live"
+        aside = f" ({w.presence} since {w.seen_at:%H:%M:%S})" if is_lost else "" if w.ready else " (not ready)"
+        made.add_row(
+            f"{w.id}{aside}",
             ",".join(map(str, w.partitions)) or "-",
             f"{w.lag:,}",
             figure(w.events_per_second, 0),
@@ -89,17 +105,13 @@ def picture(seen: "Overview") -> "Group":
             f"{w.anomalies:,}",
             f"{w.dead_lettered:,}",
             (w.model_sha256 or "none")[:12],
+            style="red" if w.presence == "lost" else "" if w.ready else "yellow",
         )
-    lines = [
-        *(Text(line) for line in _model_lines(seen)),
-        *(Text(line) for line in _trial_lines(seen)),
-        table if seen.workers else Text("no worker is alive: start one with stream-app worker"),
-    ]
-    return Group(*lines, *(Text(line) for line in [*seen.input, *_drift_lines(seen)]))
+    return made
 
 
 def _model_lines(seen: "Overview") -> list[str]:
-    from stream_app.cli.readable import clean, moment
+    from stream_app.cli.readable import moment
 
     if seen.model is None:
         return ["no model serves: deploy one with stream-app deploy MODEL"]
@@ -110,7 +122,7 @@ def _model_lines(seen: "Overview") -> list[str]:
         return [line]
     how = f"rolled back from {m.swap.left}" if m.swap.left is not None else "put in service"
     by = f"  {how} by {m.swap.issuer} at {moment(m.swap.at)} UTC"
-    return [line, clean(": ".join(filter(None, (by, m.swap.reason))))]
+    return [line, ": ".join(filter(None, (by, m.swap.reason)))]
 
 
 def _trial_lines(seen: "Overview") -> list[str]:
@@ -128,10 +140,15 @@ def _trial_lines(seen: "Overview") -> list[str]:
     return [head, f"  guard{' (frozen)' if t.frozen else ''}: {said}"]
 
 
-def _drift_lines(seen: "Overview") -> list[str]:
-    from stream_app.cli.readable import moment
+def _drift_lines(seen: "Overview") -> "list[Text]":
+    from rich.text import Text
+
+    from stream_app.cli.readable import clean, moment
 
     if not seen.drift.alerts:
-        return ["no drift alert"]
-    head = f"{seen.drift.total} drift alerts, the latest:"
-    return [head, *(f"  {moment(a.raised_at)}  {a.severity}  {a.cause}" for a in seen.drift.alerts)]
+        return [Text("no drift alert")]
+    lines = [
+        Text.assemble(f"  {moment(a.raised_at)}  ", (a.severity, SEVERITIES[a.severity]), f"  {clean(a.cause)}")
+        for a in seen.drift.alerts
+    ]
+    return [Text(f"{seen.drift.total} drift alerts, the latest:"), *lines]

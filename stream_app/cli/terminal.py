@@ -14,8 +14,9 @@ if TYPE_CHECKING:  # what draws takes a tenth of a second to import, and many co
     from rich.table import Table
 
 PIPED_WIDTH = 240
-_COLOURS = {"critical": 31, "high": 33, "warning": 33, "medium": 36, "info": 36}
-_SEVERITY = re.compile(rf"(?<=  )(?:{'|'.join(_COLOURS)})(?= |$)")
+SEVERITIES = {"critical": "red", "high": "yellow", "warning": "yellow", "medium": "cyan", "info": "cyan"}
+_COLOURS = {"red": 31, "green": 32, "yellow": 33, "cyan": 36}
+_SEVERITY = re.compile(rf"(?<=  )(?:{'|'.join(SEVERITIES)})(?= |$)")
 
 Advance = Callable[[float], None]
 """Called with how much is done so far, in the unit of the total."""
@@ -33,22 +34,22 @@ def out(line: str) -> None:
 
 def good(text: str) -> str:
     """In green, where stdout is a terminal."""
-    return _coloured(text, 32)
+    return _coloured(text, "green")
 
 
 def bad(text: str) -> str:
     """In red, where stdout is a terminal."""
-    return _coloured(text, 31)
+    return _coloured(text, "red")
 
 
 def severities(line: str) -> str:
     """The line with its severity in colour, where stdout is a terminal."""
-    return _SEVERITY.sub(lambda found: _coloured(found[0], _COLOURS[found[0]]), line)
+    return _SEVERITY.sub(lambda found: _coloured(found[0], SEVERITIES[found[0]]), line)
 
 
-def _coloured(text: str, code: int) -> str:
+def _coloured(text: str, colour: str) -> str:
     """With NO_COLOR in the environment nothing has a colour."""
-    return f"\x1b[{code}m{text}\x1b[0m" if _has_colours() else text
+    return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m" if _has_colours() else text
 
 
 @cache

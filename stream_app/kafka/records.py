@@ -99,6 +99,12 @@ def moment_of(record: Record) -> datetime | None:
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
+def posted_at(record: Record) -> datetime:
+    """When it reached the topic; never later than now, whatever clock its timestamp is of."""
+    now = datetime.now(UTC)
+    return min(moment_of(record) or now, now)
+
+
 def is_plausible(at: datetime) -> bool:
     """Whether a time may be that of an event; arithmetic on one that may not can leave the calendar."""
     return EARLIEST <= at < LATEST

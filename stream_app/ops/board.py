@@ -4,26 +4,23 @@ Knows nothing of Kafka or HTTP. Any thread may write and read; each record and e
 """
 
 import threading
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
 
 from schemas.drift import DriftAlert, DriftPhase
 from schemas.rollout import ModelStatus, Phase
-from schemas.transactions import Anomaly, Label
+from schemas.transactions import Anomaly, Label, ModelRef
 from stream_app.ops.anomalies import RecentAnomalies, ShownAnomaly
 from stream_app.ops.feedback import Feedback
-from stream_app.ops.series import POINTS, STEP_S, Point, Series
+from stream_app.ops.series import Point, Series
 from stream_app.rollout.statuses import Statuses, WorkerState
-from stream_app.rollout.swap_log import SwapLog
+from stream_app.rollout.swap_log import GuardRollback, Swap, SwapLog
 from stream_app.rollout.trial import TrialView, trial_view
 
 ALERTS_SHOWN = 10
 EVENTS_SHOWN = 8
-# A worker that left is shown for as long as the charts still show what it did.
-REMEMBER_WORKER = timedelta(seconds=POINTS * STEP_S)
 
 
 class RaisedAlert(Struct, frozen=True):
@@ -34,17 +31,28 @@ class RaisedAlert(Struct, frozen=True):
 
 
 class Reading(Struct, frozen=True):
-    """All of the board at one moment."""
+    """All of the board at one moment.
+
+    Attributes:
+        alive: Names of the workers that were heard of lately.
+        silent_s: Seconds since anything came on `model-status`.
+        serving: By the swap log, as are `previous` (what a rollback returns to), `swap`, `trial` and `guarded`.
+        alerts_raised: How many there were in all.
+    """
 
     workers: dict[str, WorkerState]
     alive: set[str]
-    heard_at: datetime | None
+    silent_s: float
     series: list[Point]
     anomalies: list[ShownAnomaly]
     alerts: list[RaisedAlert]
+    alerts_raised: int
     rollout: list[ModelStatus]
-    serving_since: datetime | None
+    serving: ModelRef | None
+    previous: ModelRef | None
+    swap: Swap | None
     trial: TrialView | None
+    guarded: GuardRollback | None
     precision: float | None
     labelled: int
     frauds: int
@@ -58,7 +66,6 @@ class Board:
         statuses: The workers' statuses, likewise.
         lost_after_s: Silence after which a worker's figures no longer count, in seconds.
         ids_shown: As of `RecentAnomalies`.
-        now: Wall clock, to forget workers that left.
     """
 
     def __init__(
@@ -67,17 +74,16 @@ class Board:
         statuses: Statuses,
         lost_after_s: float,
         ids_shown: int | None = None,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.feedback = Feedback()
         self._swaps = swaps
         self._statuses = statuses
         self._lost_after_s = lost_after_s
-        self._now = now
         self._lock = threading.Lock()
         self._series = Series(lost_after_s)
         self._anomalies = RecentAnomalies(self.feedback.verdict, ids_shown)
         self._alerts: dict[str, RaisedAlert] = {}
+        self._alert_ids: set[str] = set()
         self._events: dict[str, ModelStatus] = {}  # by worker, phase and command
 
     def post(self, record: ModelStatus | Anomaly | DriftAlert | Label, at: datetime) -> None:
@@ -97,17 +103,22 @@ class Board:
     def read(self) -> Reading:
         """What there is now, newest first; series oldest first."""
         with self._lock:
-            horizon = self._now() - REMEMBER_WORKER
+            log = self._swaps
+            serving, before = log.rollout.serving, log.rollout.before
             return Reading(
-                workers={name: w for name, w in sorted(self._statuses.workers.items()) if w.at > horizon},
+                workers=self._statuses.workers,
                 alive=set(self._statuses.alive(self._lost_after_s)),
-                heard_at=self._statuses.heard_at,
+                silent_s=self._statuses.silent_s,
                 series=list(self._series.points),
                 anomalies=self._anomalies.newest(),
                 alerts=list(reversed(self._alerts.values())),
+                alerts_raised=len(self._alert_ids),
                 rollout=list(reversed(self._events.values())),
-                serving_since=self._swaps.serving_since,
-                trial=trial_view(self._swaps.rollout, self._statuses.guard),
+                serving=serving.model if serving is not None else None,
+                previous=before.model if before is not None else None,
+                swap=log.swaps[-1] if log.swaps else None,
+                trial=trial_view(log, self._statuses.guard),
+                guarded=log.guarded,
                 precision=self.feedback.precision,
                 labelled=self.feedback.labelled,
                 frauds=self.feedback.frauds,
@@ -128,6 +139,7 @@ class Board:
 
     def _alert(self, alert: DriftAlert, at: datetime) -> None:
         """An incident is one line: its newest phase counts, and its place is where it was raised."""
+        self._alert_ids.add(alert.alert_id)
         known = self._alerts.get(alert.alert_id)
         if known is not None and list(DriftPhase).index(alert.phase) > list(DriftPhase).index(known.alert.phase):
             self._alerts[alert.alert_id] = RaisedAlert(alert, known.at)

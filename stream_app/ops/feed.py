@@ -4,14 +4,14 @@ A record that cannot be read is counted and passed over: whoever wrote it, the p
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from schemas.topics import ANOMALIES, DRIFT_ALERTS, LABELS
 from schemas.transactions import Label
 from stream_app.kafka import topics
 from stream_app.kafka.log import Record
-from stream_app.kafka.records import RecordDecoder, moment_of
+from stream_app.kafka.records import RecordDecoder, posted_at
 from stream_app.metrics import Metrics
 from stream_app.ops.board import Board
 from stream_app.rollout.statuses import Statuses
@@ -46,7 +46,7 @@ class Feed:
             shown = self._decoders[record.topic() or ""].read(record)
             if shown is None:
                 continue
-            self._board.post(shown, _posted_at(record))
+            self._board.post(shown, posted_at(record))
             if isinstance(shown, Label):
                 self._metrics.labels["fraud" if shown.fraud else "legitimate"].inc()
         if records:
@@ -57,16 +57,10 @@ class Feed:
         for record in records:
             status = self._statuses.read(record, caught_up)
             if status is not None:
-                self._board.post(status, _posted_at(record))
+                self._board.post(status, posted_at(record))
 
     def _show_precision(self) -> None:
         feedback = self._board.feedback
         self._metrics.anomalies_labelled.set(feedback.labelled)
         if feedback.precision is not None:
             self._metrics.precision.set(feedback.precision)
-
-
-def _posted_at(record: Record) -> datetime:
-    """When it reached the topic; never later than now, whatever clock its timestamp is of."""
-    now = datetime.now(UTC)
-    return min(moment_of(record) or now, now)

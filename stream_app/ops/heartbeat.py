@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from schemas.rollout import ModelStatus, Phase
-from stream_app.ops.health import Liveness
+from stream_app.ops.health import Health, Liveness
 from stream_app.ops.vitals import vitals
 from stream_app.pipeline.progress import Progress
 from stream_app.settings import Settings
@@ -70,7 +70,7 @@ class Heartbeat:
 
     def _publish(self, phase: Phase) -> None:
         snapshot = self._progress.latest
-        ready = snapshot.ready and self._liveness.check().ok and phase is not Phase.STOPPED
+        live = self._liveness.check() if phase is not Phase.STOPPED else Health(False, "It has stopped.")
         self._sink.heartbeat(
             ModelStatus(
                 worker=self._settings.worker_name,
@@ -81,6 +81,6 @@ class Heartbeat:
                 candidate=snapshot.candidate,
                 percent=snapshot.percent,
                 command_id=snapshot.command_id,
-                vitals=vitals(self._settings, snapshot, ready, self._started_at),
+                vitals=vitals(self._settings, snapshot, live, self._started_at),
             )
         )

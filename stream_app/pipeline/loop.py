@@ -19,7 +19,7 @@ from stream_app.pipeline.compare import SecondScorer
 from stream_app.pipeline.decode import Decoder
 from stream_app.pipeline.explain import explain
 from stream_app.pipeline.interval import Interval
-from stream_app.pipeline.progress import RUNNING
+from stream_app.pipeline.progress import HELD_BACK, RUNNING
 from stream_app.pipeline.repeats import Repeats
 from stream_app.pipeline.score import score
 from stream_app.pipeline.serving import Serving
@@ -207,7 +207,7 @@ class Loop:
     def _state(self) -> str:
         if not self._held:
             return RUNNING
-        return f"held back: {self._breaker.refused_share:.0%} of the latest records are refused, see dead-letters"
+        return f"{HELD_BACK}: {self._breaker.refused_share:.0%} of the latest records are refused, see dead-letters"
 
     @property
     def _wait_s(self) -> float:

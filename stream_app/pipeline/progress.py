@@ -6,11 +6,13 @@ Whole snapshots, so no locks.
 from dataclasses import dataclass, field
 from threading import Event
 
-from schemas.rollout import Notice, PartitionProgress
+from schemas.rollout import AlertVolume, Notice, PartitionProgress
 from schemas.transactions import ModelRef
 
 RUNNING = "running"
 """The only state in which lag without movement is a stall."""
+HELD_BACK = "held back"
+"""How the state begins while the breaker is open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +32,13 @@ class Snapshot:
         dead_lettered: Records refused and committed since start.
         partitions: Position and lag of every assigned input partition.
         events_per_second: Committed records a second over the last few seconds.
+        refused_per_second: Of these, refused.
         latency_p50_ms: Broker timestamp of the input to commit, over the last few seconds; None when quiet.
         latency_p99_ms: Likewise.
         moved_at: Monotonic seconds of the last commit that moved a position.
         looped_at: Monotonic seconds of the last turn of the loop, busy or idle.
         notices: The latest things that a person should know of: losses, offsets that were gone, a topic made again.
+        volume: Of the model in service; None before its first commit.
     """
 
     state: str = "starting"
@@ -49,11 +53,13 @@ class Snapshot:
     dead_lettered: int = 0
     partitions: tuple[PartitionProgress, ...] = field(default=())
     events_per_second: float = 0.0
+    refused_per_second: float = 0.0
     latency_p50_ms: float | None = None
     latency_p99_ms: float | None = None
     moved_at: float = 0.0
     looped_at: float = 0.0
     notices: tuple[Notice, ...] = ()
+    volume: AlertVolume | None = None
 
 
 class Progress:

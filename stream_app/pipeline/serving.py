@@ -44,6 +44,11 @@ class Serving:
     second: SecondModel | None = None
 
     @property
+    def budget(self) -> float:
+        """Share of the transactions that the model was calibrated to alert on."""
+        return self.runtime.manifest.calibration.budget
+
+    @property
     def candidate(self) -> ModelRef | None:
         """The second model if it is the one on trial."""
         return self.second.model if self.second is not None and self.second.is_candidate else None

@@ -9,17 +9,18 @@ from typing import Any
 import numpy as np
 
 from schemas.comparison import Comparison
-from schemas.rollout import Notice, PartitionProgress
+from schemas.rollout import AlertVolume, Notice, PartitionProgress
 from schemas.topics import TRANSACTIONS
 from stream_app.metrics import Metrics
 from stream_app.pipeline.clock import Clock
 from stream_app.pipeline.interval import Interval
-from stream_app.pipeline.progress import Progress
+from stream_app.pipeline.progress import Progress, Snapshot
 from stream_app.pipeline.serving import Serving
 
 WINDOW_S = 5.0
 RATES_EVERY_S = 0.25
 NOTICES_KEPT = 5
+USUAL_LEAST = 1000  # transactions: a share of fewer is no measure of what is usual
 SKEW_S = 60.0  # how far a producer's clock may be ahead of this one for its records to be timed
 LONGEST_S = TRANSACTIONS.retention.total_seconds()  # an older timestamp is not that of an arrival
 
@@ -39,7 +40,7 @@ class Tally:
         self._metrics = metrics
         self._progress = progress
         self._clock = clock
-        self._window: deque[tuple[float, int, np.ndarray]] = deque()
+        self._window: deque[tuple[float, int, int, np.ndarray]] = deque()
         self._rated_at = 0.0
         self.commits = 0
 
@@ -100,7 +101,7 @@ class Tally:
         at, latest = self._clock.monotonic(), self._progress.latest
         refused = interval.refused.total()
         records = interval.scored + refused
-        self._window.append((at, records, latencies))
+        self._window.append((at, records, refused, latencies))
         rates = self._rates(at) if at - self._rated_at >= RATES_EVERY_S else {}
         self._progress.latest = replace(
             latest,
@@ -116,6 +117,7 @@ class Tally:
             partitions=partitions,
             moved_at=at if records else latest.moved_at,
             looped_at=at,
+            volume=_volume(latest, interval, serving),
             **rates,
         )
         if serving.command_id != latest.command_id:
@@ -125,10 +127,27 @@ class Tally:
         self._rated_at = at
         while self._window and self._window[0][0] < at - WINDOW_S:
             self._window.popleft()
-        records = sum(records for _, records, _ in self._window)
-        latencies = np.concatenate([entry[2] for entry in self._window]) if self._window else np.empty(0)
+        records, refused = (sum(entry[column] for entry in self._window) for column in (1, 2))
+        latencies = np.concatenate([entry[3] for entry in self._window]) if self._window else np.empty(0)
         p50, p99 = (np.percentile(latencies, (50, 99)) * 1000).tolist() if len(latencies) else (None, None)
-        return {"events_per_second": records / WINDOW_S, "latency_p50_ms": p50, "latency_p99_ms": p99}
+        return {
+            "events_per_second": records / WINDOW_S,
+            "refused_per_second": refused / WINDOW_S,
+            "latency_p50_ms": p50,
+            "latency_p99_ms": p99,
+        }
+
+
+def _volume(latest: Snapshot, interval: Interval, serving: Serving) -> AlertVolume:
+    """Counts begin anew with another model, and what it leaves becomes the usual share.
+
+    Not so after a rollback: what is left then was not usual.
+    """
+    known = latest.volume or AlertVolume(0, 0, serving.budget)
+    if latest.volume is not None and serving.model != latest.model:
+        is_measure = known.scored >= USUAL_LEAST and serving.model != latest.previous
+        known = AlertVolume(0, 0, known.anomalies / known.scored if is_measure else known.usual)
+    return AlertVolume(known.scored + interval.scored, known.anomalies + interval.anomalies.total(), known.usual)
 
 
 def plausible(latencies: np.ndarray) -> np.ndarray:

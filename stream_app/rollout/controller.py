@@ -142,6 +142,8 @@ class Controller:
         self._audit_refusals(owner)
         if not owner or not self._statuses_read or not self._follower.read_to_end:
             self._stage_id = ""
+            if self._enforcer is not None:
+                self._enforcer.rest()
             return
         self._decide(time.monotonic())
         if self._enforcer is not None:

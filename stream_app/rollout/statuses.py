@@ -53,7 +53,6 @@ class Statuses:
     Attributes:
         workers: By name; replaced whole with each status.
         guard: The guard's latest report, on whichever trial.
-        heard_at: Kafka timestamp of the newest status.
     """
 
     def __init__(
@@ -64,7 +63,7 @@ class Statuses:
     ) -> None:
         self.workers: dict[str, WorkerState] = {}
         self.guard: GuardReport | None = None
-        self.heard_at: datetime | None = None
+        self._read_at: float | None = None
         self._monotonic = monotonic
         self._wall = wall
         self._decoder = RecordDecoder[ModelStatus](ModelStatus, skipped)
@@ -85,7 +84,8 @@ class Statuses:
             return None
         now = datetime.fromtimestamp(self._wall(), UTC)
         # A topic that was made elsewhere may keep the writers' own timestamps. One that cannot be tells nothing.
-        at = self.heard_at = moment_of(record) or (now if caught_up else _LONG_AGO)
+        self._read_at = self._monotonic()
+        at = moment_of(record) or (now if caught_up else _LONG_AGO)
         seen_at = self._monotonic() - (0.0 if caught_up else max(0.0, (now - at).total_seconds()))
         known = self.workers.get(status.worker, WorkerState(seen_at))
         kept = {name: w for name, w in self.workers.items() if w.pulse is None or w.at > at - FORGET_AFTER}
@@ -93,6 +93,11 @@ class Statuses:
         if status.phase is Phase.GUARD:
             self.guard = status.guard
         return status
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the last record came from Kafka; 0 before the first one."""
+        return self._monotonic() - self._read_at if self._read_at is not None else 0.0
 
     def alive(self, lost_after_s: float) -> dict[str, WorkerState]:
         """The workers with a status within the last `lost_after_s` seconds, by name."""

@@ -70,6 +70,20 @@ class Swap(Struct, frozen=True):
     left: ModelRef | None
 
 
+class GuardRollback(Struct, frozen=True):
+    """A rollback by the guard itself.
+
+    Attributes:
+        at: Kafka timestamp of the command.
+        left: What it took back: a candidate, or what served.
+        serves: What decides since.
+    """
+
+    at: datetime
+    left: ModelRef
+    serves: ModelRef
+
+
 class SwapLog:
     """The log as far as it has been read. One thread reads it on; any thread may look.
 
@@ -77,12 +91,14 @@ class SwapLog:
         entries: Every record so far; only ever appended to.
         rollout: The state that the log prescribes.
         swaps: Each change of what serves.
+        guarded: The latest rollback that the guard did; None where it never did one.
     """
 
     def __init__(self, trust: Trust = UNCHECKED) -> None:
         self.entries: list[Entry] = []
         self.rollout = Rollout()
         self.swaps: list[Swap] = []
+        self.guarded: GuardRollback | None = None
         self._trust = trust
         self._by_id: dict[str, Entry] = {}
 
@@ -95,12 +111,9 @@ class SwapLog:
             self._index(entry.command.command_id, entry)
             if entry.after.serving != before.serving:
                 self.swaps.append(self._swap(entry, entry.command, before.serving))
+            if entry.refused is None and isinstance(entry.command, Rollback) and entry.command.automatic:
+                self.guarded = _guarded(entry, before)
         return entry
-
-    @property
-    def serving_since(self) -> datetime | None:
-        """When the model that serves was put in service; None where nothing serves."""
-        return self.swaps[-1].at if self.swaps else None
 
     def find(self, command_id: str) -> Entry | None:
         """The first record with this id: later ones are duplicates. A forged one only if there is no other."""
@@ -189,6 +202,11 @@ def decode(value: bytes | None) -> Command:
     if isinstance(command, Unreadable):
         raise ValueError(f"not a command: {command.reason}")
     return command
+
+
+def _guarded(entry: Entry, before: Rollout) -> GuardRollback | None:
+    left, serves = before.candidate.release if before.candidate else before.serving, entry.after.serving
+    return GuardRollback(entry.at, left.model, serves.model) if left is not None and serves is not None else None
 
 
 def _pending(rollout: Rollout, stage: Stage) -> bool:

@@ -1,10 +1,12 @@
 """The trial that runs now, for people: a shadow, a canary, or a model on probation, and what the guard finds."""
 
+from datetime import datetime
+
 from msgspec import Struct
 
 from schemas.comparison import GuardReport
 from schemas.transactions import ModelRef
-from stream_app.rollout.state import Rollout
+from stream_app.rollout.swap_log import SwapLog
 
 
 class TrialView(Struct, frozen=True):
@@ -16,7 +18,9 @@ class TrialView(Struct, frozen=True):
         mode: `shadow`, `canary` or `watch`.
         percent: Of the customers, for whom a candidate decides.
         frozen: The guard does nothing by itself.
-        guard: Its latest report; None before its first on this trial.
+        since: When it was staged or put in service.
+        issuer: Who commanded that.
+        guard: The guard's latest report; None before its first on this trial.
     """
 
     model: ModelRef
@@ -24,21 +28,29 @@ class TrialView(Struct, frozen=True):
     mode: str
     percent: float
     frozen: bool
+    since: datetime
+    issuer: str
     guard: GuardReport | None
 
 
-def trial_view(rollout: Rollout, report: GuardReport | None) -> TrialView | None:
+def trial_view(log: SwapLog, report: GuardReport | None) -> TrialView | None:
     """The trial that runs by the log; None where there is none. `report` may be about another trial."""
+    rollout = log.rollout
     serving, previous, candidate = rollout.serving, rollout.previous, rollout.candidate
     if serving is None:
         return None
     if candidate is not None:
+        staged = log.find(candidate.stage_id)
+        if staged is None or staged.command is None:
+            return None
         mode = "canary" if candidate.percent else "shadow"
+        of, issuer = candidate.release.model, staged.command.issuer
         guard = _about(report, candidate.stage_id)
-        return TrialView(candidate.release.model, serving.model, mode, candidate.percent, rollout.frozen, guard)
-    if rollout.probation is not None and previous is not None:
-        report = _about(report, rollout.probation.command_id)
-        return TrialView(serving.model, previous.model, "watch", 0.0, rollout.frozen, report) if report else None
+        return TrialView(of, serving.model, mode, candidate.percent, rollout.frozen, staged.at, issuer, guard)
+    if rollout.probation is not None and previous is not None and log.swaps:
+        swap, guard = log.swaps[-1], _about(report, rollout.probation.command_id)
+        watched = TrialView(serving.model, previous.model, "watch", 0.0, rollout.frozen, swap.at, swap.issuer, guard)
+        return watched if guard is not None else None
     return None
 
 

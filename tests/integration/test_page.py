@@ -194,6 +194,6 @@ def test_without_a_broker_the_page_shows_this_worker_and_why_it_waits() -> None:
     operations.progress.latest = replace(operations.progress.latest, ready=False, state="waiting for the broker")
     with served(operations) as http:
         state = http.get("/api/state").json()
-        assert state["verdict"]["sentence"] == "Not ready: waiting for the broker."
+        assert state["verdict"]["sentence"] == "here takes no part: waiting for the broker."
         assert [worker["id"] for worker in state["workers"]] == ["here"]
         assert http.get("/health/live").status_code == 200

@@ -23,13 +23,13 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 CHUNK = 200
 
 
-def records(first: int):
+def records(first: int, amount=lambda i: i % 7):
     for i in range(first, first + CHUNK):
         event: dict[str, Any] = {
             "transaction_id": str(i),
             "event_time": "2026-01-01T00:00:00Z",
             "customer_id": str(i % 97),
-            "amount": float(i % 7),
+            "amount": float(amount(i)),
             "features": {"terminal_risk_7d": 0.5},
         }
         yield event["customer_id"].encode(), msgspec.json.encode(event)
@@ -38,15 +38,16 @@ def records(first: int):
 class Load:
     """Transactions, one chunk after another, until told to stop."""
 
-    def __init__(self, settings) -> None:
+    def __init__(self, settings, records=records) -> None:
         self.sent = 0
+        self._records = records
         self._settings = settings
         self._stop = Event()
         self._thread = Thread(target=self._run)
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self.sent += publish(self._settings, records(self.sent))
+            self.sent += publish(self._settings, self._records(self.sent))
 
     def __enter__(self):
         self._thread.start()

@@ -24,8 +24,10 @@ const words = (name) => name.replaceAll("_", " ");
 
 function drawStatus(state, now) {
   document.body.dataset.level = state.verdict.level;
+  document.body.classList.toggle("away", state.silent_since != null);
   document.title = `${state.verdict.level === "good" || state.verdict.level === "idle" ? "" : "(!) "}stream-app · ${state.worker}`;
   show("sentence", state.verdict.sentence, (text) => text);
+  show("wrong", state.wrong, (sentences) => sentences.map((sentence) => el("li", {}, sentence)));
   show("announcement", state.verdict.level, () => state.verdict.sentence);
   const { scored, anomalies, dead_lettered } = state.totals;
   show("since-start", [scored, anomalies, dead_lettered], () => [
@@ -73,7 +75,7 @@ function drawRollout(events, now) {
     el("span", {}, el("b", {}, event.phase), ` ${event.serving ? model(event.serving) : ""} on ${event.worker}`, event.reason ? `: ${event.reason}` : ""))));
 }
 
-const PRESENCE = { live: "live", lost: "silent", stopped: "stopped" };
+const PRESENCE = { live: "live", lost: "lost", stopped: "stopped", unheard: "not heard of" };
 
 function workerRow({ id, here, presence, ago, serving, vitals }) {
   const away = presence !== "live";

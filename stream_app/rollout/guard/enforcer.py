@@ -80,14 +80,24 @@ class GuardEnforcer:
         with self._lock:
             report = self._guard.report(trial)
         if report is None:
-            self._metrics.guard_evidence.clear()
+            self.rest()
             return
+        is_bad, is_shadow = (
+            report.finding is GuardDecision.ROLL_BACK,
+            rollout.candidate and not rollout.candidate.percent,
+        )
+        self._metrics.guard_advises_rollback.set(is_bad and not is_shadow)
         before, finding, at = self._reported
         news = (before, finding) != (report.trial_id, report.finding)
         if news or (report.rows != self._rows and self._monotonic() - at >= REPORT_EVERY_S):
             self._report(report, news)
         if self._settings.guard is GuardMode.ACT and not rollout.frozen and self._acted != report.trial_id:
             self._command(rollout, report)
+
+    def rest(self) -> None:
+        """There is nothing to judge, or another worker judges: no figure stays behind."""
+        self._metrics.guard_evidence.clear()
+        self._metrics.guard_advises_rollback.set(0)
 
     def _report(self, report: GuardReport, news: bool) -> None:
         self._reported = (report.trial_id, report.finding, self._monotonic())

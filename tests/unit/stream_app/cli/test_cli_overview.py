@@ -7,7 +7,9 @@ from schemas.rollout import Abort, Activate, ModelStatus, PartitionProgress, Pha
 from schemas.transactions import ModelRef
 from stream_app.cli.models import ModelState, staged_models
 from stream_app.cli.overview import drift_now, model_now, worker_now
-from stream_app.rollout.statuses import WorkerState
+from stream_app.ops.board import Board
+from stream_app.ops.facts import Facts, Presence, WorkerRow
+from stream_app.rollout.statuses import Statuses
 from stream_app.rollout.swap_log import Swap, SwapLog
 from tests.unit.stream_app.rollout.swap_log import MemoryLog, read_all
 
@@ -22,8 +24,21 @@ def heartbeat(worker, age_s=0.0, lags=(), phase=Phase.HEARTBEAT):
     return ModelStatus(worker=worker, phase=phase, at=NOW - timedelta(seconds=age_s), serving=ONE, vitals=vitals)
 
 
+def seen(presence, unread=()):
+    """One worker that reads partitions 1 and 3."""
+    pulse = heartbeat("a", 600, [(3, 5), (1, 7)])
+    row = WorkerRow("a", False, presence, NOW, pulse.serving, pulse.vitals)
+    return worker_now(row, Facts(NOW, "k:1", [row], ONE, None, None, None, None, [], None, dict(unread)))
+
+
+def test_a_lost_worker_has_the_partitions_that_nobody_reads_since_and_what_waits_there_now():
+    worker = seen(Presence.LOST, {0: 9, 3: 4000})
+    assert (worker.presence, worker.partitions, worker.lag, worker.ready) == ("lost", [3], 4000, False)
+    assert (worker.events_per_second, worker.latency_p50_ms, worker.scored) == (0.0, None, 1000)
+
+
 def test_a_worker_is_what_its_heartbeat_holds():
-    worker = worker_now(WorkerState(0.0, pulse=heartbeat("a", 600, [(3, 5), (1, 7)]), at=NOW))
+    worker = seen(Presence.LIVE)
     assert (worker.id, worker.partitions, worker.lag) == ("a", [1, 3], 12)
     assert (worker.model_sha256, worker.events_per_second) == (ONE.sha256, 250.0)
     assert (worker.latency_p50_ms, worker.latency_p99_ms) == (61.0, None)
@@ -100,6 +115,9 @@ def alert(number):
 
 
 def test_the_latest_alerts_come_first():
-    now = drift_now([alert(n) for n in (1, 2, 3, 4, 5, 6, 7)])
-    assert [a.alert_id for a in now.alerts] == ["7", "6", "5", "4", "3"]
-    assert now.total == 7
+    board = Board(SwapLog(), Statuses(), 5.0)
+    for n in range(1, 13):
+        board.post(alert(n), NOW)
+    now = drift_now(board.read())
+    assert [a.alert_id for a in now.alerts] == ["12", "11", "10", "9", "8"]
+    assert now.total == 12

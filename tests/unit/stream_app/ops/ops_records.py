@@ -7,7 +7,7 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from schemas.drift import DriftAlert, DriftSeverity, SignalShift, StatisticKind
-from schemas.rollout import Command, ModelStatus, PartitionProgress, Phase, WorkerVitals
+from schemas.rollout import Activate, Command, ModelStatus, PartitionProgress, Phase, Stage, WorkerVitals
 from schemas.transactions import Anomaly, Label, ModelRef, Reason, Severity, Source, Usual
 from stream_app.metrics import Metrics
 from stream_app.ops.board import Board
@@ -84,7 +84,7 @@ class Topics:
     def __init__(self, clock: Clock, ids_shown: int | None = None) -> None:
         self.swaps = SwapLog()
         self.statuses = Statuses(clock.monotonic, lambda: clock.now().timestamp())
-        self.board = Board(self.swaps, self.statuses, 5.0, ids_shown, clock.now)
+        self.board = Board(self.swaps, self.statuses, 5.0, ids_shown)
         self._feed = Feed(Settings(), self.board, self.statuses, Metrics(CollectorRegistry()))
 
     def post(self, *records: ModelStatus | Anomaly | DriftAlert | Label, at: datetime = NOON) -> None:
@@ -96,6 +96,13 @@ class Topics:
 
     def command(self, command: Command, at: datetime) -> None:
         self.swaps.read(MemoryMessage(msgspec.json.encode(command), at=at))
+
+    def deploy(self, name: str, model: ModelRef, at: datetime) -> None:
+        """Stage and activate it."""
+        stage = Stage(command_id=f"stage-{name}", issuer="ana", issued_at=NOON, uri="x", model=model)
+        self.command(stage, at)
+        activate = Activate(command_id=f"go-{name}", issuer="controller", issued_at=NOON, stage_id=stage.command_id)
+        self.command(activate, at)
 
 
 def anomaly(number: int, **changes: Any) -> Anomaly:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from schemas.rollout import Activate, ModelStatus, Phase, Rollback, Stage
+from schemas.rollout import Activate, ModelStatus, Phase, Rollback
 from stream_app.ops.anomalies import SHOWN
 from tests.unit.stream_app.ops.ops_records import (
     MODEL,
@@ -26,13 +26,6 @@ def clock() -> Clock:
 @pytest.fixture
 def topics(clock: Clock) -> Topics:
     return Topics(clock)
-
-
-def deploy(topics: Topics, name: str, model: object, seconds: float) -> None:
-    stage = Stage(command_id=f"stage-{name}", issuer="ana", issued_at=NOON, uri="x", model=model)  # type: ignore[arg-type]
-    activate = Activate(command_id=f"go-{name}", issuer="controller", issued_at=NOON, stage_id=stage.command_id)
-    topics.command(stage, after(seconds))
-    topics.command(activate, after(seconds))
 
 
 def test_the_latest_anomalies_come_first_each_once_and_bounded(topics: Topics) -> None:
@@ -84,19 +77,12 @@ def test_what_a_worker_says_again_of_one_command_is_one_event(topics: Topics) ->
     ]
 
 
-def test_a_worker_that_left_long_ago_is_forgotten(topics: Topics, clock: Clock) -> None:
-    topics.post(heartbeat("a"), at=NOON)
-    clock.advance(3600)
-    topics.post(heartbeat("b"), at=clock.now())
-    assert list(topics.board.read().workers) == ["b"]
-
-
-def test_serving_since_follows_the_commands_that_took_effect(topics: Topics) -> None:
-    assert topics.board.read().serving_since is None
-    deploy(topics, "1", MODEL, 10)
-    deploy(topics, "2", NEXT_MODEL, 20)
-    assert topics.board.read().serving_since == after(20)
+def test_the_swap_follows_the_commands_that_took_effect(topics: Topics) -> None:
+    assert topics.board.read().swap is None
+    topics.deploy("1", MODEL, after(10))
+    topics.deploy("2", NEXT_MODEL, after(20))
+    assert topics.board.read().swap.at == after(20)
     topics.command(Activate(command_id="x", issuer="ana", issued_at=NOON, stage_id="nothing"), after(30))
-    assert topics.board.read().serving_since == after(20)
+    assert topics.board.read().swap.at == after(20)
     topics.command(Rollback(command_id="back", issuer="ana", issued_at=NOON), after(40))
-    assert topics.board.read().serving_since == after(40)
+    assert topics.board.read().swap.at == after(40)

@@ -5,11 +5,13 @@ import pytest
 
 from schemas.drift import DriftPhase, DriftSeverity
 from schemas.rollout import Notice, PartitionProgress, Phase
+from stream_app.ops.facts import Presence
+from stream_app.ops.headline import Level
 from stream_app.ops.health import Liveness
-from stream_app.ops.overview import Document, Level, Presence, StatusPage
+from stream_app.ops.overview import Document, StatusPage
 from stream_app.pipeline.progress import Progress, Snapshot
 from stream_app.settings import Settings
-from tests.unit.stream_app.ops.ops_records import NEXT_MODEL, Clock, Topics, after, alert, heartbeat, running
+from tests.unit.stream_app.ops.ops_records import MODEL, NEXT_MODEL, Clock, Topics, after, alert, heartbeat, running
 
 
 class World:
@@ -22,11 +24,13 @@ class World:
         self.liveness = Liveness(self.progress, 30.0, self.clock.monotonic)
         settings = Settings(worker_id="here")
         self.page = StatusPage(settings, self.progress, self.liveness, self.topics.board, self.clock.now)
+        self.topics.deploy("1", MODEL, self.clock.now())
         self.busy()
 
     def busy(self, lag: int = 0, **changes: object) -> None:
         figures = {"events_per_second": 5000.0, "latency_p50_ms": 20.0, "latency_p99_ms": 61.0, "scored": 90_000}
         self.progress.latest = running(self.clock, lag, **{**figures, **changes})
+        self.topics.post(heartbeat("here"), at=self.clock.now())  # which comes back to it
 
     @property
     def document(self) -> Document:
@@ -56,15 +60,19 @@ def test_a_silent_worker_whose_partitions_nobody_holds_is_bad(world: World) -> N
     world.busy()
     document = world.document
     assert document.verdict.level is Level.BAD
-    assert "there is silent" in document.verdict.sentence
+    assert "there is lost since 12:00:00" in document.verdict.sentence
     assert "partition 2, 3" in document.verdict.sentence
     assert {w.id: w.presence for w in document.workers} == {"here": Presence.LIVE, "there": Presence.LOST}
 
 
-def test_a_silent_worker_whose_partitions_were_taken_over_is_no_alarm(world: World) -> None:
+def test_a_silent_worker_whose_partitions_were_taken_over_is_worth_a_look_and_then_forgotten(world: World) -> None:
     world.topics.post(heartbeat("there", partitions={0: 0, 1: 0}), at=after(0))
     world.clock.advance(6)
     world.busy()
+    assert world.document.verdict.sentence.startswith("there is lost since 12:00:00, the others do the work")
+    world.clock.advance(600)
+    world.busy()
+    assert [w.id for w in world.document.workers] == ["here"]
     assert world.document.verdict.level is Level.GOOD
 
 
@@ -93,7 +101,7 @@ def test_a_backlog_says_how_long_it_will_take(world: World) -> None:
     world.busy(lag=300_000)
     verdict = world.document.verdict
     assert verdict.level is Level.ATTENTION
-    assert verdict.sentence == "Working off a backlog of 300,000 transactions: about 60 s at the present rate."
+    assert verdict.sentence == "Working off a backlog of 300,000 transactions, about 60 s at the present rate."
 
 
 def test_a_few_transactions_in_flight_are_no_backlog(world: World) -> None:
@@ -104,7 +112,7 @@ def test_a_few_transactions_in_flight_are_no_backlog(world: World) -> None:
 def test_not_ready_asks_for_attention_with_the_reason(world: World) -> None:
     world.progress.latest = Snapshot(state="waiting for a model", looped_at=world.clock.seconds)
     verdict = world.document.verdict
-    assert (verdict.level, verdict.sentence) == (Level.ATTENTION, "Not ready: waiting for a model.")
+    assert (verdict.level, verdict.sentence) == (Level.ATTENTION, "here takes no part: waiting for a model.")
 
 
 def test_different_models_ask_for_attention(world: World) -> None:
@@ -158,13 +166,13 @@ def test_an_incident_from_before_the_summaries_that_are_kept_has_nobody_to_end_i
 def test_the_worst_incident_makes_the_headline_whatever_came_after_it(world: World) -> None:
     for name, severity in (("a1", DriftSeverity.CRITICAL), ("a2", DriftSeverity.WARNING)):
         world.topics.post(msgspec.structs.replace(alert(name, severity), cause=f"It is {name}."), at=after(0))
-    assert world.document.verdict.sentence == "The stream has drifted: It is a1."
+    assert world.document.verdict.sentence == "Drift, critical: It is a1: `stream-app drift explain a1`."
 
 
 def test_a_long_cause_is_cut_to_its_first_sentence_in_the_headline(world: World) -> None:
     cause = "Customers spend more. Evidence: amounts moved by 0.6 sd, residuals by 0.1 sd."
     world.topics.post(msgspec.structs.replace(alert(), cause=cause), at=after(0))
-    assert world.document.verdict.sentence == "The stream has drifted: Customers spend more."
+    assert world.document.verdict.sentence == ("Drift, warning: Customers spend more: `stream-app drift explain a1`.")
 
 
 def test_this_worker_shows_its_own_figures_without_hearing_itself_on_kafka(world: World) -> None:
@@ -217,3 +225,24 @@ def test_a_topic_that_was_made_again_is_told_for_a_while(world: World) -> None:
     world.clock.advance(3600)
     world.busy(notices=world.progress.latest.notices)
     assert world.document.verdict.level is Level.GOOD
+
+
+def test_kafka_away_is_the_cause_of_all_and_makes_no_other_worker_a_lost_one(world: World) -> None:
+    world.topics.post(heartbeat("there", partitions={2: 0}), at=after(0))
+    world.clock.advance(75)
+    world.progress.latest = running(world.clock, state="reconnecting: commit: no broker", ready=False, partitions=())
+    document = world.document
+    assert document.verdict.level is Level.BAD
+    assert document.verdict.sentence.startswith("Kafka has not answered since 12:00:00: look at the brokers")
+    assert (document.silent_since, document.wrong) == (after(0), [])
+    assert {w.id: w.presence for w in document.workers} == {"here": Presence.LIVE, "there": Presence.UNHEARD}
+    world.busy()
+    assert world.document.silent_since is None
+
+
+def test_what_else_is_wrong_stands_below_the_first_sentence(world: World) -> None:
+    world.topics.post(alert(), at=after(0))
+    world.busy(lag=300_000)
+    document = world.document
+    assert document.verdict.sentence.startswith("Working off a backlog")
+    assert [sentence.partition(":")[0] for sentence in document.wrong] == ["Drift, warning"]

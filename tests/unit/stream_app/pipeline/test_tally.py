@@ -1,11 +1,12 @@
 """Metrics and progress say what is committed, and rates fall while nothing is."""
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from schemas.rollout import PartitionProgress
+from schemas.rollout import AlertVolume, PartitionProgress
 from schemas.transactions import ModelRef, RefusalCode, Severity
 from stream_app.metrics import Metrics
 from stream_app.pipeline.clock import Clock
@@ -14,7 +15,9 @@ from stream_app.pipeline.progress import Progress, Snapshot
 from stream_app.pipeline.serving import Serving
 from stream_app.pipeline.tally import WINDOW_S, Tally
 
-SERVING = Serving(None, ModelRef("tiny", "1", "1" * 64), None, "deploy-1")  # type: ignore[arg-type]
+BUDGET = SimpleNamespace(manifest=SimpleNamespace(calibration=SimpleNamespace(budget=0.02)))
+ONE, TWO = (ModelRef("tiny", version, version * 64) for version in "12")
+SERVING = Serving(BUDGET, ONE, None, "deploy-1")  # type: ignore[arg-type]
 PLACES = (PartitionProgress(0, 30, 7),)
 
 
@@ -74,7 +77,7 @@ def test_latency_is_from_the_record_to_its_commit(tally: Tally, progress: Progre
 
 def test_rates_fall_while_nothing_is_committed(tally: Tally, progress: Progress, watch: Watch) -> None:
     tally.committed(interval(8), PLACES, SERVING)
-    assert progress.latest.events_per_second == 10 / WINDOW_S
+    assert (progress.latest.events_per_second, progress.latest.refused_per_second) == (10 / WINDOW_S, 2 / WINDOW_S)
     watch.at += WINDOW_S + 1
     tally.loop_turned("running", lambda: (PartitionProgress(0, 30, 9),))
     latest = progress.latest
@@ -126,3 +129,17 @@ def test_a_producer_whose_clock_is_a_little_ahead_waits_for_nothing(tally: Tally
     watch.at = 1_772_366_400.0
     tally.committed(Interval(is_dirty=True, scored=1, timestamps=[1_772_366_402_000]), PLACES, SERVING)
     assert (sample(tally, "latency_seconds_sum"), sample(tally, "latency_seconds_count")) == (0.0, 1.0)
+
+
+def test_alerts_of_another_model_are_counted_anew_beside_what_was_usual(tally: Tally, progress: Progress) -> None:
+    def volume(scored: int, alerts: int, model: ModelRef, previous: ModelRef | None) -> AlertVolume | None:
+        found = Interval(is_dirty=True, scored=scored)
+        found.anomalies[Severity.HIGH] = alerts
+        tally.committed(found, PLACES, Serving(BUDGET, model, previous, "deploy"))  # type: ignore[arg-type]
+        return progress.latest.volume
+
+    assert volume(500, 5, ONE, None) == AlertVolume(500, 5, 0.02)
+    assert volume(500, 5, ONE, None) == AlertVolume(1000, 10, 0.02)
+    assert volume(2000, 1740, TWO, ONE) == AlertVolume(2000, 1740, 0.01)
+    assert volume(100, 1, ONE, None) == AlertVolume(100, 1, 0.01)  # rolled back: 87 % was not usual
+    assert volume(10, 9, TWO, ONE) == AlertVolume(10, 9, 0.01)  # of 100 nothing is usual

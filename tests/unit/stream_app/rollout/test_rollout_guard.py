@@ -221,6 +221,23 @@ def test_a_guard_that_may_not_act_only_reports(settings: dict[str, Any], frozen:
     assert said.statuses[0].guard.finding is GuardDecision.ROLL_BACK
 
 
+@pytest.mark.parametrize(
+    ("percent", "comparisons", "advised"),
+    [(5.0, BAD, 1.0), (0.0, BAD, 0.0), (5.0, GOOD, 0.0)],
+    ids=["bad canary", "shadow", "good"],
+)
+def test_a_bad_model_that_decides_is_on_a_metric_until_its_trial_is_over(
+    percent: float, comparisons: list[Comparison], advised: float
+) -> None:
+    registry = CollectorRegistry()
+    enforcer = GuardEnforcer(Settings(), Said(), Metrics(registry), itertools.count(step=0.3).__next__)
+    enforcer.read([MemoryMessage(msgspec.json.encode(c)) for c in comparisons], True)
+    enforcer.act(Rollout(serving=CHAMPION, candidate=Candidate("t", CANDIDATE, percent)))
+    assert registry.get_sample_value("stream_app_guard_advises_rollback") == advised
+    enforcer.act(Rollout(serving=CHAMPION))
+    assert registry.get_sample_value("stream_app_guard_advises_rollback") == 0
+
+
 def test_it_promotes_by_itself_only_where_that_is_set() -> None:
     assert acted(TRIED, *GOOD, guard="act").commands == []
     (command,) = acted(TRIED, *GOOD, guard="act", guard_promotes=True).commands

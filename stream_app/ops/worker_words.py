@@ -1,0 +1,75 @@
+"""What is wrong with Kafka and the workers, in words; None where nothing is."""
+
+from datetime import datetime, timedelta
+
+from stream_app.ops.facts import Facts, Found, WorkerRow, span
+
+BACKLOG_S = 5.0
+
+
+def kafka_away(facts: Facts) -> Found | None:
+    """Nothing has come from the brokers for a while."""
+    if facts.silent_since is None:
+        return None
+    remedy = f"look at the brokers ({facts.brokers}); workers go on by themselves once these answer"
+    return f"Kafka has not answered since {_clock(facts.silent_since, facts.at)}", remedy
+
+
+def stalled(facts: Facts) -> Found | None:
+    """A pipeline that only a restart helps."""
+    stalled = next((row for row in facts.live if not row.vitals.alive), None)
+    if stalled is None:
+        return None
+    why = stalled.vitals.state.partition(": restart")[0]
+    return f"{stalled.id} stands still. {why}", "restart it"
+
+
+def unread(facts: Facts) -> Found | None:
+    """Partitions that no worker reads, and whose they were."""
+    if not facts.unread:
+        return None
+    which = ", ".join(map(str, facts.unread))
+    lag = sum(known for known in facts.unread.values() if known is not None)
+    waiting = f", where {lag:,} transactions wait" if lag else ""
+    lost = [row for row in facts.lost if set(row.partitions) & facts.unread.keys()]
+    if not lost:
+        return f"Nobody reads partition {which}{waiting}", "start a worker, `stream-app worker`"
+    since = _clock(min(row.heard_at for row in lost), facts.at)
+    what = f"{_names(lost)} lost since {since}, and nobody has taken over partition {which}{waiting}"
+    return what, "see whether it still runs, or start another, `stream-app worker`"
+
+
+def not_ready(facts: Facts) -> Found | None:
+    """A worker that takes no part, though it is alive."""
+    idle = next((row for row in facts.live if row.vitals.alive and not row.vitals.ready), None)
+    if idle is None:
+        return None
+    why = idle.vitals.state
+    return (f"{idle.id} takes no part: {why}", "") if why else (f"{idle.id} takes no part", "see its page or its log")
+
+
+def backlog(facts: Facts) -> Found | None:
+    """More than some seconds of work wait."""
+    lag, rate = sum(row.lag for row in facts.live), sum(v.events_per_second for v in facts.figures)
+    if lag <= max(rate, 1) * BACKLOG_S:
+        return None
+    if rate < 1:
+        return f"{lag:,} transactions wait and none is being scored", "see the workers below"
+    return f"Working off a backlog of {lag:,} transactions, about {span(lag / rate)} at the present rate", ""
+
+
+def gone(facts: Facts) -> Found | None:
+    """A worker was lost, and others do its work."""
+    lost = [row for row in facts.lost if not set(row.partitions) & facts.unread.keys()]
+    if not lost:
+        return None
+    since = _clock(min(row.heard_at for row in lost), facts.at)
+    return f"{_names(lost)} lost since {since}, the others do the work", "see whether it still runs"
+
+
+def _names(rows: list[WorkerRow]) -> str:
+    return f"{', '.join(row.id for row in rows)} {'is' if len(rows) == 1 else 'are'}"
+
+
+def _clock(moment: datetime, at: datetime) -> str:
+    return f"{moment:%H:%M:%S}" if at - moment < timedelta(hours=12) else f"{moment:%Y-%m-%d %H:%M:%S}"
