@@ -140,9 +140,9 @@ class Observer:
         """What the logs hold; where nobody reads, what waits there, by the broker."""
         now = datetime.now(UTC)
         facts = gather(self._settings, reading, now, silent=False)
-        if not facts.unread and (facts.live or facts.serving is None):
-            return facts
         held = {place for row in facts.live for place in row.partitions}
+        if not facts.unread and (held or facts.serving is None):
+            return facts
         try:
             return replace(facts, unread=offsets.unread(self._settings, name(self._settings, TRANSACTIONS), held))
         except BrokerUnavailable:  # in `--watch`: all workers fall silent at once

@@ -108,7 +108,12 @@ def drift(facts: Facts) -> Found | None:
 
 
 def _lasts(raised: RaisedAlert, facts: Facts) -> bool:
-    """Whether an incident is not over. Of a model that serves no longer, nobody says that it is: then time does."""
+    """Whether an incident is not over. Of a model that serves no longer, nobody says that it is: then time does.
+
+    With a model that was rolled back from, its incidents are over.
+    """
+    if facts.swap is not None and raised.alert.model == facts.swap.left:
+        return False
     forgotten = NEWS if raised.alert.model != facts.serving else DRIFT_SUMMARIES.retention
     return raised.alert.phase is not DriftPhase.OVER and facts.at - raised.at < forgotten
 

@@ -28,22 +28,24 @@ def unread(facts: Facts) -> Found | None:
     """Partitions that no worker reads, and whose they were."""
     if not facts.unread:
         return None
-    which = ", ".join(map(str, facts.unread))
-    lag = sum(known for known in facts.unread.values() if known is not None)
-    waiting = f", where {lag:,} transactions wait" if lag else ""
-    lost = [row for row in facts.lost if set(row.partitions) & facts.unread.keys()]
+    lost = _missed(facts)
+    if not lost and facts.live:
+        return None  # they are being given out
+    which = f"partition {', '.join(map(str, facts.unread))}{_waiting(facts, 'where')}"
     if not lost:
-        return f"Nobody reads partition {which}{waiting}", "start a worker, `stream-app worker`"
+        return f"Nobody reads {which}", "start a worker, `stream-app worker`"
     since = _clock(min(row.heard_at for row in lost), facts.at)
-    what = f"{_names(lost)} lost since {since}, and nobody has taken over partition {which}{waiting}"
+    what = f"{_names(lost)} lost since {since}, and nobody has taken over {which}"
     return what, "see whether it still runs, or start another, `stream-app worker`"
 
 
 def not_ready(facts: Facts) -> Found | None:
-    """A worker that takes no part, though it is alive."""
+    """A worker that takes no part, though it is alive; or none has been given anything to read."""
     idle = next((row for row in facts.live if row.vitals.alive and not row.vitals.ready), None)
     if idle is None:
-        return None
+        is_nobody = facts.live and not any(row.partitions for row in facts.live)
+        what = f"No worker has a partition yet{_waiting(facts, 'and')}"
+        return (what, "normal for some seconds after a start, for five minutes after an outage") if is_nobody else None
     why = idle.vitals.state
     return (f"{idle.id} takes no part: {why}", "") if why else (f"{idle.id} takes no part", "see its page or its log")
 
@@ -60,11 +62,21 @@ def backlog(facts: Facts) -> Found | None:
 
 def gone(facts: Facts) -> Found | None:
     """A worker was lost, and others do its work."""
-    lost = [row for row in facts.lost if not set(row.partitions) & facts.unread.keys()]
+    lost = [row for row in facts.lost if row not in _missed(facts)]
     if not lost:
         return None
     since = _clock(min(row.heard_at for row in lost), facts.at)
     return f"{_names(lost)} lost since {since}, the others do the work", "see whether it still runs"
+
+
+def _waiting(facts: Facts, word: str) -> str:
+    lag = sum(known for known in facts.unread.values() if known is not None)
+    return f", {word} {lag:,} transactions wait" if lag else ""
+
+
+def _missed(facts: Facts) -> list[WorkerRow]:
+    """The lost workers whose work nobody does."""
+    return [row for row in facts.lost if not facts.live or facts.unread.keys() & set(row.partitions)]
 
 
 def _names(rows: list[WorkerRow]) -> str:

@@ -20,14 +20,15 @@ const charts = {
 const model = (ref) => (ref ? `${ref.name} ${ref.version}` : "no model");
 const digest = (ref) => el("code", { title: `sha256 ${ref.sha256}` }, ref.sha256.slice(0, 12));
 const time = (text, now) => el("time", { datetime: text, title: text }, moment(text, now));
+const prose = (sentence) => sentence.split("`").map((part, i) => (i % 2 ? el("code", {}, part) : part)); // commands stand in backticks
 const words = (name) => name.replaceAll("_", " ");
 
 function drawStatus(state, now) {
   document.body.dataset.level = state.verdict.level;
   document.body.classList.toggle("away", state.silent_since != null);
   document.title = `${state.verdict.level === "good" || state.verdict.level === "idle" ? "" : "(!) "}stream-app · ${state.worker}`;
-  show("sentence", state.verdict.sentence, (text) => text);
-  show("wrong", state.wrong, (sentences) => sentences.map((sentence) => el("li", {}, sentence)));
+  show("sentence", state.verdict.sentence, prose);
+  show("wrong", state.wrong, (sentences) => sentences.map((sentence) => el("li", {}, ...prose(sentence))));
   show("announcement", state.verdict.level, () => state.verdict.sentence);
   const { scored, anomalies, dead_lettered } = state.totals;
   show("since-start", [scored, anomalies, dead_lettered], () => [
@@ -41,7 +42,7 @@ function drawCharts(state) {
   const t = state.totals;
   const end = Math.max(Date.parse(state.at) / 1000 - 2, state.series.at(-1)?.[0] ?? 0);
   charts.throughput.update(state.series, [t.events_per_second], end);
-  charts.lag.update(state.series, [t.lag], end);
+  charts.lag.update(state.series, [state.silent_since ? null : t.lag], end);
   charts.latency.update(state.series, [t.latency_p50_ms, t.latency_p99_ms], end);
 }
 

@@ -10,6 +10,7 @@ from packaging.version import Version
 from docs.settings_table import PAGE, with_current_tables
 from stream_app import pipeline
 from stream_app.metrics import STAGES
+from stream_app.ops.headline import LOOKS, Level
 from tests.unit.test_imports import FLOORS
 
 ROOT = Path(__file__).parents[3]
@@ -25,6 +26,13 @@ def anchors(page: Path) -> set[str]:
 def test_the_tables_of_settings_and_of_rights_are_current():
     page = PAGE.read_text(encoding="utf-8")
     assert page == with_current_tables(page), "run `make format`"
+
+
+def test_everything_that_can_be_wrong_stands_there_in_the_order_of_precedence():
+    table = PAGE.read_text(encoding="utf-8").partition("### The first sentence")[2].partition("### ")[0]
+    urgency = {Level.BAD: "act", Level.ATTENTION: "look"}
+    rows = re.findall(r"^\| `([a-z ]+)` \| .+ \| (\w+) \|$", table, re.MULTILINE)
+    assert rows == [(kind.value, urgency[level]) for kind, (level, _) in LOOKS.items()]
 
 
 @EVERY_PAGE

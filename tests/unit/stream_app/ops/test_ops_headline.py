@@ -245,10 +245,31 @@ def test_what_the_guard_did_is_no_news_after_another_deploy_or_half_an_hour():
     assert conditions(replace(guarded, guarded=GuardRollback(after(-1801), NEXT_MODEL, MODEL))) == []
 
 
+def test_with_a_model_that_was_rolled_back_from_its_incidents_are_over():
+    drifting = replace(busy(), alerts=[RaisedAlert(replace(alert(), model=NEXT_MODEL), after(-60))])
+    assert [c.kind for c in conditions(drifting)] == [Kind.DRIFT]
+    assert conditions(replace(drifting, swap=Swap(after(-30), "ann", "", NEXT_MODEL))) == []
+
+
 def test_nobody_who_reads_is_bad_also_where_nobody_was_lost():
     facts = replace(busy(), workers=[], unread={0: 0, 1: 0})
     (found,) = conditions(facts)
     assert found.sentence == "Nobody reads partition 0, 1: start a worker, `stream-app worker`."
+
+
+def test_where_all_are_lost_none_of_them_has_a_successor():
+    lost = row("vm-3", Presence.LOST, after(-90), partitions={})
+    assert [c.sentence for c in conditions(replace(busy(), workers=[lost], unread={0: 900}))] == [
+        "vm-3 is lost since 11:58:30, and nobody has taken over partition 0, where 900 transactions wait: see whether "
+        "it still runs, or start another, `stream-app worker`."
+    ]
+
+
+def test_workers_without_a_partition_are_not_a_quiet_stream():
+    facts = replace(busy(), workers=[row("here", partitions={})])
+    assert [c.sentence for c in conditions(facts)] == [
+        "No worker has a partition yet: normal for some seconds after a start, for five minutes after an outage."
+    ]
 
 
 def test_an_empty_system_says_how_to_begin():
