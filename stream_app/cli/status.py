@@ -27,7 +27,7 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Refresh every second, until Ctrl-C.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON; with --watch, one document a second.")] = False,
 ) -> None:
-    """Say in one sentence how things are; show workers, lag, rate, latency, the model that serves, and drift."""
+    """Say in one sentence how things are; show workers, lag, rate, latency, model and drift."""
     settings = connected_settings()
     show = out_json if as_json else _print
     if not watch:
