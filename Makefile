@@ -32,8 +32,8 @@ demo: $(INSTALLED)  ## The whole story on an embedded Kafka: train, stream, drif
 data: $(INSTALLED)  ## The Fraud Detection Handbook's transactions, for the tests of its figures and for benchmarks on them
 	@$(BIN)/python -m benchmarks.handbook
 
-unit: $(INSTALLED)  ## The tests that need no broker
-	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/unit tests/contract
+unit: $(INSTALLED)  ## The tests that need no broker, with few examples of each property: in a minute or so
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SIDE_BY_SIDE) --hypothesis-profile quick tests/unit tests/contract
 
 test: $(INSTALLED)  ## All tests, real Kafka among them, with coverage
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) --cov --cov-report=term:skip-covered

@@ -27,8 +27,9 @@ from stream_app.testing import incident
 
 POLL_S = 0.02
 
-# How fast the machine is decides nothing here.
+# How fast the machine is decides nothing here. `make unit` takes fewer examples of each property: --hypothesis-profile
 hypothesis_settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.register_profile("quick", hypothesis_settings.get_profile("untimed"), max_examples=10)
 hypothesis_settings.load_profile("untimed")
 
 

@@ -95,8 +95,9 @@ def _check(summary: DriftSummary, manifest: Manifest) -> None:
     parts = [(part.scored, part.sums) for part in summary.by_segment.values()]
     if sum(scored for scored, _ in parts) > summary.scored:
         raise ForeignSummaryError("its segments have more transactions than it has")
+    widths = _widths_of(manifest)
     for scored, sums in [(summary.scored, summary.sums), *parts]:
-        if sums is not None and (_widths(sums) != _widths_of(manifest) or max(sums.missing) > scored):
+        if sums is not None and (_widths(sums) != widths or max(sums.missing) > scored):
             raise ForeignSummaryError("its sums have other columns than its model, or more values than transactions")
 
 

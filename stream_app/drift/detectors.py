@@ -35,6 +35,9 @@ class Detectors:
 
     Args:
         block_events: Transactions in a block.
+
+    Attributes:
+        recent: Mean shift of the last blocks, float64 [statistics]; 0 where nothing was observed.
     """
 
     def __init__(self, reference: Reference, block_events: int, bound: Bound) -> None:
@@ -50,6 +53,7 @@ class Detectors:
         self._effect = bound.effect + self.cusum.reference_error
         self._recent: deque[np.ndarray] = deque(maxlen=blocks_of(RECENT_EVENTS, block_events))
         self._latched: dict[int, int] = {}
+        self.recent = np.zeros(len(reference.statistics))
 
     def update(self, observation: Observation, block: int) -> dict[int, int]:
         """Take the next block.
@@ -62,8 +66,9 @@ class Detectors:
             Columns of the statistics that have left their reference, each with the block in which that began.
         """
         self._recent.append(np.clip(observation.shift, -CLIP, CLIP))
+        self.recent = np.nan_to_num(_mean(self._recent))
         over = self.cusum.update(observation, block)
-        begins = self.cusum.begins
+        begins = self.cusum.begins if over else ()
         findings = {column: int(begins[column]) for column in over}
         if (block + 1) % self._pooled == 0:
             self._feed_windows(block)
@@ -89,12 +94,6 @@ class Detectors:
         Importing that takes pandas, SciPy and scikit-learn along: 165 MB and seconds of CPU in every worker.
         """
         return AdaptiveWindowing(delta=self._delta, clock=1, min_window_length=1, grace_period=GRACE_POOLED)
-
-    @property
-    def recent(self) -> np.ndarray:
-        """Mean shift of the last blocks, float64 [statistics]; 0 where nothing was observed."""
-        recent: np.ndarray = np.nan_to_num(_mean(self._recent))
-        return recent
 
     def reset(self, columns: Iterable[int] | None) -> None:
         """Forget the past of statistics whose incident is over. None: of all."""

@@ -5,6 +5,6 @@ It ships with the product, because the demo does, and so that a team can test it
 worker_process   `stream-app worker` as a process of its own
 stream           a producer that sends events at a rate
 incident         trainings that end in a better model with a shifted latent space, and in an equally good one
-memory_kafka     Kafka clients in memory, with errors where a test wants them
+memory_kafka     a broker in memory; memory_clients has its clients, with errors where a test wants them
 tiny_model       a real artefact in milliseconds
 """

@@ -17,7 +17,7 @@ from schemas.transactions import Transaction
 from tests.contract.records import records
 
 TOPICS = pytest.mark.parametrize("topic", topics.ALL, ids=lambda topic: topic.name)
-PROPERTY = settings(max_examples=30)
+PROPERTY = settings(max_examples=min(30, settings().max_examples))
 
 
 ANYTHING_ON = {topic.name: st.one_of(*map(records, structs(topic))) for topic in topics.ALL}

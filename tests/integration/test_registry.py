@@ -1,6 +1,8 @@
 """A real MLflow server and a real worker: models by name, aliases that follow, and a stream that misses neither."""
 
+import asyncio
 import json
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,12 +16,15 @@ from schemas.transactions import ModelRef
 from stream_app.kafka import topics
 from stream_app.rollout import commands
 from stream_app.rollout.client import Order
+from stream_app.rollout.registry_sync import RegistrySync
 from stream_app.settings import Settings
 from stream_app.testing.tiny_model import tiny_model
 from tests.known_stream import Trickle
 from tests.mlflow_server import MlflowServer
 from tests.traffic import committed_offsets, committed_records
 from tests.unit.stream_app.cli.cli_runner import stream_app
+from tests.unit.stream_app.rollout.swap_log import CommandLog, read_all
+from tests.unit.stream_app.rollout.test_rollout_registry_sync import serve
 from tests.workers import running
 
 pytestmark = pytest.mark.kafka
@@ -95,3 +100,18 @@ def test_models_are_deployed_by_name_and_a_registry_that_is_down_is_missed_by_no
         sent()
         wait_until(lambda: committed_offsets(settings) == sent.sent, 60)
         assert worker.process.poll() is None
+
+
+def test_a_worker_runs_it_as_a_process_with_every_setting_that_it_was_given(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It finds the registry and the secrets file by settings that are neither in the environment nor in a file."""
+    secrets = tmp_path / "no-such-secrets.json"
+    settings = Settings(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db", kafka_secrets_file=secrets)
+    log = CommandLog()
+    log.append(*serve("1"))
+    rollout = read_all(log.records).rollout
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(RegistrySync(settings, lambda: rollout, lambda: True).step())
+    assert str(secrets) in caplog.text
+    assert "Traceback" not in caplog.text

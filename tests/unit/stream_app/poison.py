@@ -8,7 +8,7 @@ import msgspec
 from schemas.rollout import Seal
 from schemas.topics import AUDIT, Topic
 from stream_app.audit.sealer import sealed
-from stream_app.testing.memory_kafka import MemoryMessage
+from stream_app.testing.memory_clients import MemoryMessage
 from tests.contract.examples import EXAMPLES
 
 SEAL = sealed("controller@w", Seal({"0": "a" * 64}))
@@ -60,18 +60,9 @@ CANNOT_BE: list[Any] = [
 ]
 
 
-class Poisoned(MemoryMessage):
+def poisoned(topic: str, value: bytes | None, offset: int = 0, stamp: tuple[int, int] = (1, NOON_MS)) -> MemoryMessage:
     """A record of any topic, with a timestamp that may be no time."""
-
-    def __init__(self, name: str, value: bytes | None, offset: int = 0, stamp: tuple[int, int] = (1, NOON_MS)) -> None:
-        super().__init__(value, offset)
-        self._name, self._stamp = name, stamp
-
-    def topic(self) -> str:
-        return self._name
-
-    def timestamp(self) -> tuple[int, int]:
-        return self._stamp
+    return MemoryMessage(value, offset, stamp, topic=topic)
 
 
 def examples(topic: Topic) -> list[bytes]:

@@ -25,9 +25,10 @@ from stream_app.rollout.state import Candidate, Release, Rollout
 from stream_app.rollout.statuses import Statuses
 from stream_app.rollout.swap_log import SwapLog
 from stream_app.settings import Settings
+from stream_app.testing.memory_clients import MemoryMessage
 from tests.contract.examples import MODEL
 from tests.unit.stream_app.drift.streams import MANIFEST, SHA
-from tests.unit.stream_app.poison import NOON_MS, NOTHING_A_TOPIC_HOLDS, Poisoned, disfigured, examples
+from tests.unit.stream_app.poison import NOON_MS, NOTHING_A_TOPIC_HOLDS, disfigured, examples, poisoned
 from tests.unit.stream_app.rollout.test_rollout_guard import Said
 
 SETTINGS = Settings()
@@ -58,20 +59,20 @@ class Rig:
         return msgspec.json.encode(self.board.read())
 
 
-Read = Callable[[Rig, list[Poisoned]], Any]
+Read = Callable[[Rig, list[MemoryMessage]], Any]
 
 
-def fold(rig: Rig, records: Iterable[Poisoned]) -> None:
+def fold(rig: Rig, records: Iterable[MemoryMessage]) -> None:
     for record in records:
         rig.replica.take(record.offset(), record.value())
 
 
-def swaps(rig: Rig, records: Iterable[Poisoned]) -> None:
+def swaps(rig: Rig, records: Iterable[MemoryMessage]) -> None:
     for record in records:
         rig.swaps.read(record)
 
 
-def guard(rig: Rig, records: list[Poisoned]) -> None:
+def guard(rig: Rig, records: list[MemoryMessage]) -> None:
     for record in records:
         rig.guard.read([record], True)
         rig.guard.act(ON_TRIAL)
@@ -89,7 +90,7 @@ WORKER: dict[str, tuple[Topic, Read]] = {
     "the drift agent": (DRIFT_SUMMARIES, fold),
     **{f"the page's {topic.name}": (topic, lambda rig, records: rig.feed.read(records, True)) for topic in SHOWN},
 }
-COMMANDS: dict[str, tuple[Topic, Callable[[list[Poisoned]], Any]]] = {
+COMMANDS: dict[str, tuple[Topic, Callable[[list[MemoryMessage]], Any]]] = {
     "explain": (DRIFT_ALERTS, published),
     "audit --verify": (AUDIT, lambda records: prove([(r.offset(), r.value() or b"") for r in records])),
     **{f"consume {t.name}": (t, lambda rs, t=t: [Reader(t).line(r.value()) for r in rs]) for t in ALL},
@@ -98,10 +99,10 @@ COMMANDS: dict[str, tuple[Topic, Callable[[list[Poisoned]], Any]]] = {
 
 
 @cache
-def poison(topic: Topic) -> list[Poisoned]:
+def poison(topic: Topic) -> list[MemoryMessage]:
     """Everything, in one log."""
     values = [*NOTHING_A_TOPIC_HOLDS.values(), *examples(topic), *disfigured(topic)]
-    return [Poisoned(topic.name, value, place) for place, value in enumerate(values)]
+    return [poisoned(topic.name, value, place) for place, value in enumerate(values)]
 
 
 @pytest.mark.parametrize("reader", WORKER)
@@ -111,7 +112,7 @@ def test_a_worker_reads_on_whatever_stands_on_its_topics(reader: str) -> None:
     read(rig, poison(topic))
     assert topic is MODEL_SWAP or rig.passed_over(topic) >= len(NOTHING_A_TOPIC_HOLDS)
     assert rig.page()
-    good = [Poisoned(topic.name, value, 10**9 + i) for i, value in enumerate(examples(topic))]
+    good = [poisoned(topic.name, value, 10**9 + i) for i, value in enumerate(examples(topic))]
     before = rig.passed_over(topic)
     read(rig, good)
     assert rig.passed_over(topic) == before
@@ -141,7 +142,7 @@ def _audit(value: bytes) -> AuditRecord | None:
 def test_a_worker_reads_records_whose_timestamp_cannot_be(reader: str, stamp: tuple[int, int]) -> None:
     topic, read = WORKER[reader]
     rig = Rig()
-    good = [Poisoned(topic.name, value, i, stamp) for i, value in enumerate(examples(topic))]
+    good = [poisoned(topic.name, value, i, stamp) for i, value in enumerate(examples(topic))]
     read(rig, good)
     assert rig.passed_over(topic) == 0
     assert rig.page()

@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 import msgspec
 
 from schemas.rollout import AuditRecord
+from schemas.topics import AUDIT
 from stream_app.audit.chain import Chain
 from stream_app.audit.sealer import Unsealed, sealed
-from stream_app.testing.memory_kafka import MemoryMessage
+from stream_app.testing.memory_kafka import MemoryKafka
 
 AT = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
@@ -20,7 +21,7 @@ class Log:
     """Grows by writers' records and by seals; `values` is what stands on the topic."""
 
     def __init__(self):
-        self.values: list[bytes] = []
+        self._kafka = MemoryKafka()
         self._chains: dict[str, Chain] = {}
         self._unsealed = Unsealed()
 
@@ -37,9 +38,13 @@ class Log:
         if seal is not None:
             self.write("controller", sealed("controller", seal))
 
+    @property
+    def values(self) -> list[bytes]:
+        return [message.value() for message in self._kafka.visible[AUDIT.name]]
+
     def _append(self, value):
-        self._unsealed.read([MemoryMessage(value, len(self.values))])
-        self.values.append(value)
+        self._kafka.append(AUDIT.name, value)
+        self._unsealed.read(self._kafka.visible[AUDIT.name][-1:])
 
 
 def logged(steps, unchained=0):

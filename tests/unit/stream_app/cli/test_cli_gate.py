@@ -1,17 +1,23 @@
 """`stream-app gate`: exit code 0 is passed, 1 refused, 2 called wrongly; the same verdict as JSON and as a page."""
 
 import json
+from types import SimpleNamespace
 
 import msgspec
 import polars as pl
 import pytest
 from msgspec.structs import replace
 
-from models import artefact
+from models import archive, artefact
 from models.data.simulator import Simulation, simulate
 from models.features import load_spec
 from models.recipe import TrainingConfig
 from models.training import train
+from stream_app.cli.commanded import gates
+from stream_app.rollout.client import Order
+from stream_app.rollout.commands import Refused, ungated
+from stream_app.rollout.state import Release, Rollout
+from stream_app.settings import Settings
 from tests.unit.stream_app.cli.cli_runner import stream_app
 
 FEW = """
@@ -118,3 +124,29 @@ def test_the_report_reads_back_as_what_it_was(cast):
     report = msgspec.json.decode(gate(cast, "equal.pt", "--json").stdout, type=GateReport)
     assert report.passed
     assert report.rows == pl.read_parquet(cast / "week.parquet").height
+
+
+@pytest.mark.parametrize(("limits", "passed"), [("limits.toml", True), ("strict.toml", False)])
+def test_a_deploy_is_judged_on_the_data_and_by_the_limits_of_the_settings(cast, tmp_path, limits, passed):
+    (cast / "strict.toml").write_text("[shift]\npsi_most = 1e-9\n")
+    own = {"model_cache": tmp_path / "cache", "gate_reports": tmp_path / "reports"}
+    settings = Settings(gate_data=cast / "week.parquet", gate_limits=cast / limits, **own)
+    champion = archive.read(cast / "champion.pt")
+    session = SimpleNamespace(
+        rollout=Rollout(serving=Release(champion.ref, str(cast / "champion.pt"))),
+        order=Order("ann"),
+        progress=lambda _: None,
+        record=lambda *_, **__: None,
+    )
+    judged = gates(settings, None, None)
+    if passed:
+        verdict = judged(session, archive.read(cast / "equal.pt"))
+        assert (verdict.passed, verdict.against) == (True, champion.sha256)
+        return
+    with pytest.raises(Refused) as refused:
+        judged(session, archive.read(cast / "equal.pt"))
+    assert "score distribution" in refused.value.report.failed
+
+
+def test_without_data_in_the_settings_or_the_call_no_gate_is_asked():
+    assert gates(Settings(), None, None) is ungated

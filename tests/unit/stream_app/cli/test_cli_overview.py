@@ -11,7 +11,7 @@ from stream_app.ops.board import Board
 from stream_app.ops.facts import Facts, Presence, WorkerRow
 from stream_app.rollout.statuses import Statuses
 from stream_app.rollout.swap_log import Swap, SwapLog
-from tests.unit.stream_app.rollout.swap_log import MemoryLog, read_all
+from tests.unit.stream_app.rollout.swap_log import CommandLog, read_all
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 ROLLBACK = Rollback(command_id="r", issuer="bob", issued_at=NOW, reason="too many alerts")
@@ -47,7 +47,7 @@ def test_a_worker_is_what_its_heartbeat_holds():
 
 def log_of(*commands):
     """As the rollout reads it."""
-    log = MemoryLog()
+    log = CommandLog()
     log.append(*commands)
     return read_all(log.records)
 

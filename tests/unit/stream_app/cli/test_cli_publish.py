@@ -1,4 +1,4 @@
-"""Pacing, refusal and stopping, against a clock and a producer that can be looked into."""
+"""Pacing, refusal and stopping, against a clock under control and a broker in memory."""
 
 import threading
 
@@ -7,6 +7,7 @@ from confluent_kafka import KafkaError
 
 from schemas.errors import UserError
 from stream_app.cli.publish import BURST_INTERVAL_S, PacedProducer, due
+from stream_app.testing.memory_kafka import MemoryKafka
 
 
 class Clock:
@@ -26,77 +27,66 @@ class Clock:
         self.now += seconds
 
 
-class Broker:
-    """The part of a producer that is used. Refuses what it is told to, and is full for a while when told to."""
-
-    def __init__(self, clock, refuses=(), full_at=()):
-        self.clock, self.refuses, self.full_at = clock, refuses, set(full_at)
-        self.sent_at, self.callbacks = [], []
-
-    def produce(self, topic, value, key, on_delivery):
-        if len(self.sent_at) in self.full_at:
-            self.full_at.discard(len(self.sent_at))
-            raise BufferError
-        self.sent_at.append(self.clock())
-        if value in self.refuses:
-            self.callbacks.append(on_delivery)
-
-    def poll(self, _seconds):
-        while self.callbacks:
-            self.callbacks.pop()(KafkaError(KafkaError._MSG_TIMED_OUT), None)
-
-    def flush(self, _seconds):
-        self.poll(0)
-        return 0
-
-
 def events(count):
     return [(b"k", str(i).encode()) for i in range(count)]
 
 
+def timed(count, clock, sent_at):
+    """Events, each of which is asked for when it is sent."""
+    for event in events(count):
+        sent_at.append(clock())
+        yield event
+
+
+@pytest.fixture
+def kafka():
+    return MemoryKafka()
+
+
+def paced(kafka, clock, stop=None):
+    return PacedProducer(kafka.producer(None), stop or clock, clock)
+
+
 @pytest.mark.parametrize("rate", [3.0, 100.0, 7000.0, 250_000.0])
-def test_a_rate_is_kept_at_every_moment_in_small_bursts(rate):
-    clock = Clock()
-    broker = Broker(clock)
-    published = PacedProducer(broker, clock, clock).publish("t", events(2000), rate, lambda done: None)
-    assert published.events == 2000
-    for i, at in enumerate(broker.sent_at):
+def test_a_rate_is_kept_at_every_moment_in_small_bursts(kafka, rate):
+    clock, sent_at = Clock(), []
+    published = paced(kafka, clock).publish("t", timed(2000, clock, sent_at), rate, lambda done: None)
+    assert published.events == len(kafka.visible["t"]) == 2000
+    for i, at in enumerate(sent_at):
         assert i / rate - 1e-9 <= at, "too early"
         assert at <= i / rate + BURST_INTERVAL_S + 1e-9, "too late"
 
 
-def test_without_a_rate_nothing_waits():
-    clock = Clock()
-    published = PacedProducer(Broker(clock), clock, clock).publish("t", events(5000), None, lambda done: None)
+def test_without_a_rate_nothing_waits(kafka):
+    published = paced(kafka, Clock()).publish("t", events(5000), None, lambda done: None)
     assert (published.events, published.seconds, published.events_per_second) == (5000, 0.0, 0.0)
 
 
-def test_stopped_in_the_middle_it_counts_what_was_sent():
-    clock = Clock(stop_after_s=1.0)
-    broker = Broker(clock)
-    published = PacedProducer(broker, clock, clock).publish("t", events(5000), 100.0, lambda done: None)
-    assert published.events == len(broker.sent_at)
+def test_stopped_in_the_middle_it_counts_what_was_sent(kafka):
+    published = paced(kafka, Clock(stop_after_s=1.0)).publish("t", events(5000), 100.0, lambda done: None)
+    assert published.events == len(kafka.visible["t"])
     assert 95 <= published.events <= 101
 
 
-def test_a_full_queue_is_waited_for_and_loses_nothing():
-    clock = Clock()
-    broker = Broker(clock, full_at=(0, 7, 1500))
-    published = PacedProducer(broker, clock, clock).publish("t", events(2000), None, lambda done: None)
-    assert published.events == len(broker.sent_at) == 2000
+def test_a_full_queue_is_waited_for_and_loses_nothing(kafka):
+    full = (0, 7, 1500)
+    kafka.faults["produce"].extend(BufferError() if i in full else None for i in range(2000))
+    published = paced(kafka, Clock()).publish("t", events(2000), None, lambda done: None)
+    assert published.events == 2000
+    assert [record.value() for record in kafka.visible["t"]] == [value for _, value in events(2000)]
 
 
-def test_a_record_that_the_broker_does_not_take_is_told():
-    clock = Clock()
-    publisher = PacedProducer(Broker(clock, refuses={b"3", b"4"}), threading.Event(), clock)
+def test_a_record_that_the_broker_does_not_take_is_told(kafka):
+    refused = KafkaError(KafkaError._MSG_TIMED_OUT)
+    kafka.faults["deliver"].extend([None, None, None, refused, refused])
+    publisher = paced(kafka, Clock(), threading.Event())
     with pytest.raises(UserError, match="2 of 10 records did not reach t"):
         publisher.publish("t", events(10), None, lambda done: None)
 
 
-def test_progress_ends_at_what_was_sent():
-    clock = Clock()
+def test_progress_ends_at_what_was_sent(kafka):
     seen = []
-    PacedProducer(Broker(clock), clock, clock).publish("t", events(2500), None, seen.append)
+    paced(kafka, Clock()).publish("t", events(2500), None, seen.append)
     assert seen == sorted(seen)
     assert seen[-1] == 2500
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
-import msgspec
 import numpy as np
 import polars as pl
 from msgspec.structs import replace
@@ -94,7 +94,7 @@ def segmented(segment_of: np.ndarray, field: str = "country") -> Manifest:
     scored = Scored(rows[:, 0], raw, raw, rows[:, n + 1 : n + 3], raw, rows[:, n + 3 :])
     values = pl.Series(field, segment_of.astype(str))
     segments = describe(field, values, MANIFEST.signals, MANIFEST.relations, raw, scored)
-    return msgspec.structs.replace(MANIFEST, segments=segments)
+    return replace(MANIFEST, segments=segments)
 
 
 def summaries(
@@ -116,31 +116,38 @@ def summaries(
         segment_of: Label of the segment of each, empty for none. None: the model has no segments.
     """
     bins = Bins(MANIFEST.signals, MANIFEST.relations)
-    for i in range(0, len(rows), SUMMARY_ROWS):
-        chunk, at = rows[i : i + SUMMARY_ROWS], start + i
+    by_segment = [{}] * len(rows) if segment_of is None else parts(bins, rows, segment_of, start)
+    starts = np.arange(0, len(rows), SUMMARY_ROWS)
+    for i, sums, segments in zip(starts.tolist(), split(bins, rows, starts), by_segment, strict=False):
+        at, end = start + i, start + min(i + SUMMARY_ROWS, len(rows))
         turn, partition = divmod(at // SUMMARY_ROWS, partitions)
-        sums = PartitionSums(bins)
-        add(bins, sums, chunk)
-        sums.anomalies = round((at + len(chunk)) * anomalies) - round(at * anomalies)
-        sums.add_times([event_time(at), event_time(at + len(chunk) - 1)])
-        span = (turn * SUMMARY_ROWS, turn * SUMMARY_ROWS + len(chunk))
-        summary = bins.summary(partition, span, sums, sha256, "worker-1")
-        if segment_of is not None:
-            summary = msgspec.structs.replace(
-                summary, by_segment=parts(bins, chunk, segment_of[i : i + SUMMARY_ROWS], at)
-            )
-        yield summary
+        sums.anomalies = round(end * anomalies) - round(at * anomalies)
+        sums.add_times([event_time(at), event_time(end - 1)])
+        span = (turn * SUMMARY_ROWS, turn * SUMMARY_ROWS + end - at)
+        yield replace(bins.summary(partition, span, sums, sha256, "worker-1"), by_segment=segments)
 
 
-def parts(bins: Bins, rows: np.ndarray, segment_of: np.ndarray, at: int) -> dict[str, SegmentSummary]:
-    """What a summary says of the segments of these rows, the first of which is transaction `at`."""
-    found = {}
-    for label in np.unique(segment_of[segment_of != ""]).tolist():
-        own, sums = np.flatnonzero(segment_of == label), PartitionSums(bins)
-        add(bins, sums, rows[own])
-        sums.add_times([event_time(at + int(row)) for row in own])
-        found[label] = bins.segment(sums)
+def parts(bins: Bins, rows: np.ndarray, segment_of: np.ndarray, start: int) -> list[dict[str, SegmentSummary]]:
+    """What each summary says of the segments of its rows, the first of all being transaction `start`."""
+    found: list[dict[str, SegmentSummary]] = [{} for _ in range(0, len(rows), SUMMARY_ROWS)]
+    labels, numbers = np.unique(segment_of, return_inverse=True)
+    keys = np.arange(len(rows)) // SUMMARY_ROWS * len(labels) + numbers
+    order = np.argsort(keys, kind="stable")
+    distinct, starts = np.unique(keys[order], return_index=True)
+    own = np.split(order, starts[1:])
+    for key, sums, of in zip(distinct.tolist(), split(bins, rows[order], starts), own, strict=True):
+        summary, label = divmod(key, len(labels))
+        if labels[label]:
+            sums.add_times([event_time(start + row) for row in of.tolist()])
+            found[summary][str(labels[label])] = bins.segment(sums)
     return found
+
+
+def split(bins: Bins, rows: np.ndarray, starts: np.ndarray) -> list[PartitionSums]:
+    """Sums of consecutive rows (float32 [n, signals]), of which each part begins at one of `starts`."""
+    sums = [PartitionSums(bins) for _ in starts]
+    bins.add(sums, starts, rows.T, rows.T[1 : len(INPUTS) + 1])
+    return sums
 
 
 def add(bins: Bins, sums: PartitionSums, rows: np.ndarray) -> None:
@@ -152,8 +159,9 @@ def event_time(transaction: int) -> datetime:
     return START + timedelta(seconds=20 * transaction)
 
 
+@cache
 def stream(before: int, after: int, fault: Fault, seed: int = 1, anomalies_after: float = 0.01) -> list[DriftSummary]:
-    """A quiet stream into which a fault comes."""
+    """A quiet stream into which a fault comes; made once for all tests, so not to be changed."""
     rows = world(before + after, seed)
     fault(rows[before:])
     quiet = summaries(rows[:before])

@@ -25,7 +25,7 @@ from tests.unit.stream_app.drift.streams import (
     world,
 )
 
-BEFORE, AFTER = 16_384, 8192
+BEFORE, AFTER = 8192, 8192
 
 
 def nothing(rows: np.ndarray) -> None:

@@ -33,7 +33,7 @@ from tests.unit.stream_app.drift.test_drift_rebuild import owner, taken
 
 COUNTRIES, SHARES = ("DE", "FR", "AT", "CH"), (0.70, 0.22, 0.04, 0.04)
 LABELS = np.array(["", *(f"country={country}" for country in COUNTRIES)])
-BEFORE, AFTER = 8192, 16_384
+BEFORE, AFTER = 4096, 16_384
 
 
 def countries(rows: int, seed: int) -> np.ndarray:
@@ -53,8 +53,9 @@ def shifted(rows: np.ndarray) -> None:
     rows[:, column("residual:amount")] -= 0.2
 
 
+@cache
 def log(fault: Fault, *where: str, seed: int = 1, partitions: int = 2, sha256: str = SHA) -> list[DriftSummary]:
-    """A quiet stream, into parts of which a fault comes; into all of it where none is named."""
+    """A quiet stream, into parts of which a fault comes; into all of it where none is named. Made once."""
     rows, country = world(BEFORE + AFTER, seed), countries(BEFORE + AFTER, seed)
     hit = np.flatnonzero(np.isin(country, where or COUNTRIES) & (np.arange(len(rows)) >= BEFORE))
     faulty = rows[hit]
@@ -127,9 +128,9 @@ def test_an_incident_that_a_segment_found_first_goes_on_under_its_id_when_it_is_
 
 
 def test_another_cause_in_a_segment_while_the_whole_has_an_incident_is_raised():
-    rows, country = world(BEFORE + 3 * AFTER), countries(BEFORE + 3 * AFTER, 1)
-    doubled(rows[BEFORE:])
-    later = np.flatnonzero((country == "FR") & (np.arange(len(rows)) >= BEFORE + AFTER))
+    rows, country = world(2 * AFTER), countries(2 * AFTER, 1)
+    doubled(rows[2 * BEFORE :])
+    later = np.flatnonzero((country == "FR") & (np.arange(len(rows)) >= 2 * BEFORE + AFTER))
     faulty = rows[later]
     stuck(faulty)
     rows[later] = faulty
@@ -141,7 +142,8 @@ def test_another_cause_in_a_segment_while_the_whole_has_an_incident_is_raised():
 
 
 def test_an_incident_in_a_segment_is_over_when_its_transactions_are_as_before():
-    rows, country = world(4 * AFTER), countries(4 * AFTER, 1)
+    length = 2 * AFTER + BEFORE // 2
+    rows, country = world(length), countries(length, 1)
     hit = np.flatnonzero((country == "FR") & (np.arange(len(rows)) >= BEFORE) & (np.arange(len(rows)) < BEFORE + AFTER))
     rows[hit, column("input:amount")] += 0.6
     rows[hit, column("residual:amount")] -= 0.2
@@ -158,9 +160,9 @@ def lost_in(country: np.ndarray, where: str, begins: int, ends: int, rows: np.nd
 
 
 def test_what_lasts_in_a_segment_is_one_incident_with_and_without_segments():
-    length = 8 * AFTER
+    length = 5 * AFTER + BEFORE
     rows, country = world(length), countries(length, 1)
-    lost_in(country, "CH", BEFORE, BEFORE + 3 * AFTER, rows)
+    lost_in(country, "CH", BEFORE, BEFORE + 2 * AFTER, rows)
     stream = list(summaries(rows, segment_of=labels(country)))
     of_the_whole = {alert.alert_id for alert in fold(stream, aggregator())}
     alerts = fold(stream, watched())
@@ -172,7 +174,7 @@ def test_what_lasts_in_a_segment_is_one_incident_with_and_without_segments():
 
 def test_what_a_whole_has_seen_in_a_segment_is_over_by_the_measure_of_the_segment():
     """Too short for the segment's own detectors, long enough for the whole's."""
-    length = 6 * AFTER
+    length = 3 * AFTER + BEFORE
     rows, country = world(length), countries(length, 1)
     lost_in(country, "CH", BEFORE, BEFORE + 1600, rows)
     alerts = fold(list(summaries(rows, segment_of=labels(country))), watched())
@@ -195,22 +197,22 @@ LENGTH = (BEFORE + AFTER) // 64
 
 
 @cache
-def log_of(where: str) -> list[DriftSummary]:
-    return log(shifted, *WHERE[where])
+def undisturbed(where: str) -> list[DriftAlert]:
+    return fold(log(shifted, *WHERE[where]), watched())
 
 
 @pytest.mark.parametrize("where", WHERE)
 @settings(max_examples=3)
 @given(killed=st.integers(0, LENGTH), delivered_from=st.integers(0, LENGTH))
 def test_an_aggregator_that_is_killed_anywhere_is_followed_by_the_same_alerts(where, killed, delivered_from):
-    stream = log_of(where)
+    stream = log(shifted, *WHERE[where])
     published = taken(owner(BY_COUNTRY), stream[:killed], 0)
     known = {(alert.alert_id, alert.phase) for alert in published}
     heir = owner(BY_COUNTRY)
     published += [a for a in taken(heir, stream[:killed], 0) if (a.alert_id, a.phase) not in known]
     again = min(delivered_from, killed)
     published += taken(heir, stream[again:], again)
-    assert published == fold(stream, watched())
+    assert published == undisturbed(where)
     assert published
 
 

@@ -8,7 +8,7 @@ import pytest
 from schemas.topics import ALL, Topic
 from schemas.transactions import Label
 from stream_app.kafka.records import RecordDecoder, Unreadable, moment_of
-from tests.unit.stream_app.poison import NOON_MS, NOTHING_A_TOPIC_HOLDS, Poisoned, examples
+from tests.unit.stream_app.poison import NOON_MS, NOTHING_A_TOPIC_HOLDS, examples, poisoned
 
 LABEL = b'{"transaction_id": "t1", "fraud": true, "labelled_at": "2026-03-01T00:00:00Z"}'
 
@@ -23,14 +23,14 @@ def test_what_no_topic_holds_is_refused_with_a_reason(topic: Topic, what: str) -
 
 @pytest.mark.parametrize("topic", ALL, ids=lambda topic: topic.name)
 def test_what_a_topic_holds_is_read(topic: Topic) -> None:
-    good = [Poisoned(topic.name, value) for value in examples(topic)]
+    good = [poisoned(topic.name, value) for value in examples(topic)]
     assert len(list(RecordDecoder[object](topic.record).each(good))) == len(good) > 0
 
 
 def test_each_record_that_is_passed_over_is_counted_and_of_many_only_some_are_told(caplog) -> None:
     counted: list[str] = []
     decoder = RecordDecoder[Label](Label, counted.append)
-    records = [Poisoned("labels", b"x" if place % 2 else LABEL, place) for place in range(260)]
+    records = [poisoned("labels", b"x" if place % 2 else LABEL, place) for place in range(260)]
     with caplog.at_level(logging.WARNING):
         assert len([label for _, label in decoder.each(records)]) == 130
     assert counted == ["labels"] * 130
@@ -54,11 +54,11 @@ def test_a_value_larger_than_allowed_is_not_even_read() -> None:
     [(0, -1), (0, NOON_MS), (1, -1), (1, 0), (1, 1), (1, NOON_MS // 1000), (1, NOON_MS * 1000), (2, NOON_MS * 10**6)],
 )
 def test_a_timestamp_that_cannot_be_a_time_is_none(stamp: tuple[int, int]) -> None:
-    assert moment_of(Poisoned("labels", LABEL, stamp=stamp)) is None
+    assert moment_of(poisoned("labels", LABEL, stamp=stamp)) is None
 
 
 @pytest.mark.parametrize("kind", [1, 2])
 def test_any_other_timestamp_is_its_time(kind: int) -> None:
-    assert moment_of(Poisoned("labels", LABEL, stamp=(kind, NOON_MS + 7))) == datetime(
+    assert moment_of(poisoned("labels", LABEL, stamp=(kind, NOON_MS + 7))) == datetime(
         2026, 3, 1, 12, 0, 0, 7000, tzinfo=UTC
     )

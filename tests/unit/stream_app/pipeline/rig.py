@@ -20,7 +20,8 @@ from stream_app.pipeline.progress import Progress
 from stream_app.pipeline.recovery import Pipeline
 from stream_app.pipeline.serving import SecondModel, Serving
 from stream_app.settings import Settings
-from stream_app.testing.memory_kafka import MemoryConsumer, MemoryKafka, Step
+from stream_app.testing.memory_clients import MemoryConsumer, Step
+from stream_app.testing.memory_kafka import MemoryKafka
 from stream_app.testing.tiny_model import tiny_model
 from tests.unit.stream_app.pipeline.rows import encoded
 

@@ -9,7 +9,7 @@ from models.manifest import Input, SignalReference, signal_layout
 from models.runtime import Scored
 from schemas.transactions import Severity
 from stream_app.pipeline.batch import Raw, Reasoned
-from stream_app.testing.memory_kafka import MemoryMessage
+from stream_app.testing.memory_clients import MemoryMessage
 
 INPUTS = [
     Input("amount", "amount", "EUR", "reject"),

@@ -37,7 +37,7 @@ class Line:
     @property
     def outcome(self) -> tuple[list[bytes], dict[int, int]]:
         """What others see, and what is committed."""
-        return self.kafka.visible["anomalies"], self.kafka.committed
+        return [message.value() for message in self.kafka.visible["anomalies"]], self.kafka.committed
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from schemas.transactions import RefusalCode
 from stream_app.pipeline.batch import Raw
 from stream_app.pipeline.decode import Decoder
-from stream_app.testing.memory_kafka import MemoryMessage
+from stream_app.testing.memory_clients import MemoryMessage
 from tests.unit.stream_app.pipeline.rows import INPUTS, encoded, raw
 
 decode = Decoder(INPUTS, 10_000)
@@ -15,22 +15,11 @@ NOON_MS = 1_772_366_400_000  # 2026-03-01T12:00Z
 STAMPS_THAT_CANNOT_BE = [-1, 0, 1, NOON_MS // 1000, NOON_MS * 1000, NOON_MS * 10**6]
 
 
-class Stamped(MemoryMessage):
-    """With a timestamp that may be no time."""
-
-    def __init__(self, value: bytes | None, stamp: int) -> None:
-        super().__init__(value)
-        self._stamp = stamp
-
-    def timestamp(self) -> tuple[int, int]:
-        return 1, self._stamp
-
-
 def at(*times: str, stamp: int = NOON_MS) -> Raw:
     """Events of these times among good ones, in records of one timestamp."""
     good = encoded(event_time="2026-03-01T11:59:59Z")
     taken = raw(good, *(encoded(event_time=time) for time in times), good)
-    return replace(taken, records=[Stamped(value, stamp) for value in taken.values])
+    return replace(taken, records=[MemoryMessage(value, at=(1, stamp)) for value in taken.values])
 
 
 NEVER = [
@@ -86,7 +75,7 @@ def test_a_timestamp_that_cannot_be_refuses_nothing(stamp: int) -> None:
 def test_each_is_judged_by_its_own_record_and_refusals_of_other_kinds_stay() -> None:
     taken = at("2026-03-05T00:00:00Z", "2026-03-05T00:00:00Z", "not a time")
     later = NOON_MS + 4 * 86_400_000
-    records = [Stamped(v, later if row == 2 else NOON_MS) for row, v in enumerate(taken.values)]
+    records = [MemoryMessage(v, at=(1, later if row == 2 else NOON_MS)) for row, v in enumerate(taken.values)]
     decoded = decode(replace(taken, records=records))
     codes = {refusal.row: refusal.code for refusal in decoded.refused}
     assert codes == {1: RefusalCode.IMPLAUSIBLE_TIME, 3: RefusalCode.OUT_OF_RANGE}

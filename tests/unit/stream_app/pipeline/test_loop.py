@@ -34,6 +34,14 @@ def test_commits_are_an_interval_apart(rig: Rig) -> None:
     assert seen == [{0: 1}, {0: 1}, {0: 2}]
 
 
+@pytest.mark.parametrize(("setting", "waited"), [(7, 0.007), (1000, 0.1)])
+def test_a_micro_batch_waits_to_fill_for_as_long_as_is_set_and_not_beyond_the_commit(first, setting, waited) -> None:
+    rig = Rig(served(first), batch_wait_ms=setting, commit_interval_ms=100)
+    rig.kafka.publish(0, USUAL)
+    rig.run(assign(0), idle)
+    assert {*rig.kafka.consumers[0].waits[1:]} == {waited}  # after the call that joins the group
+
+
 def test_what_comes_after_a_quiet_time_is_committed_at_once(rig: Rig) -> None:
     seen: list[dict[int, int]] = []
     look = rig.look(lambda: dict(rig.kafka.committed), seen)

@@ -8,7 +8,7 @@ import pytest
 from schemas.drift import SignalShift, StatisticKind
 from stream_app.report.alerts import ReportError, choose, published
 from stream_app.report.words import alert_rate, bar, duration, levels, retraining, shift_words, signal_name
-from stream_app.testing.memory_kafka import MemoryMessage
+from stream_app.testing.memory_clients import MemoryMessage
 from tests.unit.stream_app.report.alerts_for_tests import an_alert
 
 

@@ -1,61 +1,39 @@
-"""A swap log in memory: what Kafka would hand out, under the test's control."""
+"""A swap log in memory, followers of it, and commands."""
 
-import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from schemas.rollout import Activate, AuditRecord, Command, ModelStatus, Phase, Rollback, Stage
+from schemas.topics import MODEL_SWAP
 from schemas.transactions import ModelRef
 from stream_app import threads
 from stream_app.rollout.follower import Follower
 from stream_app.rollout.state import Rollout
 from stream_app.rollout.swap_log import Entry, SwapLog, encode
 from stream_app.rollout.trust import UNCHECKED, Trust
-from stream_app.testing.memory_kafka import MemoryMessage
+from stream_app.testing.memory_clients import MemoryMessage, MemoryTail
+from stream_app.testing.memory_kafka import MemoryKafka
 from stream_app.threads import Supervised
 
 
-class MemoryLog:
-    """Shared by any number of tails."""
+class CommandLog:
+    """`model-swap` of a broker in memory."""
 
     def __init__(self) -> None:
-        self.records: list[MemoryMessage] = []
-
-    def append(self, *commands: Command | bytes) -> None:
-        for command in commands:
-            data = command if isinstance(command, bytes) else encode(command)
-            self.records.append(MemoryMessage(data, len(self.records), datetime.now(UTC)))
-
-
-class MemoryTail:
-    """One reader of a MemoryLog; the broker falls silent for `silent_polls` once it has handed out two records."""
-
-    def __init__(self, log: MemoryLog, silent_polls: int = 0) -> None:
-        self._log = log
-        self._silent_polls = silent_polls
-        self._at = 0
-        self._end = len(log.records)
-        self._pause = threading.Event()
+        self._kafka = MemoryKafka()
 
     @property
-    def caught_up(self) -> bool:
-        return self._at >= self._end
+    def records(self) -> list[MemoryMessage]:
+        return self._kafka.visible[MODEL_SWAP.name]
 
-    def poll(self, timeout_s: float, limit: int) -> Sequence[MemoryMessage]:
-        silent = self._at >= 2 and self._silent_polls > 0
-        if silent or self._at == len(self._log.records):
-            self._pause.wait(min(timeout_s, 0.005))
-        if silent:
-            self._silent_polls -= 1
-            return []
-        records = self._log.records[self._at : self._at + min(limit, 2)]
-        self._at += len(records)
-        return records
+    def append(self, *commands: Command | bytes, at: datetime | None = None) -> None:
+        data = [command if isinstance(command, bytes) else encode(command) for command in commands]
+        self._kafka.append(MODEL_SWAP.name, *data, at=at or datetime.now(UTC))
 
-    def close(self) -> None:
-        pass
+    def tail(self, silent_polls: int = 0) -> MemoryTail:
+        return MemoryTail(self._kafka, MODEL_SWAP.name, silent_polls=silent_polls)
 
 
 class Heard:
@@ -76,7 +54,7 @@ class Heard:
 
 
 class Following:
-    """A follower of a MemoryLog, in threads as in a worker."""
+    """A follower of a swap log, in threads as in a worker."""
 
     def __init__(self, follower: Follower, tail: MemoryTail) -> None:
         self._follower, self._tail = follower, tail

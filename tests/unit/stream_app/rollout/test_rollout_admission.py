@@ -14,11 +14,11 @@ from schemas.transactions import ModelRef
 from stream_app.metrics import Metrics
 from stream_app.rollout.admission import Admission, lacks
 from stream_app.rollout.artefacts import ModelCache
-from stream_app.rollout.follower import Follower
+from stream_app.rollout.follower import Follower, connect
 from stream_app.rollout.swap_log import SwapLog
-from stream_app.settings import GatePolicy
+from stream_app.settings import GatePolicy, Settings
 from stream_app.testing.tiny_model import TinyGraph, tiny_model
-from tests.unit.stream_app.rollout.swap_log import Following, Heard, MemoryLog, MemoryTail, activate, stage
+from tests.unit.stream_app.rollout.swap_log import CommandLog, Following, Heard, activate, stage
 
 Wait = Callable[..., None]
 SERVING = ModelRef("tiny", "1", "1" * 64)
@@ -59,12 +59,12 @@ class Bench:
     """One follower with a policy, serving model 1."""
 
     def __init__(self, folder: Path, policy: GatePolicy, wait_until: Wait) -> None:
-        self.folder, self.log, self.heard = folder, MemoryLog(), Heard()
+        self.folder, self.log, self.heard = folder, CommandLog(), Heard()
         self.first = self.model("1")
         self.log.append(stage(self.first, folder / "1.pt", "s1"), activate("s1"))
         cache, metrics = ModelCache(folder / "cache"), Metrics(CollectorRegistry())
         self.follower = Follower("w1", SwapLog(), cache, self.heard, metrics, admission=Admission(policy))
-        self.following = Following(self.follower, MemoryTail(self.log))
+        self.following = Following(self.follower, self.log.tail())
         wait_until(lambda: self.follower.serving is not None)
 
     def model(self, version: str) -> ModelRef:
@@ -104,11 +104,11 @@ def test_where_gates_are_required_a_stage_needs_its_verdict_and_what_serves_serv
 
 
 def test_the_first_model_has_nothing_to_be_compared_with(bench, wait_until, tmp_path):
-    heard, log = Heard(), MemoryLog()
+    heard, log = Heard(), CommandLog()
     log.append(stage(tiny_model(tmp_path / "7.pt", "7"), tmp_path / "7.pt", "first"))
     cache, admission = ModelCache(tmp_path / "own"), Admission(GatePolicy.REQUIRE)
     follower = Follower("w2", SwapLog(), cache, heard, Metrics(CollectorRegistry()), admission=admission)
-    following = Following(follower, MemoryTail(log))
+    following = Following(follower, log.tail())
     wait_until(lambda: heard.answers() == [("first", Phase.STAGED)])
     following.stop()
 
@@ -128,3 +128,20 @@ def test_a_model_50_times_slower_is_rejected_even_where_gates_are_off_or_overrid
     b.stage("2", "next")
     wait_until(lambda: b.heard.answers()[1:] == [("next", Phase.STAGED)])
     assert b.follower.warm.digests == {b.first.sha256, archive.read(b.folder / "2.pt").sha256}
+
+
+@pytest.mark.parametrize(("limits", "phase"), [("", Phase.REJECTED), ("[cost]\ntimes_slower_most = 1e6", Phase.STAGED)])
+def test_how_much_slower_a_model_may_be_is_what_the_limits_of_the_settings_say(tmp_path, limits, phase):
+    (tmp_path / "limits.toml").write_text(limits)
+    log, heard = CommandLog(), Heard()
+    log.append(stage(tiny_model(tmp_path / "1.pt", "1"), tmp_path / "1.pt", "s1"), activate("s1"))
+    tiny_model(tmp_path / "2.pt", "2")
+    artefact.save(tmp_path / "2.pt", torch.jit.script(Slow(0.0)), archive.read(tmp_path / "2.pt").manifest)
+    ref = ModelRef("tiny", "2", archive.read(tmp_path / "2.pt").sha256)
+    log.append(stage(ref, tmp_path / "2.pt", "slow"))
+    settings = Settings(gate_limits=tmp_path / "limits.toml", model_cache=tmp_path / "cache")
+    follower = connect(settings, heard, Metrics(CollectorRegistry()))
+    follower.read(log.records, True)
+    for _ in range(2):
+        follower.load_missing()
+    assert heard.answers() == [("slow", phase)]

@@ -9,7 +9,7 @@ import pytest
 from schemas.rollout import Abort, Activate, Command, Rollback, Stage
 from schemas.transactions import ModelRef
 from stream_app.rollout.swap_log import SwapLog
-from tests.unit.stream_app.rollout.swap_log import MemoryLog, read_all
+from tests.unit.stream_app.rollout.swap_log import CommandLog, read_all
 
 HEAD: dict[str, Any] = {"issuer": "ann", "issued_at": datetime(2026, 1, 1, tzinfo=UTC)}
 
@@ -23,7 +23,7 @@ def activate(version: str) -> Activate:
 
 
 def log(*commands: Command) -> SwapLog:
-    written = MemoryLog()
+    written = CommandLog()
     written.append(*commands)
     return read_all(written.records)
 

@@ -2,7 +2,9 @@
 
 import os
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +15,11 @@ from schemas.transactions import ModelRef
 from stream_app.metrics import Metrics
 from stream_app.pipeline.serving import Serving
 from stream_app.rollout.artefacts import ModelCache
-from stream_app.rollout.follower import Follower
+from stream_app.rollout.follower import Follower, connect
 from stream_app.rollout.swap_log import SwapLog
+from stream_app.settings import GuardMode, Settings
 from stream_app.testing.tiny_model import tiny_model
-from tests.unit.stream_app.rollout.swap_log import Following, Heard, MemoryLog, MemoryTail, activate, rollback, stage
+from tests.unit.stream_app.rollout.swap_log import CommandLog, Following, Heard, activate, rollback, stage
 
 Wait = Callable[..., None]
 
@@ -26,14 +29,14 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.log = MemoryLog()
+        self.log = CommandLog()
         self.paths = {version: folder / f"{version}.pt" for version in "123"}
         self.refs = {v: tiny_model(path, v, centre=float(v)) for v, path in self.paths.items()}
         self.following: list[Following] = []
 
     def join(self, name: str = "w1", silent_polls: int = 0) -> tuple[Follower, Heard]:
         heard = Heard()
-        tail = MemoryTail(self.log, silent_polls)
+        tail = self.log.tail(silent_polls)
         cache, metrics = ModelCache(self.folder / f"cache-{name}"), Metrics(CollectorRegistry())
         follower = Follower(name, SwapLog(), cache, heard, metrics)
         self.following.append(Following(follower, tail))
@@ -256,3 +259,29 @@ def test_the_reference_of_any_model_that_the_log_named_can_be_had(bench: Bench, 
     wait_until(lambda: follower.caught_up)
     assert [follower.warm.reference(bench.refs[v].sha256).version for v in "123"] == ["1", "2", "3"]
     assert follower.warm.reference("0" * 64) is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "compared"),
+    [
+        ({"guard_watch_s": 300.0}, True),
+        ({"guard_watch_s": 60.0}, False),
+        ({"guard_watch_s": 0.0}, False),
+        ({"guard_watch_s": 300.0, "guard": GuardMode.OFF}, False),
+    ],
+)
+def test_a_new_model_is_compared_with_the_one_before_for_as_long_as_is_set(
+    bench: Bench, settings: dict[str, Any], compared: bool
+) -> None:
+    """The swap was 100 s ago."""
+    for version in "12":
+        commands = stage(bench.refs[version], bench.paths[version], version), activate(version)
+        bench.log.append(*commands, at=datetime.now(UTC) - timedelta(seconds=100))
+    own = Settings(model_cache=bench.folder / "cache", **settings)
+    follower = connect(own, Heard(), Metrics(CollectorRegistry()))
+    follower.read(bench.log.records, True)
+    for _ in range(2):
+        follower.load_missing()
+    assert served(follower) == ("2", "1")
+    assert follower.serving is not None
+    assert (follower.serving.second is not None) is compared

@@ -1,7 +1,6 @@
 """What the registry's aliases name follows from the swap log; a worker has it done by a process with its settings."""
 
 import asyncio
-import logging
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from schemas.transactions import ModelRef
 from stream_app.rollout.registry_sync import RegistrySync, moves
 from stream_app.rollout.swap_log import SwapLog
 from stream_app.settings import Settings
-from tests.unit.stream_app.rollout.swap_log import MemoryLog, read_all
+from tests.unit.stream_app.rollout.swap_log import CommandLog, read_all
 
 VERSIONS = {digit * 64: digit for digit in "123"}
 HEAD: dict[str, Any] = {"issuer": "ann", "issued_at": datetime(2026, 1, 1, tzinfo=UTC)}
@@ -44,7 +43,7 @@ BY_THE_GUARD = Rollback(command_id="guard", automatic=True, **HEAD)
 
 def after(commands: list[Command], before: dict[str, str], name: str = "card-fraud") -> dict[str, str]:
     """The aliases that were `before`, once they have followed a log of these commands."""
-    log = MemoryLog()
+    log = CommandLog()
     log.append(*commands)
     moved = moves(name, read_all(log.records), before, VERSIONS)
     return {alias: version for alias, version in {**before, **moved}.items() if version is not None}
@@ -81,26 +80,11 @@ def test_what_is_so_already_moves_nothing() -> None:
     assert moves("card-fraud", SwapLog(), {"candidate": "3"}, VERSIONS) == {}
 
 
-def test_a_worker_runs_it_as_a_process_with_every_setting_that_it_was_given(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """It finds the registry and the secrets file by settings that are neither in the environment nor in a file."""
-    secrets = tmp_path / "no-such-secrets.json"
-    settings = Settings(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db", kafka_secrets_file=secrets)
-    log = MemoryLog()
-    log.append(*serve("1"))
-    rollout = read_all(log.records).rollout
-    with caplog.at_level(logging.WARNING):
-        asyncio.run(RegistrySync(settings, lambda: rollout, lambda: True).step())
-    assert str(secrets) in caplog.text
-    assert "Traceback" not in caplog.text
-
-
 def test_a_worker_that_does_not_run_the_controller_updates_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = Settings(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db", kafka_secrets_file=tmp_path / "none.json")
-    log = MemoryLog()
+    log = CommandLog()
     log.append(*serve("1"))
     asyncio.run(RegistrySync(settings, lambda: read_all(log.records).rollout, lambda: False).step())
     assert caplog.text == ""
