@@ -49,14 +49,14 @@ def encode(frame: pl.DataFrame) -> Iterator[tuple[bytes, bytes, int]]:
 
 
 def labels(frame: pl.DataFrame, delay: timedelta = timedelta(days=LABEL_DELAY_DAYS)) -> Iterator[Label]:
-    """What becomes of the transactions, in the order of the frame.
+    """What becomes of the transactions, in the order of the frame; nothing of those whose label is null.
 
     Args:
         frame: of `models.data.frame.LAYOUT`.
         delay: How long after the transaction its label is known.
     """
     columns = frame.select("transaction_id", "fraud", pl.col("event_time") + delay, "fraud_scenario")
-    for transaction, fraud, labelled_at, scenario in columns.iter_rows():
+    for transaction, fraud, labelled_at, scenario in columns.filter(pl.col("fraud").is_not_null()).iter_rows():
         yield Label(transaction, fraud, labelled_at, scenario if fraud else None)
 
 

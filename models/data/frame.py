@@ -1,7 +1,8 @@
 """Reads and writes transactions, in one layout for the simulator's files and the Fraud Detection Handbook's.
 
 One row is one transaction. Rows are sorted by `event_time`, then `transaction_id`. A feature that is missing is NaN;
-nothing is null. What the stream would refuse as an event is refused in a file, too.
+nothing is null but labels that are asked for as they are. What the stream would refuse as an event is refused in a
+file, too.
 """
 
 import hashlib
@@ -72,6 +73,7 @@ def read(
     until: date | None = None,
     *,
     labels_needed: bool = True,
+    labels_guessed: bool = True,
     also: Sequence[str] = (),
 ) -> pl.DataFrame:
     """The transactions of data files, in the project's own columns or in the Handbook's.
@@ -81,8 +83,8 @@ def read(
             ignored, as is the case of names.
         since: First day (UTC) to keep. None: from the first that the files hold.
         until: Last day (UTC) to keep, itself included. None: to the last.
-        labels_needed: Refuse a file without `LABELS`; otherwise the frame does without those too. A row whose label is
-            not known counts as legitimate.
+        labels_needed: Refuse a file without `LABELS`; otherwise the frame does without those too.
+        labels_guessed: Count a row whose label is not known as legitimate; otherwise its label is null.
         also: Further columns to keep where a file has them, as text, empty where there is no value.
 
     Returns:
@@ -107,7 +109,7 @@ def read(
         raise DataError(
             f"{where} holds no transactions from {since or first} to {until or last}: it holds {first} to {last}"
         )
-    if "fraud" in kept.columns:
+    if labels_guessed and "fraud" in kept.columns:
         kept = _labelled(where, kept)
     for complaint in _complaints(kept):
         raise DataError(f"{where} {complaint}")

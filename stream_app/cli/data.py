@@ -92,11 +92,14 @@ def produce(  # noqa: PLR0913 - as simulate
 
     settings = connected_settings()
     with waiting(f"reading {named(data)}"):
-        frame = read(data, day(since), day(until), also=fields or ())
+        days = day(since), day(until)
+        frame = read(data, *days, labels_needed=labels, labels_guessed=False, also=fields or ())
     if refused := set(fields or ()) - (set(frame.columns) - LABEL_COLUMNS):
         raise typer.BadParameter(f"{named(data)} has no {', '.join(sorted(refused))} for events", param_hint="--field")
     if limit is not None:
         frame = frame.head(limit)
+    if labels and (unknown := frame["fraud"].null_count()):
+        say(f"{unknown:,} of {len(frame):,} transactions have no label in {named(data)}: none is published for them")
     published = publish_frame(settings, frame, rate, labels)
     if as_json:
         out_json({topic: result.figures() for topic, result in published.items()})

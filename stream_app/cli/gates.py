@@ -1,5 +1,6 @@
 """`stream-app gate`: may a candidate take the place of the model that serves?"""
 
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -7,16 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from models.archive import ArtefactError
+from models.archive import Archive, ArtefactError
 from models.gates.limits import Limits, load_limits
 from models.gates.report import GateReport
-from stream_app.cli.model_argument import existing_model
+from stream_app.cli.configured import settings
+from stream_app.cli.model_argument import existing_model, resolve_model
 from stream_app.cli.options import PLACES, FirstDay, Json, LastDay, day
 from stream_app.cli.terminal import out, out_json, say, waiting
+from stream_app.rollout import artefacts
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from models.gates.comparison import GateComparison
-    from models.runtime import Runtime
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -50,15 +54,16 @@ def gate(  # noqa: PLR0913 - one parameter for each option is typer's way
     Both score the same days of DATA: accuracy (where it has labels), alert volume, agreement, latent stability,
     score distribution, robustness, cost. Days before --from are history, as for `evaluate`.
     """
-    from models.gates.judge import judge
-    from stream_app.cli.model_loading import load_model
-
     allowed = load_limits(limits)
     with waiting("loading") as tell:
-        theirs, ours = _champion(champion), load_model(candidate)
+        archives = _archive(candidate, "CANDIDATE", tell), _archive(champion, "--against", tell)
         tell(f"reading {data}")
-        comparison = _compare(ours, theirs, data, allowed, day(since), day(until))
+        frame = _frame(data, day(until))
+        tell("comparing")
+        comparison = _compare(*archives, frame, allowed, day(since), day(until))
         tell("judging")
+        from models.gates.judge import judge
+
         report = judge(comparison, allowed)
     if html is not None:
         _write_page(report, comparison, html)
@@ -79,29 +84,38 @@ def print_report(report: GateReport) -> None:
     out(report.conclusion)
 
 
-def _champion(model: str) -> "Runtime":
-    from stream_app.cli.model_loading import load_model
+def _archive(model: str, named_by: str, tell: Callable[[str], None]) -> Archive:
+    """What cannot be compared at all was called wrongly: exit code 1 is for a refusal."""
+    try:
+        archive = artefacts.read(resolve_model(settings(), model))
+        tell(f"looking at {archive.ref}")
+        return archive
+    except ArtefactError as error:
+        raise typer.BadParameter(str(error), param_hint=named_by) from error
+
+
+def _frame(data: Path, until: date | None) -> "pl.DataFrame":
+    from models.data.files import DataError
+    from models.data.frame import read
 
     try:
-        return load_model(model)
-    except ArtefactError as error:
-        raise typer.BadParameter(str(error), param_hint="--against") from error
+        return read(data, until=until, labels_needed=False)
+    except DataError as error:
+        raise typer.BadParameter(str(error), param_hint="--data") from error
 
 
 def _compare(
-    ours: "Runtime", theirs: "Runtime", data: Path, limits: Limits, since: date | None, until: date | None
+    ours: Archive, theirs: Archive, frame: "pl.DataFrame", limits: Limits, since: date | None, until: date | None
 ) -> "GateComparison":
-    """Both models on the rows. What cannot be compared at all was called wrongly: exit code 1 is for a refusal."""
-    from models.data.files import DataError
-    from models.data.frame import read
+    """Both models on the rows."""
+    from models import artefact
     from models.features import SpecError
     from models.gates.comparison import compare
     from models.protocol import EvaluationError
 
     try:
-        frame = read(data, until=until, labels_needed=False)
-        return compare(ours, theirs, frame, limits, since, until)
-    except (DataError, EvaluationError, SpecError) as error:
+        return compare(artefact.run(ours), artefact.run(theirs), frame, limits, since, until)
+    except (EvaluationError, SpecError) as error:
         raise typer.BadParameter(str(error), param_hint="--data") from error
 
 

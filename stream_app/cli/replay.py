@@ -10,10 +10,12 @@ from schemas.errors import UserError
 from schemas.topics import TRANSACTIONS
 from stream_app.cli import readable
 from stream_app.cli.configured import connected_settings
+from stream_app.cli.model_argument import resolve_model
 from stream_app.cli.readable import clean
 from stream_app.cli.terminal import console, out, out_json, progress, table, waiting
 from stream_app.kafka.offsets import Bounds, Point
 from stream_app.kafka.ranges import committed_range
+from stream_app.rollout import artefacts
 from stream_app.rollout.artefacts import ModelCache
 from stream_app.rollout.commands import models
 from stream_app.rollout.trust import trust
@@ -104,10 +106,9 @@ def _point(text: str | None, option: str) -> Point | None:
 def model_of(settings: Settings, given: str | None, sha256: str | None) -> "Runtime":
     """The one given; else the model with this digest, from the cache or where it was staged from; else what serves."""
     from models import artefact
-    from stream_app.cli.model_loading import load_model
 
     if given is not None:
-        return load_model(given)
+        return artefact.run(artefacts.read(resolve_model(settings, given)))
     known = models(settings)
     if sha256 is None:
         if known.rollout.serving is None:

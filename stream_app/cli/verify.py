@@ -11,6 +11,7 @@ from stream_app.cli.invocation import issuer
 from stream_app.cli.terminal import out, out_json, waiting
 from stream_app.rollout.control_producer import ControlProducer
 from stream_app.verify import cluster
+from stream_app.verify.acknowledged import ACKNOWLEDGE
 from stream_app.verify.cluster import LedgerVerdict
 
 app = typer.Typer(rich_markup_mode=None)
@@ -36,7 +37,7 @@ def verify(
         if acknowledge is not None and verdict.unacknowledged:
             with closing(ControlProducer(chosen)) as publisher:
                 for loss in verdict.unacknowledged:
-                    publisher.audit(audit_record(issuer(), cluster.ACKNOWLEDGE, str(loss), reason=acknowledge))
+                    publisher.audit(audit_record(issuer(), ACKNOWLEDGE, str(loss), reason=acknowledge))
             verdict = cluster.verify(chosen, tell)
     if as_json:
         out_json(verdict)

@@ -32,6 +32,7 @@ from stream_app.rollout.guard.enforcer import GuardEnforcer
 from stream_app.rollout.statuses import Statuses, recent
 from stream_app.settings import GuardMode, Settings
 from stream_app.threads import Supervised
+from stream_app.verify.acknowledged import Acknowledgements
 
 JOIN_S = 1.0
 
@@ -67,7 +68,7 @@ class ControlPlane:
         self._sealer = Sealer(settings.worker_name, self._producer.audit, owner, skipped=metrics.skip)
         self._heartbeat = Heartbeat(settings, progress, liveness, self._producer)
         page = Feed(settings, self.board, statuses, metrics)
-        self._committed = self._reads_committed(page, guard)
+        self._committed = self._reads_committed(page, guard, progress)
         self._statuses = self._reads_statuses(page)
         self.threads = (
             Supervised("committed", self._committed.step),
@@ -100,7 +101,7 @@ class ControlPlane:
         except BrokerError as error:
             logger.warning("whether the settings have changed is not on record: %s", error)
 
-    def _reads_committed(self, page: Feed, guard: GuardEnforcer | None) -> Dispatch:
+    def _reads_committed(self, page: Feed, guard: GuardEnforcer | None, progress: Progress) -> Dispatch:
         now = datetime.now(UTC)
         guarding: Sequence[Reader] = () if guard is None else (guard.read, self._controller.notice)
         readers = [
@@ -109,6 +110,7 @@ class ControlPlane:
             *((COMPARISONS, reader) for reader in guarding),
             *((topic, page.read) for topic in feed.SHOWN),
             (AUDIT, self._sealer.read),
+            (AUDIT, Acknowledgements(progress).read),
         ]
         since = {COMPARISONS: now - enforcer.HISTORY, ANOMALIES: now - feed.HISTORY, LABELS: now - feed.HISTORY}
         if (unsealed := unsealed_since(self._settings)) is not None:

@@ -4,6 +4,7 @@ Whole snapshots, so no locks.
 """
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from threading import Event
 
 from schemas.rollout import AlertVolume, Notice, PartitionProgress
@@ -68,8 +69,10 @@ class Progress:
     Attributes:
         latest: Replaced whole.
         news: Set when the first decision of another command's model is committed; the heartbeat clears it.
+        losses_known_until: When a person last put on audit that losses are known; set by the control plane.
     """
 
     def __init__(self) -> None:
         self.latest = Snapshot()
         self.news = Event()
+        self.losses_known_until: datetime | None = None

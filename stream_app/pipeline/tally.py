@@ -72,7 +72,7 @@ class Tally:
     def loop_turned(self, state: str, partitions: Callable[[], Partitions]) -> None:
         """The loop has turned, busy or idle: rates fall and lag grows also while nothing is committed."""
         at = self._clock.monotonic()
-        latest = replace(self._progress.latest, state=state, looped_at=at)
+        latest = replace(self._progress.latest, state=state, looped_at=at, notices=self._news)
         if at - self._rated_at >= RATES_EVERY_S:
             latest = replace(latest, partitions=partitions(), **self._rates(at))
         self._progress.latest = latest
@@ -82,6 +82,14 @@ class Tally:
         log.warning("%s", sentence)
         kept = (*self._progress.latest.notices, Notice(self._clock.now(), sentence, is_loss))
         self._progress.latest = replace(self._progress.latest, notices=kept[-NOTICES_KEPT:])
+
+    @property
+    def _news(self) -> tuple[Notice, ...]:
+        """The notices, without losses that a person has acknowledged."""
+        notices, known = self._progress.latest.notices, self._progress.losses_known_until
+        if known is None:
+            return notices
+        return tuple(notice for notice in notices if not (notice.is_loss and notice.at <= known))
 
     def _lost(self, partition: int, start: int, count: int) -> None:
         self._metrics.lost.inc(count)

@@ -14,7 +14,6 @@ from confluent_kafka import Consumer, KafkaException
 
 from schemas import topics
 from schemas.drift import DriftSummary
-from schemas.rollout import AuditRecord
 from schemas.topics import Topic
 from schemas.transactions import ModelRef, Source
 from stream_app.kafka import clients, offsets
@@ -24,12 +23,12 @@ from stream_app.kafka.records import RecordDecoder
 from stream_app.kafka.topics import name, present_id
 from stream_app.settings import Settings
 from stream_app.verify import ledger
+from stream_app.verify.acknowledged import acknowledged
 from stream_app.verify.ledger import LedgerBreak, LedgerSpan, Loss
 
 GRACE_S = 15.0  # beyond the time after which the broker aborts a transaction
 RETRY_S = 0.05
 
-ACKNOWLEDGE = "acknowledge"
 Place = tuple[str, int]
 """Topic id and partition."""
 
@@ -228,12 +227,6 @@ class _Check:
             records = read_to_end(self._settings, topics.TRANSACTIONS, bounds=bounds)
             self._breaks += ledger.emptiness(partition, readable, [message.offset() or 0 for message in records])
         return sum(span.empty for span in doubtful) - sum(span.empty for span in readable)
-
-
-def acknowledged(settings: Settings) -> dict[str, str]:
-    """Each loss that somebody has put on audit, and why it is one to live with."""
-    records = RecordDecoder[AuditRecord](AuditRecord).each(read_to_end(settings, topics.AUDIT))
-    return {r.subject: f"{r.actor}: {r.reason}" for _, r in records if r.action == ACKNOWLEDGE}
 
 
 def _await_visible(settings: Settings, group: Consumer, reader: Consumer) -> None:

@@ -11,7 +11,8 @@ from schemas.topics import ANOMALIES, AUDIT, TRANSACTIONS
 from stream_app.audit.record import audit_record
 from stream_app.kafka import clients, topics
 from stream_app.settings import Settings
-from stream_app.verify.cluster import ACKNOWLEDGE, verify
+from stream_app.verify.acknowledged import ACKNOWLEDGE
+from stream_app.verify.cluster import verify
 from stream_app.verify.ledger import Loss
 from tests.faults.test_inputs import metric
 from tests.known_stream import Wait, anomalies, anomalous, proved, transactions

@@ -3,7 +3,7 @@
 import json
 import socket
 
-from stream_app.cli.checks import disk, model_registry, origins, web_port
+from stream_app.cli.checks import disk, files, model_registry, origins, web_port
 from stream_app.settings import load
 from tests.unit.stream_app.cli.cli_runner import stream_app
 
@@ -94,3 +94,10 @@ def test_a_registry_that_does_not_answer_is_wrong_and_one_that_is_not_there_yet_
     assert "made by the first training" in finding.says
     assert not (tmp_path / "registry").exists()
     assert [finding.ok for finding in model_registry(load(tracking_uri=""))] == [True]
+
+
+def test_a_page_that_strangers_could_read_is_wrong():
+    (finding,) = files(load(web_host="0.0.0.0"))
+    assert not finding.ok
+    assert "0.0.0.0 is open to other machines, without a web_token" in finding.says
+    assert list(files(load(web_host="0.0.0.0", web_token="correct horse battery"))) == []

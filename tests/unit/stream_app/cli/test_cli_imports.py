@@ -1,12 +1,15 @@
 """A command loads what it needs: its help waits for nothing, and none that computes no model for torch or MLflow."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from stream_app.cli.app import COMMANDS
+from stream_app.testing.tiny_model import tiny_model
 
 HEAVY = ["torch", "polars", "pandas", "mlflow", "sklearn", "scipy", "matplotlib", "evidently", "faust", "river"]
 PROGRAM = """
@@ -38,3 +41,31 @@ def by_help() -> dict[str, list[str]]:
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_no_help_waits_for_what_computes_a_model(by_help: dict[str, list[str]], command: str) -> None:
     assert by_help[command] == []
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "names"),
+    [
+        ("gate", "notes.txt --against notes.txt --data notes.txt", "not a model artefact"),
+        ("gate", "good.pt --against notes.txt --data notes.txt", "--against"),
+        ("gate", "good.pt --against good.pt --data gone.parquet", "gone.parquet"),
+        ("gate", "good.pt --against good.pt --data notes.txt", "notes.txt"),
+        ("gate", "good.pt --against good.pt --data notes.txt --limits gone.toml", "gone.toml"),
+        ("evaluate", "notes.txt notes.txt", "not a model artefact"),
+        ("evaluate", "good.pt gone.parquet", "gone.parquet"),
+        ("train", "gone.parquet --out m.pt", "gone.parquet"),
+        ("train", "notes.txt --out m.pt", "notes.txt"),
+        ("sign", "gone.pt --key gone.key", "gone"),
+    ],
+)
+def test_a_wrong_file_is_named_before_what_computes_a_model_is_loaded(
+    tmp_path: Path, command: str, arguments: str, names: str
+) -> None:
+    (tmp_path / "notes.txt").write_text("nothing of the kind")
+    tiny_model(tmp_path / "good.pt", "1")
+    words = [sys.executable, "-c", PROGRAM, command, arguments, "torch", "mlflow", "sklearn"]
+    own = {**os.environ, "STREAM_APP_TRACKING_URI": ""}
+    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=tmp_path, env=own)
+    (line,) = done.stderr.strip().splitlines()
+    assert names in line
+    assert json.loads(done.stdout) == {command: []}

@@ -3,17 +3,21 @@
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
 from schemas.rollout import AlertVolume, PartitionProgress
 from schemas.transactions import ModelRef, RefusalCode, Severity
+from stream_app.audit.record import audit_record
 from stream_app.metrics import Metrics
 from stream_app.pipeline.clock import Clock
 from stream_app.pipeline.interval import Interval
 from stream_app.pipeline.progress import Progress, Snapshot
 from stream_app.pipeline.serving import Serving
 from stream_app.pipeline.tally import WINDOW_S, Tally
+from stream_app.testing.memory_kafka import MemoryKafka
+from stream_app.verify.acknowledged import ACKNOWLEDGE, Acknowledgements
 
 BUDGET = SimpleNamespace(manifest=SimpleNamespace(calibration=SimpleNamespace(budget=0.02)))
 ONE, TWO = (ModelRef("tiny", version, version * 64) for version in "12")
@@ -143,3 +147,29 @@ def test_alerts_of_another_model_are_counted_anew_beside_what_was_usual(tally: T
     assert volume(2000, 1740, TWO, ONE) == AlertVolume(2000, 1740, 0.01)
     assert volume(100, 1, ONE, None) == AlertVolume(100, 1, 0.01)  # rolled back: 87 % was not usual
     assert volume(10, 9, TWO, ONE) == AlertVolume(10, 9, 0.01)  # of 100 nothing is usual
+
+
+def test_a_loss_is_reported_until_a_person_has_acknowledged_it_and_a_later_one_anew(
+    tally: Tally, progress: Progress, watch: Watch
+) -> None:
+    def reported() -> list[str]:
+        tally.loop_turned("running", lambda: PLACES)
+        return [notice.sentence for notice in progress.latest.notices]
+
+    watch.at = 1_772_366_400.0  # a time that records may have
+    tally.notice("made again")
+    tally.notice("first", is_loss=True)
+    assert reported() == ["made again", "first"]
+    watch.at += 60
+    kafka = MemoryKafka()
+    known, other = (audit_record("ann", action, "partition 0") for action in (ACKNOWLEDGE, "stage"))
+    kafka.append("audit", msgspec.json.encode(other), b"no record", at=watch.clock.now())
+    acknowledgements = Acknowledgements(progress)
+    acknowledgements.read(kafka.visible["audit"], True)
+    assert reported() == ["made again", "first"]
+    kafka.append("audit", msgspec.json.encode(known), at=watch.clock.now())
+    acknowledgements.read(kafka.visible["audit"][2:], True)
+    assert reported() == ["made again"]
+    watch.at += 60
+    tally.notice("second", is_loss=True)
+    assert reported() == ["made again", "second"]
