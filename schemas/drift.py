@@ -97,6 +97,7 @@ class DriftCause(StrEnum):
     POPULATION = "population"
     ATTACK = "attack"
     REFUSALS = "refusals"
+    SWAP = "swap"
     UNKNOWN = "unknown"
 
 
@@ -124,11 +125,20 @@ class SignalShift(Struct, frozen=True):
     current_value: Annotated[float | None, Meta(description="mean since the drift began, in that unit")] = None
 
 
+class IncidentSwap(Struct, frozen=True):
+    """The swap that an incident began with: the model is the cause, not the stream."""
+
+    at: Annotated[Moment, Meta(description="when it was commanded, by the brokers' clock")]
+    issuer: str
+    before: Annotated[ModelRef, Meta(description="what served until then, and `stream-app rollback` returns to")]
+
+
 class DriftAlert(Struct, frozen=True):
     """What drifted, since when, how far, and what it is likely to be.
 
     `alert_id` names the incident and is a function of the summaries' log, so replays repeat it. An incident is raised
-    at once, confirmed when enough has been seen to name its cause, and over in the end: one record each.
+    at once, confirmed when enough has been seen to name its cause, and over in the end: one record each. When they
+    were written, by the clock on the wall, is the timestamp of each record.
     """
 
     alert_id: NonEmpty
@@ -149,3 +159,5 @@ class DriftAlert(Struct, frozen=True):
     segment: Annotated[
         str, Meta(description="where it is, or almost all of it, as currency=USD; empty: everywhere")
     ] = ""
+    swap: Annotated[IncidentSwap | None, Meta(description="the swap that it began with; null: with none")] = None
+    over_because: Annotated[str, Meta(description="why it is over; empty: every signal is back where it was")] = ""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated
 
+import msgspec
 import typer
 from rich.padding import Padding
 from rich.table import Table
@@ -10,12 +11,16 @@ from rich.text import Text
 
 from schemas.drift import DriftAlert
 from schemas.topics import DRIFT_ALERTS
+from schemas.transactions import ModelRef
 from stream_app.cli.configured import connected_settings
 from stream_app.cli.readable import clean, moment
 from stream_app.cli.terminal import console, out, out_json, table
+from stream_app.drift.published import RaisedAlert, ended, published
+from stream_app.kafka.clients import NotAuthorised, TopicMissing
 from stream_app.kafka.log import read_to_end
-from stream_app.report.alerts import choose, published
-from stream_app.report.words import alert_rate, bar, duration, levels, retraining, shift_words, signal_name
+from stream_app.report.alerts import choose
+from stream_app.report.words import alert_rate, bar, duration, levels, retraining, shift_words, signal_name, to_do
+from stream_app.rollout.swap_log import read_swap_log
 
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
@@ -35,11 +40,11 @@ def drift(context: typer.Context) -> None:
 @group.command("list", epilog="Example: stream-app drift list")
 def list_alerts(as_json: Json = False) -> None:
     """Show every drift alert that was raised, the newest last: since when, how severe, what moved furthest."""
-    alerts = read_alerts()
+    raised, serving = _read()
     if as_json:
-        out_json(alerts)
-    elif alerts:
-        console().print(_overview(alerts))
+        out_json([_document(incident, serving) for incident in raised])
+    elif raised:
+        console().print(_overview(raised, serving))
     else:
         out("there is no drift alert: nothing has left the model's reference so far")
 
@@ -52,42 +57,55 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Explain a drift alert: what moved, since when, how far, the likely cause with its evidence, and what to do."""
-    alert = choose(read_alerts(), alert_id)
+    raised, serving = _read()
+    incident = choose(raised, alert_id)
     if as_json:
-        out_json(alert)
+        out_json(_document(incident, serving))
     else:
-        _tell(alert)
+        _tell(incident, serving)
 
 
-def read_alerts() -> list[DriftAlert]:
-    """What `drift-alerts` holds, oldest first.
+def _read() -> tuple[list[RaisedAlert], ModelRef | None]:
+    """The incidents that `drift-alerts` holds, oldest first, and the model that serves; None for who may not know it.
 
     Raises:
-        BrokerError: it cannot be read.
+        BrokerError: they cannot be read.
     """
     settings = connected_settings()
+    raised = published(read_to_end(settings, DRIFT_ALERTS))
+    try:
+        serving = read_swap_log(settings).rollout.serving
+    except (NotAuthorised, TopicMissing):
+        return raised, None
+    return raised, serving.model if serving is not None else None
 
-    return published(read_to_end(settings, DRIFT_ALERTS))
+
+def _document(incident: RaisedAlert, serving: ModelRef | None) -> dict[str, object]:
+    """The alert, when it was raised by the clock on the wall, and why it is over (empty while it lasts)."""
+    alert: dict[str, object] = msgspec.to_builtins(incident.alert)
+    return {**alert, "published_at": incident.at, "ended": ended(incident.alert, serving)}
 
 
-def _overview(alerts: list[DriftAlert]) -> Table:
-    overview = table("id", "raised (UTC)", "since (UTC)", "severity", "furthest", "likely cause")
-    for a in alerts:
+def _overview(raised: list[RaisedAlert], serving: ModelRef | None) -> Table:
+    overview = table("id", "raised (UTC)", "began (event time)", "severity", "state", "furthest", "likely cause")
+    for incident in raised:
+        a, over = incident.alert, ended(incident.alert, serving)
         furthest = a.signals[0] if a.signals else None
         what = f"{signal_name(furthest.signal)} {shift_words(furthest)}" if furthest else "-"
-        cells = (a.alert_id, moment(a.raised_at), moment(a.since), a.severity, what, a.cause)
+        state = f"over: {over}" if over else "lasts"
+        cells = (a.alert_id, moment(incident.at), moment(a.since), a.severity, state, what, a.cause)
         overview.add_row(*map(clean, cells))
     return overview
 
 
-def _tell(alert: DriftAlert) -> None:
+def _tell(incident: RaisedAlert, serving: ModelRef | None) -> None:
     """The alert as a person reads it: a head, what moved as bars, then words."""
-    screen = console()
+    screen, alert = console(), incident.alert
     screen.print(Text(clean(f"{alert.alert_id}  {alert.severity}  {alert.model}"), style="bold"))
     facts = Table.grid(padding=(0, 2))
     facts.add_column(no_wrap=True)
     facts.add_column(overflow="fold")
-    for name, text in _facts(alert):
+    for name, text in _facts(incident, serving):
         facts.add_row(Text(name, style="dim"), Text(clean(text)))
     screen.print(Padding(_moved(alert), (1, 0, 1, 0), expand=False))
     screen.print(facts)
@@ -106,13 +124,17 @@ def _moved(alert: DriftAlert) -> Table:
     return moved
 
 
-def _facts(alert: DriftAlert) -> Iterator[tuple[str, str]]:
-    later = duration(alert.raised_at - alert.since)
-    yield "since", f"{moment(alert.since)} UTC, seen {later} later at {moment(alert.raised_at)} (event time)"
+def _facts(incident: RaisedAlert, serving: ModelRef | None) -> Iterator[tuple[str, str]]:
+    alert, over = incident.alert, ended(incident.alert, serving)
+    yield "raised", f"{moment(incident.at)} UTC, began at event time {moment(alert.since)}"
+    if over:
+        yield "over", over
+    else:
+        yield "seen", f"{duration(alert.raised_at - alert.since)} later, at event time {moment(alert.raised_at)}"
     if alert.segment:
         yield "where", alert.segment
     yield "offsets", ", ".join(f"partition {p} from {offset}" for p, offset in alert.since_offsets.items())
     yield "alert rate", alert_rate(alert)
     yield "cause", alert.cause
-    yield "to do", alert.action
+    yield "to do", to_do(alert, over)
     yield "retraining", retraining(alert)

@@ -10,6 +10,8 @@ from msgspec.structs import replace
 
 from schemas.drift import DriftAlert
 from schemas.topics import DRIFT_ALERTS, MODEL_STATUS, MODEL_SWAP, TRANSACTIONS, Topic
+from schemas.transactions import ModelRef
+from stream_app.drift.published import RaisedAlert
 from stream_app.kafka import offsets
 from stream_app.kafka.clients import BrokerError, BrokerUnavailable
 from stream_app.kafka.dispatch import QUIET_S, Dispatch, Reader
@@ -59,9 +61,9 @@ class ModelNow(Struct, frozen=True):
 
 
 class DriftNow(Struct, frozen=True):
-    """The latest alerts, newest first, and how many there are in all."""
+    """The latest incidents, newest first, and how many there were in all."""
 
-    alerts: list[DriftAlert]
+    alerts: list[RaisedAlert]
     total: int
 
 
@@ -82,6 +84,11 @@ class Overview(Struct, frozen=True):
     model: ModelNow | None
     trial: TrialView | None
     drift: DriftNow
+
+    @property
+    def serving(self) -> ModelRef | None:
+        """The model that serves by the swap log."""
+        return None if self.model is None else ModelRef(self.model.name, self.model.version, self.model.sha256)
 
 
 class Observer:
@@ -213,5 +220,5 @@ def model_now(log: SwapLog) -> ModelNow | None:
 
 
 def drift_now(reading: Reading) -> DriftNow:
-    """The newest alerts first."""
-    return DriftNow([raised.alert for raised in reading.alerts[:LATEST_ALERTS]], reading.alerts_raised)
+    """The newest first."""
+    return DriftNow(reading.alerts[:LATEST_ALERTS], reading.alerts_raised)

@@ -9,7 +9,7 @@ import msgspec
 
 from models import words
 from schemas.comparison import Comparison
-from schemas.drift import DriftAlert, DriftSummary
+from schemas.drift import DriftAlert, DriftPhase, DriftSummary
 from schemas.rollout import (
     Abort,
     Activate,
@@ -25,6 +25,7 @@ from schemas.rollout import (
 )
 from schemas.topics import Topic
 from schemas.transactions import Anomaly, DeadLetter, Label, Latent, Reason, Score, Transaction
+from stream_app.drift.published import ended
 from stream_app.kafka.records import RecordDecoder, Unreadable
 
 LONGEST_RAW = 200
@@ -125,7 +126,8 @@ def _summary(s: DriftSummary) -> str:
 
 def _drift_alert(d: DriftAlert) -> str:
     signals = ", ".join(f"{s.signal} {s.shift:+.2f} sd" for s in d.signals)
-    return f"{moment(d.raised_at)}  {d.severity:<8}  since {moment(d.since)}: {signals}.  {d.cause}  {d.action}"
+    end = f"over: {ended(d, None)}" if d.phase is DriftPhase.OVER else d.action
+    return f"{moment(d.raised_at)}  {d.severity:<8}  since {moment(d.since)}: {signals}.  {d.cause}  {end}"
 
 
 def _status(s: ModelStatus) -> str:

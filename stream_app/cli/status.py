@@ -144,11 +144,14 @@ def _drift_lines(seen: "Overview") -> "list[Text]":
     from rich.text import Text
 
     from stream_app.cli.readable import clean, moment
+    from stream_app.drift.published import ended
 
     if not seen.drift.alerts:
         return [Text("no drift alert")]
-    lines = [
-        Text.assemble(f"  {moment(a.raised_at)}  ", (a.severity, SEVERITIES[a.severity]), f"  {clean(a.cause)}")
-        for a in seen.drift.alerts
-    ]
-    return [Text(f"{seen.drift.total} drift alerts, the latest:"), *lines]
+    lines = [Text(f"{seen.drift.total} drift alert{'' if seen.drift.total == 1 else 's'}, the latest:")]
+    for incident in seen.drift.alerts:
+        alert, over = incident.alert, ended(incident.alert, seen.serving)
+        times = f"  raised {moment(incident.at)} UTC, began at event time {moment(alert.since)}  "
+        state = (f"over: {over}", "dim") if over else (str(alert.severity), SEVERITIES[alert.severity])
+        lines.append(Text.assemble(times, state, f"  {clean(alert.cause)}", style="dim" if over else ""))
+    return lines

@@ -101,7 +101,7 @@ def _follows(name: str, evidence: Evidence) -> bool:
 def _missing(names: list[str]) -> Cause:
     return Cause(
         DriftCause.FIELD_MISSING,
-        f"{_listed(names)} no longer arrives in part or all of the events: missing more often than the model knows.",
+        f"{listed(names)} no longer arrives in part or all of the events: missing more often than the model knows.",
         "Ask the producer what changed, and restore the field; until then the model imputes it.",
         retraining_helps=False,
     )
@@ -119,9 +119,9 @@ def _refused() -> Cause:
 def _relation(residuals: list[str]) -> Cause:
     return Cause(
         DriftCause.RELATION_BROKEN,
-        f"A relation between fields is broken: the model cannot reconstruct {_listed(residuals)} any more, while every "
+        f"A relation between fields is broken: the model cannot reconstruct {listed(residuals)} any more, while every "
         "field by itself looks as before. A join or a key upstream is likely to be wrong.",
-        f"Compare {_listed(residuals)} with their source for a few customers, and repair it upstream.",
+        f"Compare {listed(residuals)} with their source for a few customers, and repair it upstream.",
         retraining_helps=False,
     )
 
@@ -129,7 +129,7 @@ def _relation(residuals: list[str]) -> Cause:
 def _attack_on_few(extreme: list[str]) -> Cause:
     return Cause(
         DriftCause.ATTACK,
-        f"An attack is likely: a few transactions have extreme values of {_listed(extreme)}, the rest looks as before.",
+        f"An attack is likely: a few transactions have extreme values of {listed(extreme)}, the rest looks as before.",
         LOOK_AT_ANOMALIES,
         retraining_helps=False,
     )
@@ -138,7 +138,7 @@ def _attack_on_few(extreme: list[str]) -> Cause:
 def _attack_where_labels_are(inputs: list[str]) -> Cause:
     return Cause(
         DriftCause.ATTACK,
-        f"An attack is likely: the share of frauds has moved in several windows together ({_listed(inputs)}), and no "
+        f"An attack is likely: the share of frauds has moved in several windows together ({listed(inputs)}), and no "
         "other input has.",
         LOOK_AT_ANOMALIES,
         retraining_helps=False,
@@ -147,31 +147,32 @@ def _attack_where_labels_are(inputs: list[str]) -> Cause:
 
 def _broken(broken: list[str], inputs: list[str], residuals: list[str]) -> Cause:
     others = [name for name in inputs if name not in broken]
-    alone = f"only {_listed(others)} moved with it" if others else "no other input moved"
+    alone = f"only {listed(others)} moved with it" if others else "no other input moved"
     unexplained = ", and the model cannot reconstruct it from them" if residuals else ""
     return Cause(
         DriftCause.FIELD_BROKEN,
-        f"Broken, or in another unit: {_listed(broken)}; {alone}{unexplained}.",
-        f"Check {_listed(broken)} at its producer (unit, currency, default value), and repair it there.",
+        f"Broken, or in another unit: {listed(broken)}; {alone}{unexplained}.",
+        f"Check {listed(broken)} at its producer (unit, currency, default value), and repair it there.",
         retraining_helps=False,
     )
 
 
 def _population(inputs: list[str], residuals: list[str]) -> Cause:
     evidence = (
-        f"while {_listed(residuals)} can be reconstructed less well than before"
+        f"while {listed(residuals)} can be reconstructed less well than before"
         if residuals
         else "and the model still reconstructs them"
     )
     return Cause(
         DriftCause.POPULATION,
-        f"The population has changed: {_listed(inputs)} moved together, {evidence}.",
+        f"The population has changed: {listed(inputs)} moved together, {evidence}.",
         "See whether the business explains it (a campaign, a new country, a holiday); if it lasts, train a new model.",
         retraining_helps=True,
     )
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Names for a sentence, of many the first three."""
     if len(names) > 4:
         return f"{', '.join(names[:3])} and {len(names) - 3} more fields"
     return " and ".join(", ".join(names).rsplit(", ", 1))

@@ -87,6 +87,12 @@ class IncidentCorrelator:
             self._over(incident, alert, seen) if alert.phase is DriftPhase.OVER else self._phase_alert(incident, alert)
         )
 
+    @property
+    def open_alerts(self) -> list[DriftAlert]:
+        """The latest published alert of each incident that is not over."""
+        led = [incident for incident in dict.fromkeys(self._of.values()) if incident.source in self._of]
+        return [incident.last_alert for incident in led + self.cooling_down]
+
     def closed_after_rest(self, seen: Mapping[str, int]) -> list[DriftAlert]:
         """The last alerts of incidents that have rested for long enough."""
         done = [

@@ -45,6 +45,12 @@ class Evidence:
             default=0.0,
         )
 
+    @property
+    def moved_signals(self) -> list[str]:
+        """The signals that moved by any of their statistics, each once."""
+        found = (s.signal for s, moved in zip(self.statistics, self.moved, strict=True) if moved)
+        return list(dict.fromkeys(found))
+
     def names(self, prefix: str, *kinds: StatisticKind) -> list[str]:
         """Names behind `prefix:` of the signals that moved by one of these statistics, the furthest first."""
         found = {

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -22,6 +22,7 @@ from stream_app.kafka import clients, topics
 from stream_app.kafka.log import read_to_end
 from stream_app.kafka.records import RecordDecoder, Unreadable
 from stream_app.metrics import Metrics
+from stream_app.rollout.swap_log import Swap
 from stream_app.settings import Settings
 
 PUBLISH_S = 10.0
@@ -29,13 +30,6 @@ RETRY_S = 5.0
 SHOW_S = 1.0  # distances of forty signals cost a millisecond
 
 log = logging.getLogger(__name__)
-
-
-class _Published(msgspec.Struct):
-    """The fields that identify a published alert."""
-
-    alert_id: str
-    phase: DriftPhase = DriftPhase.RAISED
 
 
 class Replica:
@@ -46,16 +40,19 @@ class Replica:
         settings: Settings,
         reference: Callable[[str], Manifest | None],
         skipped: Callable[[str], object] = lambda _: None,
+        swap_to: Callable[[str], Swap | None] = lambda _: None,
     ) -> None:
         self._settings = settings
-        self._aggregator = Aggregator(settings, reference)
+        self._aggregator = Aggregator(settings, reference, swap_to)
         self._summaries = RecordDecoder[DriftSummary](DriftSummary, skipped)
-        self._alerts = RecordDecoder[_Published](_Published, skipped)
+        self._alerts = RecordDecoder[DriftAlert](DriftAlert, skipped)
         self._next = 0
         self._abandoned = threading.Event()
 
     def rebuild(self) -> list[DriftAlert]:
         """Fold the log to its end, and publish the alerts that `drift-alerts` does not hold yet.
+
+        Incidents there that the log does not reach back to are over: nothing else would end them.
 
         Returns:
             The alerts published.
@@ -63,14 +60,18 @@ class Replica:
         Raises:
             BrokerError: the topics cannot be read, or do not take the alerts.
         """
-        raised = []
+        # Read before the log: what an owner before this one raises meanwhile is not taken for one without a log
+        published = {alert.alert_id: alert for alert in self._published()}
+        raised: list[DriftAlert] = []
         for message in read_to_end(self._settings, DRIFT_SUMMARIES):
             if self._abandoned.is_set():
                 return []
             raised += self.take(message.offset() or 0, message.value())
+        lasting = (alert for alert in published.values() if alert.phase is not DriftPhase.OVER)
+        raised += self._aggregator.orphans(lasting, raised)
         if not raised:
             return []
-        known = self._published()
+        known = {(alert.alert_id, alert.phase) for alert in self._published()}
         missed = [alert for alert in raised if (alert.alert_id, alert.phase) not in known]
         self.publish(missed)
         return missed
@@ -110,7 +111,7 @@ class Replica:
         for alert in alerts:
             producer.produce(
                 name,
-                key=alert.signals[0].signal.encode(),
+                key=alert.signals[0].signal.encode() if alert.signals else None,
                 value=msgspec.json.encode(alert),
                 on_delivery=lambda error, _: errors.append(error.str()) if error else None,
             )
@@ -131,9 +132,8 @@ class Replica:
         """Segments that no event is in."""
         return self._aggregator.unmatched
 
-    def _published(self) -> set[tuple[str, DriftPhase]]:
-        published = self._alerts.each(read_to_end(self._settings, DRIFT_ALERTS))
-        return {(alert.alert_id, alert.phase) for _, alert in published}
+    def _published(self) -> Iterator[DriftAlert]:
+        return (alert for _, alert in self._alerts.each(read_to_end(self._settings, DRIFT_ALERTS)))
 
 
 class AggregatorHost:
@@ -202,7 +202,10 @@ class AggregatorHost:
 
     def _show(self, alerts: Sequence[DriftAlert]) -> None:
         for alert in alerts:
-            log.warning("drift %s: %s %s", alert.phase, alert.cause, alert.action)
+            if alert.phase is DriftPhase.OVER:
+                log.info("drift over: %s (%s)", alert.cause, alert.over_because or "every signal is back")
+            else:
+                log.warning("drift %s: %s %s", alert.phase, alert.cause, alert.action)
             if alert.phase is DriftPhase.RAISED:
                 self._metrics.drift_alerts[alert.severity].inc()
         now = self._clock()

@@ -5,7 +5,7 @@ confirmed     once enough transactions have come since to name the cause
 over          all of its statistics are back at the reference, and have stayed there
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -90,9 +90,9 @@ class Incidents:
         return due
 
     @property
-    def none_open(self) -> bool:
-        """Whether there is no incident now."""
-        return not self._current
+    def current(self) -> Sequence[Incident]:
+        """Those that are open, in the order in which they were raised."""
+        return self._current
 
     def moved_by_others(self, incident: Incident) -> set[int]:
         """Columns that have moved for another cause."""

@@ -13,16 +13,17 @@ from msgspec.structs import replace
 
 from models.distances import Distances
 from models.manifest import Manifest
-from schemas.drift import DriftAlert, DriftPhase, DriftSeverity, DriftSummary
+from schemas.drift import DriftAlert, DriftPhase, DriftSeverity, DriftSummary, IncidentSwap
 from schemas.transactions import ModelRef
 from stream_app.drift.blocks import Block, Blocks
 from stream_app.drift.cause import Cause, likely_cause
 from stream_app.drift.cusum import Bound
 from stream_app.drift.detectors import RECENT_EVENTS, Detectors, blocks_of, change_interval
-from stream_app.drift.evidence import gather, input_correlation, signal_shifts
+from stream_app.drift.evidence import Evidence, gather, input_correlation, signal_shifts
 from stream_app.drift.incident import Incident, Incidents
 from stream_app.drift.merge import Sums
 from stream_app.drift.standardise import Reference, Statistic, field_of
+from stream_app.drift.swap import ServiceStart, swap_cause
 from stream_app.drift.window import WindowDistances
 from stream_app.settings import Settings
 
@@ -62,15 +63,23 @@ class ModelMonitor:
         sha256: The model's digest.
         monitors: How many monitors of the model share the error bound.
         reference_error: How far the reference itself may be off, in its standard deviations.
+        start: How the model came into service after another one; None where that is not known.
 
     Attributes:
         events: Transactions seen.
     """
 
     def __init__(
-        self, settings: Settings, manifest: Manifest, sha256: str, monitors: int = 1, reference_error: float = 0.0
+        self,
+        settings: Settings,
+        manifest: Manifest,
+        sha256: str,
+        monitors: int = 1,
+        reference_error: float = 0.0,
+        start: ServiceStart | None = None,
     ) -> None:
-        size = settings.drift_block_events
+        self._size = size = settings.drift_block_events
+        self._start = start
         self._manifest = manifest
         self._model = ModelRef(manifest.name, manifest.version, sha256)
         self._blocks = Blocks(size)
@@ -109,6 +118,16 @@ class ModelMonitor:
     def unmatched(self) -> Sequence[str]:
         """Without segments, none."""
         return ()
+
+    @property
+    def open_alerts(self) -> list[DriftAlert]:
+        """The latest alert of each incident that is not over."""
+        return [incident.last_alert for incident in self._incidents.current if incident.last_alert is not None]
+
+    @property
+    def ends(self) -> datetime:
+        """Event time of the newest transaction in the last block; at least one is there."""
+        return self._history[-1][0].ends
 
     @property
     def distances(self) -> Mapping[str, Distances]:
@@ -154,7 +173,7 @@ class ModelMonitor:
         """The alert of an incident now; of one that is over, the alert that confirmed it."""
         held = [entry for entry, _ in self._history]
         if phase is DriftPhase.OVER:
-            self._detectors.reset(None if self._incidents.none_open else incident.members)
+            self._detectors.reset(incident.members if self._incidents.current else None)
             if incident.confirmed and incident.last_alert is not None:
                 return replace(incident.last_alert, phase=phase, raised_at=block.ends, events_observed=self.events)
         first = self._count - len(self._history)
@@ -172,7 +191,7 @@ class ModelMonitor:
         evidence = gather(self._reference, self._manifest, total, incident.members, others, self._effect)
         incident.moved = set(np.flatnonzero(evidence.moved).tolist())
         far = self._distances.of(total)
-        cause = likely_cause(evidence, self._manifest, total, far)
+        cause, swap = self._cause(incident, evidence, total, far)
         usual, now = self._rate(before), self._rate(since)
         return DriftAlert(
             alert_id=f"drift:{self._model.sha256[:12]}:{incident.offset}",
@@ -190,7 +209,16 @@ class ModelMonitor:
             model=self._model,
             phase=phase,
             cause_kind=cause.kind,
+            swap=swap,
         )
+
+    def _cause(
+        self, incident: Incident, evidence: Evidence, total: Sums, far: Mapping[str, Distances]
+    ) -> tuple[Cause, IncidentSwap | None]:
+        swap = self._start.causing(evidence, incident.begins, self._size) if self._start is not None else None
+        if swap is None or swap.before is None:
+            return likely_cause(evidence, self._manifest, total, far), None
+        return swap_cause(swap, swap.before, evidence), IncidentSwap(swap.at, swap.issuer, swap.before)
 
     def _change_interval(self, incident: Incident, first: int) -> tuple[int, int]:
         """The stretch of the history in which the clearest member is away: an attack may end before it is confirmed."""

@@ -5,6 +5,7 @@ shows it, however calm the whole is. All monitors share one error bound.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 
 import numpy as np
 from msgspec.structs import replace
@@ -16,6 +17,7 @@ from schemas.drift import DriftAlert, DriftSummary, SegmentSummary
 from stream_app.drift.correlator import WHOLE, IncidentCorrelator
 from stream_app.drift.monitor import ModelMonitor
 from stream_app.drift.standardise import RELATION
+from stream_app.drift.swap import ServiceStart
 from stream_app.drift.unmatched import SegmentCounts
 from stream_app.settings import Settings
 
@@ -32,18 +34,22 @@ SURE = 5.0
 
 
 class SegmentedMonitor:
-    """The monitors of one model and of its segments, from its first summary on."""
+    """The monitors of one model and of its segments, from its first summary on.
 
-    def __init__(self, settings: Settings, manifest: Manifest, sha256: str) -> None:
+    Args:
+        start: As of `ModelMonitor`.
+    """
+
+    def __init__(self, settings: Settings, manifest: Manifest, sha256: str, start: ServiceStart | None = None) -> None:
         segments = manifest.segments
         watched = {segments.label(segment): segment for segment in segments.watched} if segments else {}
         self._share = {label: segment.share for label, segment in watched.items()}
         self._numbers = {label: number for number, label in enumerate(watched, start=1)}
         of_segments = settings.model_copy(update={"drift_effect_sd": EFFECT * settings.drift_effect_sd})
-        self._whole = ModelMonitor(settings, manifest, sha256, 1 + len(watched))
+        self._whole = ModelMonitor(settings, manifest, sha256, 1 + len(watched), start=start)
         self._monitors = {
             label: ModelMonitor(
-                of_segments, manifest_of(manifest, segment), sha256, 1 + len(watched), reference_error(segment)
+                of_segments, manifest_of(manifest, segment), sha256, 1 + len(watched), reference_error(segment), start
             )
             for label, segment in watched.items()
         }
@@ -75,6 +81,16 @@ class SegmentedMonitor:
         return () if self._counts is None else self._counts.unmatched
 
     @property
+    def open_alerts(self) -> list[DriftAlert]:
+        """The latest published alert of each incident that is not over."""
+        return self._correlator.open_alerts
+
+    @property
+    def ends(self) -> datetime:
+        """Event time of the newest transaction in the last block of the whole; at least one is there."""
+        return self._whole.ends
+
+    @property
     def distances(self) -> Mapping[str, Distances]:
         """Signal to its distances over the last blocks of the whole; empty before the first."""
         return self._whole.distances
@@ -88,7 +104,7 @@ class SegmentedMonitor:
         label = max(self._monitors, key=lambda label: self._part(alert, [label]), default=WHOLE)
         if not label or not self._is_within(alert, [label]):
             return alert
-        cause = self._monitors[label].cause(alert.since)
+        cause = None if alert.swap is not None else self._monitors[label].cause(alert.since)
         if cause is not None:
             alert = replace(
                 alert,

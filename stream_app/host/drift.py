@@ -8,18 +8,27 @@ from schemas.topics import DRIFT_SUMMARIES
 from stream_app.drift.host import AggregatorHost, Replica
 from stream_app.kafka import topics
 from stream_app.metrics import Metrics
+from stream_app.rollout.swap_log import Swap
 from stream_app.settings import Settings
 
 
-def install(app: Any, settings: Settings, reference: Callable[[str], Manifest | None], metrics: Metrics) -> None:
+def install(
+    app: Any,
+    settings: Settings,
+    reference: Callable[[str], Manifest | None],
+    swap_to: Callable[[str], Swap | None],
+    metrics: Metrics,
+) -> None:
     """Add the drift agent to a Faust app.
 
     Args:
         app: The worker's `faust.App`, not yet started; its agents read committed records only.
         reference: The manifest of a model by its digest, or None.
+        swap_to: The latest swap to a model by its digest, or None.
+        metrics: Of the worker.
     """
     name = topics.name(settings, DRIFT_SUMMARIES)
-    aggregator = AggregatorHost(lambda: Replica(settings, reference, metrics.skip), metrics)
+    aggregator = AggregatorHost(lambda: Replica(settings, reference, metrics.skip, swap_to), metrics)
 
     async def assigned(*args: Any, **_: Any) -> None:
         if any(place.topic == name for place in args[1]):

@@ -106,7 +106,7 @@ class Worker:
         page = application(self.page, self.registry, access.token(settings))
         serve_asgi(app, page, host=settings.web_host, port=settings.web_port, access_log=False)
         rollout_host.install(app, settings, self.owner, self._rollout)
-        drift_host.install(app, settings, self.follower.warm.reference, self.metrics)
+        drift_host.install(app, settings, self.follower.warm.reference, self.follower.log.swap_to, self.metrics)
         app.service(Threads(self))  # type: ignore[arg-type]  # instances are taken too
         return app
 

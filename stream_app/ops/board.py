@@ -9,9 +9,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from schemas.drift import DriftAlert, DriftPhase
+from schemas.drift import DriftAlert
 from schemas.rollout import ModelStatus, Phase
 from schemas.transactions import Anomaly, Label, ModelRef
+from stream_app.drift.published import PublishedAlerts, RaisedAlert
 from stream_app.ops.anomalies import RecentAnomalies, ShownAnomaly
 from stream_app.ops.feedback import Feedback
 from stream_app.ops.series import Point, Series
@@ -21,13 +22,6 @@ from stream_app.rollout.trial import TrialView, trial_view
 
 ALERTS_SHOWN = 10
 EVENTS_SHOWN = 8
-
-
-class RaisedAlert(Struct, frozen=True):
-    """A drift alert, and when it reached the topic (its own times are event times)."""
-
-    alert: DriftAlert
-    at: datetime
 
 
 class Reading(Struct, frozen=True):
@@ -82,8 +76,7 @@ class Board:
         self._lock = threading.Lock()
         self._series = Series(lost_after_s)
         self._anomalies = RecentAnomalies(self.feedback.verdict, ids_shown)
-        self._alerts: dict[str, RaisedAlert] = {}
-        self._alert_ids: set[str] = set()
+        self._alerts = PublishedAlerts(ALERTS_SHOWN)
         self._events: dict[str, ModelStatus] = {}  # by worker, phase and command
 
     def post(self, record: ModelStatus | Anomaly | DriftAlert | Label, at: datetime) -> None:
@@ -98,7 +91,7 @@ class Board:
                 case ModelStatus():
                     self._status(record, at)
                 case DriftAlert():
-                    self._alert(record, at)
+                    self._alerts.post(record, at)
 
     def read(self) -> Reading:
         """What there is now, newest first; series oldest first."""
@@ -111,8 +104,8 @@ class Board:
                 silent_s=self._statuses.silent_s,
                 series=list(self._series.points),
                 anomalies=self._anomalies.newest(),
-                alerts=list(reversed(self._alerts.values())),
-                alerts_raised=len(self._alert_ids),
+                alerts=list(reversed(self._alerts.incidents)),
+                alerts_raised=self._alerts.total,
                 rollout=list(reversed(self._events.values())),
                 serving=serving.model if serving is not None else None,
                 previous=before.model if before is not None else None,
@@ -136,14 +129,6 @@ class Board:
         if status.phase not in (Phase.HEARTBEAT, Phase.STOPPED, Phase.GUARD):
             # `applied` is published again when partitions come, and when the previous model is no longer compared
             _keep(self._events, f"{status.worker} {status.phase} {status.command_id}", status, EVENTS_SHOWN)
-
-    def _alert(self, alert: DriftAlert, at: datetime) -> None:
-        """An incident is one line: its newest phase counts, and its place is where it was raised."""
-        self._alert_ids.add(alert.alert_id)
-        known = self._alerts.get(alert.alert_id)
-        if known is not None and list(DriftPhase).index(alert.phase) > list(DriftPhase).index(known.alert.phase):
-            self._alerts[alert.alert_id] = RaisedAlert(alert, known.at)
-        _keep(self._alerts, alert.alert_id, RaisedAlert(alert, at), ALERTS_SHOWN)
 
 
 def _keep(records: dict[str, Any], key: str, record: object, limit: int) -> None:

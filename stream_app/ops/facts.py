@@ -7,7 +7,8 @@ from msgspec import Struct
 
 from schemas.rollout import Phase, WorkerVitals
 from schemas.transactions import ModelRef
-from stream_app.ops.board import RaisedAlert, Reading
+from stream_app.drift.published import RaisedAlert
+from stream_app.ops.board import Reading
 from stream_app.ops.series import POINTS, STEP_S
 from stream_app.rollout.statuses import WorkerState
 from stream_app.rollout.swap_log import GuardRollback, Swap

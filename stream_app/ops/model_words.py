@@ -6,10 +6,10 @@ from textwrap import shorten
 
 from models.words import quantity
 from schemas.comparison import GuardDecision
-from schemas.drift import DriftPhase, DriftSeverity
+from schemas.drift import DriftSeverity
 from schemas.topics import DRIFT_SUMMARIES
 from schemas.transactions import ModelRef
-from stream_app.ops.board import RaisedAlert
+from stream_app.drift.published import RaisedAlert, ended
 from stream_app.ops.facts import Facts, Found, ago
 
 NEWS = timedelta(minutes=30)
@@ -104,18 +104,13 @@ def drift(facts: Facts) -> Found | None:
     if worst is None:
         return None
     cause = shorten(worst.alert.cause.partition(". ")[0].rstrip("."), CAUSE_CHARACTERS, placeholder=" …")
-    return f"Drift, {worst.alert.severity}: {cause}", f"`stream-app drift explain {worst.alert.alert_id}`"
+    explain = f"`stream-app drift explain {worst.alert.alert_id}`"
+    return f"Drift, {worst.alert.severity}: {cause}", explain if worst.alert.swap is None else "`stream-app rollback`"
 
 
 def _lasts(raised: RaisedAlert, facts: Facts) -> bool:
-    """Whether an incident is not over. Of a model that serves no longer, nobody says that it is: then time does.
-
-    With a model that was rolled back from, its incidents are over.
-    """
-    if facts.swap is not None and raised.alert.model == facts.swap.left:
-        return False
-    forgotten = NEWS if raised.alert.model != facts.serving else DRIFT_SUMMARIES.retention
-    return raised.alert.phase is not DriftPhase.OVER and facts.at - raised.at < forgotten
+    """Whether an incident is not over. Nothing ends one whose summaries are no longer kept: then time does."""
+    return not ended(raised.alert, facts.serving) and facts.at - raised.at < DRIFT_SUMMARIES.retention
 
 
 def _fresh(model: ModelRef, how: str, since: datetime, issuer: str, at: datetime) -> str:

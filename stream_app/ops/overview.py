@@ -7,8 +7,9 @@ from msgspec import Struct
 
 from schemas.rollout import ModelStatus
 from schemas.transactions import ModelRef
+from stream_app.drift.published import RaisedAlert
 from stream_app.ops.anomalies import ShownAnomaly
-from stream_app.ops.board import Board, RaisedAlert
+from stream_app.ops.board import Board
 from stream_app.ops.facts import Facts, Presence, WorkerRow, gather
 from stream_app.ops.headline import Headline, conditions, headline
 from stream_app.ops.health import Health, Liveness, readiness

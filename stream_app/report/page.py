@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from models.pages import markup
+from stream_app.drift.published import ended
 from stream_app.report import words
 from stream_app.report.comparison import FEWEST_ROWS
 from stream_app.report.pictures import NARROW, distribution, signals
@@ -30,6 +31,7 @@ def html(report: DriftReport) -> str:
         drifted=[column for column in figures.columns if column.drifted],
         scripts=script_digests(report.comparison.html) if report.comparison else [],
         words=words,
+        ended=ended,
         signals=signals,
         distribution=distribution,
         NARROW=NARROW,

@@ -18,11 +18,12 @@ from schemas.rollout import Stage
 from schemas.topics import DRIFT_ALERTS, DRIFT_SUMMARIES
 from schemas.transactions import ModelRef
 from stream_app.drift.merge import Sums
+from stream_app.drift.published import published
 from stream_app.drift.standardise import field_of
 from stream_app.kafka.log import read_to_end
 from stream_app.kafka.records import RecordDecoder
 from stream_app.report import rows, view
-from stream_app.report.alerts import ReportError, published
+from stream_app.report.alerts import ReportError
 from stream_app.report.comparison import FEWEST_ROWS, Column, ReferenceComparison, compare
 from stream_app.report.history import History, total
 from stream_app.report.rows import Advance, Rows
@@ -145,8 +146,8 @@ def gather(settings: Settings, window: str, tell: Callable[[str], None]) -> Gath
     span = resolve(window, history.spans)
     tell("alerts and models")
     uris = _uris(settings)
-    alerts = published(read_to_end(settings, DRIFT_ALERTS))
-    alerts = [alert for alert in alerts if lasts_into(span, alert, history)]
+    raised = published(read_to_end(settings, DRIFT_ALERTS))
+    alerts = [incident.alert for incident in raised if lasts_into(span, incident.alert, history)]
     manifests = {sha256: _manifest(settings, uris, sha256) for sha256 in {a.model.sha256 for a in alerts}}
     path = _fetch(settings, uris, history.latest_model)
     return Gathered(

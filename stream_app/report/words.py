@@ -57,8 +57,19 @@ def alert_rate(alert: DriftAlert) -> str:
     return f"{before:.2%} → {now:.2%}{factor}"
 
 
+def to_do(alert: DriftAlert, over: str) -> str:
+    """What to do about an incident; nothing about what a model has raised that has left.
+
+    Args:
+        over: Why it is over; empty while it lasts.
+    """
+    return f"nothing more: {over}" if alert.swap is not None and over else alert.action
+
+
 def retraining(alert: DriftAlert) -> str:
     """Whether a new model would be a remedy."""
+    if alert.swap is not None:
+        return "would not help: the model that served before fits this stream; look at how this one was trained."
     if alert.retraining_helps:
         return "would help, if the change lasts: train on data from after it."
     return "would not help: the new model would learn the fault as if it were normal."

@@ -62,12 +62,16 @@ class Swap(Struct, frozen=True):
         issuer: Who commanded it.
         reason: Why.
         left: The model that was rolled back from; None where it was a deploy or a promotion.
+        model: What serves since.
+        before: What served until then; None where nothing did.
     """
 
     at: datetime
     issuer: str
     reason: str
     left: ModelRef | None
+    model: ModelRef
+    before: ModelRef | None
 
 
 class GuardRollback(Struct, frozen=True):
@@ -109,11 +113,15 @@ class SwapLog:
         self.entries.append(entry)
         if entry.command is not None:
             self._index(entry.command.command_id, entry)
-            if entry.after.serving != before.serving:
-                self.swaps.append(self._swap(entry, entry.command, before.serving))
+            if entry.after.serving is not None and entry.after.serving != before.serving:
+                self.swaps.append(self._swap(entry, entry.command, entry.after.serving.model, before.serving))
             if entry.refused is None and isinstance(entry.command, Rollback) and entry.command.automatic:
                 self.guarded = _guarded(entry, before)
         return entry
+
+    def swap_to(self, sha256: str) -> Swap | None:
+        """The latest swap that put this model in service; None where there was none."""
+        return next((swap for swap in reversed(self.swaps) if swap.model.sha256 == sha256), None)
 
     def find(self, command_id: str) -> Entry | None:
         """The first record with this id: later ones are duplicates. A forged one only if there is no other."""
@@ -158,11 +166,12 @@ class SwapLog:
             case other:
                 return f"{other.issuer} {'rolled back' if isinstance(other, Rollback) else 'promoted it'} meanwhile"
 
-    def _swap(self, entry: Entry, command: Command, before: Release | None) -> Swap:
+    def _swap(self, entry: Entry, command: Command, model: ModelRef, before: Release | None) -> Swap:
         staged = self.find(command.stage_id) if isinstance(command, Activate) else None
         order = staged.command if staged is not None and staged.command is not None else command
-        left = before is not None and before not in entry.after.earlier
-        return Swap(entry.at, order.issuer, order.reason, before.model if before is not None and left else None)
+        served = before.model if before is not None else None
+        left = served if before not in entry.after.earlier else None
+        return Swap(entry.at, order.issuer, order.reason, left, model, served)
 
     def _at(self, record: Record) -> datetime:
         """When it was written; where its timestamp cannot be one, when the record before it was."""

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 
 from schemas.comparison import TAIL, Comparison, GuardReport, Pairs
-from schemas.drift import DriftAlert, DriftSummary
+from schemas.drift import DriftAlert, DriftSummary, IncidentSwap
 from schemas.rollout import (
     Abort,
     Activate,
@@ -80,7 +80,8 @@ def guard_report() -> GuardReport:
 def drift_records() -> tuple[DriftSummary, DriftAlert]:
     """The last summary of a stream in which amounts change their unit, and the alert that it raises."""
     log = stream(4096, 1024, doubled)
-    alert = fold(log)[0]
+    began = IncidentSwap(AT, "ada@host", MODEL)
+    alert = msgspec.structs.replace(fold(log)[0], swap=began, over_because="the model no longer serves")
     segmented = summaries(world(64), segment_of=np.array(["currency=USD", ""] * 32))
     summary = msgspec.structs.replace(
         next(segmented), candidate_sha256="cd" * 32, candidate_decided=10, candidate_anomalies=1

@@ -8,15 +8,18 @@ from contextlib import contextmanager
 import faust
 import msgspec
 import pytest
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
-from schemas.drift import DriftAlert
+from schemas.drift import DriftAlert, DriftPhase
 from schemas.topics import DRIFT_ALERTS, DRIFT_SUMMARIES, TRANSACTIONS
+from stream_app.drift.published import SERVES_NO_LONGER
 from stream_app.host import drift, read_committed
 from stream_app.kafka import clients, topics
 from stream_app.kafka.log import read_to_end
 from stream_app.metrics import Metrics
-from tests.unit.stream_app.drift.streams import MANIFEST, SHA, doubled, fold, stream
+from tests.unit.stream_app.drift.streams import MANIFEST, OTHER_SHA, SHA, doubled, fold, stream
+from tests.unit.stream_app.drift.test_drift_swap import BOTH, DEPLOYED, ROLLED_BACK, watching
 
 pytestmark = pytest.mark.kafka
 
@@ -63,10 +66,10 @@ def running(app: faust.App) -> Iterator[None]:
 
 
 @contextmanager
-def watching(settings) -> Iterator[CollectorRegistry]:
+def owned(settings, models=None, swap_to=lambda _: None) -> Iterator[CollectorRegistry]:
     registry = CollectorRegistry()
     app = app_of(settings)
-    drift.install(app, settings, {SHA: MANIFEST}.get, Metrics(registry))
+    drift.install(app, settings, (models or {SHA: MANIFEST}).get, swap_to, Metrics(registry))
     with running(app):
         yield registry
 
@@ -85,7 +88,7 @@ def alerts(settings) -> list[DriftAlert]:
 def test_what_stood_in_the_log_and_what_comes_live_make_one_fold(kafka, wait_until):
     half = len(LOG) // 2
     put(kafka, LOG[:half])
-    with watching(kafka) as registry:
+    with owned(kafka) as registry:
         wait_until(lambda: registry.get_sample_value("stream_app_drift_psi_ratio", {"signal": "input:amount"}), 60)
         assert alerts(kafka) == []
         put(kafka, LOG[half:])
@@ -100,9 +103,24 @@ def test_what_stood_in_the_log_and_what_comes_live_make_one_fold(kafka, wait_unt
 def test_the_next_owner_raises_what_was_missed_and_repeats_nothing(kafka, wait_until):
     put(kafka, LOG)
     for _ in range(2):
-        with watching(kafka) as registry:
+        with owned(kafka) as registry:
             wait_until(lambda r=registry: r.get_sample_value("stream_app_drift_psi_ratio", {"signal": "score"}), 60)
         assert alerts(kafka) == EXPECTED
+
+
+def test_a_rolled_back_models_incidents_are_over_once_and_those_that_the_log_does_not_reach_back_to(kafka, wait_until):
+    ends = fold(ROLLED_BACK, watching())
+    forgotten = replace(ends[0], alert_id="drift:before:1", model=replace(ends[0].model, sha256="c" * 64))
+    producer = clients.producer(kafka)
+    producer.produce(topics.name(kafka, DRIFT_ALERTS), msgspec.json.encode(forgotten))
+    assert producer.flush(30) == 0
+    put(kafka, ROLLED_BACK[:-1])
+    for last in ([], ROLLED_BACK[-1:], []):
+        put(kafka, last)
+        with owned(kafka, BOTH, {OTHER_SHA: DEPLOYED}.get) as registry:
+            wait_until(lambda r=registry: r.get_sample_value("stream_app_drift_psi_ratio", {"signal": "score"}), 60)
+        over = replace(forgotten, phase=DriftPhase.OVER, over_because=SERVES_NO_LONGER)
+        assert alerts(kafka) == [forgotten, *ends, over]
 
 
 def test_agents_are_handed_committed_records_only(kafka, wait_until):

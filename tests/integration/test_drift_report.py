@@ -21,10 +21,10 @@ from schemas import topics as declared
 from schemas.drift import DriftSummary
 from schemas.topics import DRIFT_ALERTS, DRIFT_SUMMARIES
 from stream_app.cli.publish import PROPERTIES, PacedProducer
+from stream_app.drift.published import published
 from stream_app.kafka import clients, topics
 from stream_app.kafka.log import read_to_end
 from stream_app.report import report
-from stream_app.report.alerts import published
 from stream_app.report.comparison import compare
 from stream_app.report.page import script_digests
 from stream_app.report.rows import Rows
@@ -65,8 +65,12 @@ def drifted(settings, frame, tmp_path, wait_until):
         publisher = PacedProducer(clients.producer(own, **PROPERTIES), threading.Event())
         publisher.publish(topics.name(own, declared.TRANSACTIONS), events, None, lambda done: None)
         wait_until(lambda: sum(scored for scored, *_ in summarised(own)) == len(events), 60)
-        wait_until(lambda: about_the_amount(published(read_to_end(own, DRIFT_ALERTS))), 60)
+        wait_until(lambda: about_the_amount(raised(own)), 60)
     return own
+
+
+def raised(settings):
+    return [incident.alert for incident in published(read_to_end(settings, DRIFT_ALERTS))]
 
 
 def summarised(settings):
@@ -133,7 +137,7 @@ def test_a_column_name_becomes_no_markup_in_evidentlys_page():
 
 
 def test_the_report_and_the_explanation_of_a_drifted_stream(cli, drifted, tmp_path, monkeypatch):
-    alerts = published(read_to_end(drifted, DRIFT_ALERTS))
+    alerts = raised(drifted)
     alert = about_the_amount(alerts)[0]
     out = tmp_path / "report.html"
 
@@ -169,7 +173,7 @@ def test_the_report_and_the_explanation_of_a_drifted_stream(cli, drifted, tmp_pa
     assert retained["reference_rows"] > 1000
     assert retained["reference"] in out.read_text(encoding="utf-8")
 
-    alerts = published(read_to_end(drifted, DRIFT_ALERTS))
+    alerts = raised(drifted)
     alert = about_the_amount(alerts)[0]
     told = cli("drift", "explain", alert.alert_id)
     assert told.exit_code == 0, told.stderr

@@ -156,19 +156,21 @@ function drawPrecision({ precision, labelled, frauds }) {
   return ` ${percent(precision)} of those with a label were fraud (${count(frauds)} of ${count(labelled)})`;
 }
 
-function alertItem({ alert: a, at }, now) {
+function alertItem({ alert: a, at }, serving, now) {
+  const left = serving && a.model.sha256 !== serving.sha256 ? "the model no longer serves" : "";
+  const over = left || (a.phase === "over" ? a.over_because || "every signal is back where it was" : "");
   const signals = a.signals.slice(0, 4).map((s) => el("li", {}, el("span", {}, words(s.signal.replace(":", " "))), el("span", {}, `${s.shift > 0 ? "+" : ""}${number(s.shift)} sd`)));
-  return el(`li.alert.${a.severity}`, {},
-    el("p", {}, el("span.level", {}, a.severity), " ", el("span.when", {}, time(at, now), a.phase === "over" ? ", over by now" : "")),
+  return el(`li.alert.${over ? "info" : a.severity}`, {},
+    el("p", {}, el("span.level", {}, a.severity), " ", el("span.when", {}, "raised ", time(at, now), over ? `, over: ${over}` : "")),
     el("p.cause", {}, a.cause),
-    el("p.action", {}, a.action),
+    a.swap && over ? null : el("p.action", {}, a.action),
     el("ul.signals", { "aria-label": "Signals that moved, in standard deviations" }, ...signals,
       el("li", {}, el("span", {}, "alert rate"), el("span", {}, `${number(a.alert_rate_before * 100)} % → ${number(a.alert_rate_now * 100)} %`))),
-    el("p.when", {}, "since event time ", time(a.since, now)));
+    el("p.when", {}, "began at event time ", time(a.since, now)));
 }
 
-function drawAlerts(alerts, now) {
-  if (alerts.length) return el("ol", {}, ...alerts.slice(0, 5).map((raised) => alertItem(raised, now)));
+function drawAlerts(alerts, serving, now) {
+  if (alerts.length) return el("ol", {}, ...alerts.slice(0, 5).map((raised) => alertItem(raised, serving, now)));
   return empty("No drift alert.", "When the stream moves away from the data that the model was trained on, this says what moved, the likely cause, and what to do.");
 }
 
@@ -185,7 +187,7 @@ function draw(state) {
   show("anomalies", { anomalies: state.anomalies, chosen, most: narrow.matches ? 6 : 12, today }, (data) => drawAnomalies(data, now));
   show("which", chosen, drawChosen);
   show("precision", { precision: state.precision, labelled: state.labelled, frauds: state.frauds }, drawPrecision);
-  show("alerts", { alerts: state.alerts, today }, (data) => drawAlerts(data.alerts, now));
+  show("alerts", { alerts: state.alerts, serving: state.model.model, today }, (data) => drawAlerts(data.alerts, data.serving, now));
 }
 
 const narrow = matchMedia("(max-width: 900px)");

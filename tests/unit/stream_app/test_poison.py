@@ -16,10 +16,10 @@ from stream_app.audit.proof import prove
 from stream_app.audit.sealer import Sealer
 from stream_app.cli.readable import Reader, as_json_line, moment
 from stream_app.drift.host import Replica
+from stream_app.drift.published import published
 from stream_app.metrics import Metrics
 from stream_app.ops.board import Board
 from stream_app.ops.feed import SHOWN, Feed
-from stream_app.report.alerts import published
 from stream_app.rollout.guard.enforcer import GuardEnforcer
 from stream_app.rollout.state import Candidate, Release, Rollout
 from stream_app.rollout.statuses import Statuses

@@ -8,9 +8,10 @@ import pytest
 from msgspec.structs import replace
 
 from schemas.comparison import GuardDecision, GuardReport, GuardSignal
+from schemas.drift import IncidentSwap
 from schemas.rollout import AlertVolume, Notice, PartitionProgress
 from schemas.transactions import ModelRef
-from stream_app.ops.board import RaisedAlert
+from stream_app.drift.published import RaisedAlert
 from stream_app.ops.facts import Facts, Presence, WorkerRow
 from stream_app.ops.headline import LOOKS, Kind, Level, conditions, headline
 from stream_app.rollout.swap_log import GuardRollback, Swap
@@ -41,6 +42,11 @@ def busy() -> Facts:
     return Facts(NOW, "kafka-1:9092", [here], MODEL, BEFORE, None, None, None, [], None, {})
 
 
+def swapped(at: datetime, issuer: str, left: ModelRef | None = None) -> Swap:
+    """The model in service was put there, or returned to from another one."""
+    return Swap(at, issuer, "", left, MODEL, NEXT_MODEL)
+
+
 def also(name: str, presence: Presence = Presence.LIVE, heard_at: datetime = NOW, **changes: object) -> "Change":
     """One worker more, with this about it."""
     return lambda facts: replace(facts, workers=[*facts.workers, row(name, presence, heard_at, **changes)])
@@ -69,7 +75,7 @@ def lost_one(facts: Facts) -> Facts:
 
 
 def flooded(facts: Facts) -> Facts:
-    swap = Swap(after(-40), "root@host", "", None)
+    swap = swapped(after(-40), "root@host")
     return also("vm-5", volume=AlertVolume(1000, 870, 0.01))(replace(facts, swap=swap))
 
 
@@ -226,7 +232,7 @@ def test_a_first_model_that_floods_has_nothing_to_roll_back_to():
 
 
 def test_an_hour_after_the_deploy_a_flood_is_no_longer_its_doing():
-    old = replace(flooded(busy()), swap=Swap(after(-3700), "root@host", "", None))
+    old = replace(flooded(busy()), swap=swapped(after(-3700), "root@host"))
     assert [c.kind for c in conditions(old)] == [Kind.VOLUME]
 
 
@@ -234,21 +240,27 @@ def test_an_hour_after_the_deploy_a_flood_is_no_longer_its_doing():
     "volume", [AlertVolume(20, 19, 0.01), AlertVolume(100_000, 60, 0.0), AlertVolume(1000, 29, 0.01)]
 )
 def test_few_alerts_and_alerts_within_three_times_the_usual_are_no_flood(volume: AlertVolume):
-    swap = Swap(after(-40), "root@host", "", None)
+    swap = swapped(after(-40), "root@host")
     assert conditions(also("vm-5", volume=volume)(replace(busy(), swap=swap))) == []
 
 
 def test_what_the_guard_did_is_no_news_after_another_deploy_or_half_an_hour():
     guarded = replace(busy(), guarded=GuardRollback(after(-60), NEXT_MODEL, MODEL))
     assert [c.kind for c in conditions(guarded)] == [Kind.TAKEN_BACK]
-    assert conditions(replace(guarded, swap=Swap(after(-30), "ann", "", None))) == []
+    assert conditions(replace(guarded, swap=swapped(after(-30), "ann"))) == []
     assert conditions(replace(guarded, guarded=GuardRollback(after(-1801), NEXT_MODEL, MODEL))) == []
 
 
-def test_with_a_model_that_was_rolled_back_from_its_incidents_are_over():
-    drifting = replace(busy(), alerts=[RaisedAlert(replace(alert(), model=NEXT_MODEL), after(-60))])
+def test_an_incident_of_a_model_that_serves_no_longer_is_over():
+    drifting = replace(busy(), alerts=[RaisedAlert(alert(), after(-60))])
     assert [c.kind for c in conditions(drifting)] == [Kind.DRIFT]
-    assert conditions(replace(drifting, swap=Swap(after(-30), "ann", "", NEXT_MODEL))) == []
+    assert conditions(replace(drifting, alerts=[RaisedAlert(replace(alert(), model=NEXT_MODEL), after(-60))])) == []
+
+
+def test_drift_that_a_swap_began_is_ended_by_a_rollback():
+    began = replace(alert(), swap=IncidentSwap(after(-70), "root@host", NEXT_MODEL), cause="Began with the swap. So.")
+    (found,) = conditions(replace(busy(), alerts=[RaisedAlert(began, after(-60))]))
+    assert found.sentence == "Drift, warning: Began with the swap: `stream-app rollback`."
 
 
 def test_nobody_who_reads_is_bad_also_where_nobody_was_lost():

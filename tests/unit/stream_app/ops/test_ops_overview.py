@@ -152,11 +152,8 @@ def test_an_incident_that_is_over_or_changes_nothing_is_no_concern(world: World)
     assert world.document.verdict.level is Level.GOOD
 
 
-@pytest.mark.parametrize(("minutes", "level"), [(29, Level.ATTENTION), (31, Level.GOOD)])
-def test_an_incident_of_a_model_that_serves_no_longer_is_forgotten_in_time(
-    world: World, minutes: int, level: Level
-) -> None:
-    assert drifted(world, minutes, model=NEXT_MODEL) is level
+def test_an_incident_of_a_model_that_serves_no_longer_is_over(world: World) -> None:
+    assert drifted(world, 1, model=NEXT_MODEL) is Level.GOOD
 
 
 def test_an_incident_from_before_the_summaries_that_are_kept_has_nobody_to_end_it(world: World) -> None:

@@ -5,11 +5,17 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from schemas.drift import SignalShift, StatisticKind
-from stream_app.report.alerts import ReportError, choose, published
-from stream_app.report.words import alert_rate, bar, duration, levels, retraining, shift_words, signal_name
+from schemas.drift import DriftPhase, IncidentSwap, SignalShift, StatisticKind
+from schemas.transactions import ModelRef
+from stream_app.drift.published import SERVES_NO_LONGER, RaisedAlert, ended, published
+from stream_app.report.alerts import ReportError, choose
+from stream_app.report.words import alert_rate, bar, duration, levels, retraining, shift_words, signal_name, to_do
 from stream_app.testing.memory_clients import MemoryMessage
-from tests.unit.stream_app.report.alerts_for_tests import an_alert
+from tests.unit.stream_app.report.alerts_for_tests import SINCE, an_alert
+
+
+def incident(alert_id):
+    return RaisedAlert(an_alert(alert_id), SINCE)
 
 
 @pytest.mark.parametrize(
@@ -67,20 +73,44 @@ def test_retraining_is_advised_only_where_it_is_a_remedy():
 
 def test_an_alert_that_was_published_twice_counts_once_and_foreign_records_do_not():
     values = [msgspec.json.encode(an_alert("drift:a:1")), b"{", msgspec.json.encode(an_alert("drift:a:2"))]
-    assert [a.alert_id for a in published(map(MemoryMessage, [*values, values[0], None]))] == ["drift:a:1", "drift:a:2"]
+    found = published(map(MemoryMessage, [*values, values[0], None]))
+    assert [incident.alert.alert_id for incident in found] == ["drift:a:1", "drift:a:2"]
+
+
+def test_an_incident_is_its_newest_phase_and_stands_where_and_when_it_was_raised():
+    raised, over = an_alert("drift:a:1"), an_alert("drift:a:1", phase=DriftPhase.OVER)
+    records = [(raised, 0), (an_alert("drift:a:2"), 1), (over, 2), (raised, 3)]
+    found = published(MemoryMessage(msgspec.json.encode(a), at=SINCE + timedelta(hours=hour)) for a, hour in records)
+    assert found[0] == RaisedAlert(over, SINCE)
+    assert [incident.alert.alert_id for incident in found] == ["drift:a:1", "drift:a:2"]
+
+
+def test_an_incident_is_over_where_its_model_no_longer_serves_whoever_says_so():
+    lasting, other = an_alert(), ModelRef("card-fraud", "2", "b" * 64)
+    assert [ended(lasting, serving) for serving in (lasting.model, None, other)] == ["", "", SERVES_NO_LONGER]
+    assert ended(an_alert(phase=DriftPhase.OVER), lasting.model) == "every signal is back where it was"
+    assert ended(an_alert(phase=DriftPhase.OVER, over_because=SERVES_NO_LONGER), None) == SERVES_NO_LONGER
+
+
+def test_what_a_swap_began_is_ended_by_a_rollback_and_by_nothing_once_it_is_over():
+    alert = an_alert(swap=IncidentSwap(SINCE, "root@host", ModelRef("card-fraud", "2", "b" * 64)))
+    assert retraining(alert).startswith("would not help: the model that served before fits")
+    assert to_do(alert, "") == alert.action
+    assert to_do(alert, SERVES_NO_LONGER) == f"nothing more: {SERVES_NO_LONGER}"
+    assert to_do(an_alert(), SERVES_NO_LONGER) == an_alert().action
 
 
 def test_without_an_id_the_newest_is_meant():
-    alerts = [an_alert("drift:a:1"), an_alert("drift:a:2")]
+    alerts = [incident("drift:a:1"), incident("drift:a:2")]
     assert choose(alerts, None) is alerts[1]
     assert choose(alerts, "drift:a:1") is alerts[0]
 
 
 def test_an_unknown_id_says_which_there_are():
     with pytest.raises(ReportError, match=r"no drift alert drift:b:9: there are drift:a:2, drift:a:1$"):
-        choose([an_alert("drift:a:1"), an_alert("drift:a:2")], "drift:b:9")
+        choose([incident("drift:a:1"), incident("drift:a:2")], "drift:b:9")
     with pytest.raises(ReportError, match=r"there are drift:a:9, .* and 2 older ones$"):
-        choose([an_alert(f"drift:a:{i}") for i in range(10)], "drift:b:9")
+        choose([incident(f"drift:a:{i}") for i in range(10)], "drift:b:9")
 
 
 def test_where_there_are_no_alerts_that_is_said():
