@@ -1,27 +1,32 @@
-"""`stream-app audit` and `audit verify`: who did what as a timeline, and the proof that nothing of it was touched."""
+"""`stream-app audit` and `audit verify`: what happened as a timeline, and the proof that nothing of it was touched."""
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
+import sys
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from schemas.rollout import AuditRecord
-from schemas.topics import AUDIT
+from schemas.drift import DriftAlert
+from schemas.rollout import AuditRecord, ModelStatus
+from schemas.topics import AUDIT, DRIFT_ALERTS, MODEL_STATUS
 from stream_app.audit.proof import AuditVerdict, prove
 from stream_app.cli.configured import connected_settings
 from stream_app.cli.readable import clean, moment
-from stream_app.cli.terminal import console, out, out_json, table, waiting
+from stream_app.cli.terminal import console, out, out_json, say, table, waiting
 from stream_app.kafka.log import read_to_end
-from stream_app.kafka.records import RecordDecoder
+from stream_app.kafka.records import RecordDecoder, moment_of
+from stream_app.report.timeline import SEAL, Heartbeats, TimelineLine, alerts_around, timeline
+from stream_app.rollout.swap_log import read_swap_log
 from stream_app.settings import Settings
 
 app = typer.Typer(rich_markup_mode=None)
 
 MOMENTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"]
-SEAL = "seal"
+ROOM_FOR_WHY = 50  # characters, effect and why together
+HEARTBEATS_BACK = timedelta(days=1)  # without --since: there is one a second of each worker
 
 
 class Aspect(StrEnum):
@@ -39,7 +44,7 @@ def audit(
     ] = Aspect.SHOW,
     actor: Annotated[str | None, typer.Option(metavar="TEXT", help="Only whose name contains this.")] = None,
     action: Annotated[
-        str | None, typer.Option(metavar="ACTION", help="Only this: stage, activate, rollback, refuse, configure, ...")
+        str | None, typer.Option(metavar="ACTION", help="Only this: deploy, rollback, refuse, drift, lost, seal, ...")
     ] = None,
     since: Annotated[
         datetime | None, typer.Option(formats=MOMENTS, metavar="TIME", help="From then on, UTC: 2026-07-01T09:00.")
@@ -47,11 +52,15 @@ def audit(
     head: Annotated[
         str | None, typer.Option(metavar="OFFSET:SHA256", help="What an earlier `audit verify` called the head.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write it as one page that holds everything, to hand in.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON: reasons whole, with every record.")] = False,
 ) -> None:
     """Show who did what, when, why, with what effect; or, with `verify`, prove that the trail is whole.
 
-    Exit code 1 of `verify` names the offsets where it is not, and what was done there.
+    A command is one line. Drift incidents, lost workers, and the share of alerts before and after each swap stand
+    between them. Exit code 1 of `verify` names the offsets where the trail is not whole, and what was done there.
     """
     if head is not None and not head.partition(":")[0].isdecimal():
         raise typer.BadParameter("the head is OFFSET:SHA256, as `stream-app audit verify` prints it")
@@ -59,32 +68,78 @@ def audit(
     if aspect is Aspect.VERIFY:
         _verify(settings, head, as_json)
         return
+    start = since.replace(tzinfo=UTC) if since is not None else None
+    known_from = start or datetime.now(UTC) - HEARTBEATS_BACK
     shown = [
-        record
-        for record in _records(settings)
-        if (record.action == action if action else record.action != SEAL)
-        and (actor is None or actor in record.actor)
-        and (since is None or record.at >= since.replace(tzinfo=UTC))
+        line
+        for line in _lines(settings, known_from, seals=action == SEAL)
+        if (action is None or action in (line.what, *(record.action for record in line.records)))
+        and (actor is None or actor in line.who or any(actor in record.actor for record in line.records))
+        and (start is None or line.at >= start)
     ]
-    if as_json:
+    if html is not None:
+        from stream_app.report import timeline_page
+
+        html.write_text(timeline_page.html(shown, known_from, datetime.now(UTC)), encoding="utf-8")
+        out(f"{html}: {len(shown)} lines")
+    elif as_json:
         out_json(shown)
     elif shown:
         _print_timeline(shown)
+        kept = f"which are kept for {MODEL_STATUS.retention.days} days (--since)"
+        say(f"lost workers, and alerts around swaps: by heartbeats since {moment(known_from)} UTC, {kept}")
     else:
         out("nothing is on record" + (" that fits" if actor or action or since else ""))
 
 
-def _records(settings: Settings) -> Iterator["AuditRecord"]:
-    with waiting("reading the audit trail"):
-        yield from (value for _, value in RecordDecoder[AuditRecord](AuditRecord).each(read_to_end(settings, AUDIT)))
+def _lines(settings: Settings, known_from: datetime, seals: bool) -> list[TimelineLine]:
+    """The timeline; of heartbeats, those from a time on."""
+    with waiting("reading the audit trail") as tell:
+        log = read_swap_log(settings)
+        trail = [record for _, record in RecordDecoder[AuditRecord](AuditRecord).each(read_to_end(settings, AUDIT))]
+        alerts = RecordDecoder[DriftAlert](DriftAlert).each(read_to_end(settings, DRIFT_ALERTS))
+        raised = [(moment_of(record) or alert.raised_at, alert) for record, alert in alerts]
+        tell("reading heartbeats")
+        heartbeats = Heartbeats(log.swaps, timedelta(seconds=settings.worker_lost_after_s))
+        statuses = read_to_end(settings, MODEL_STATUS, known_from, committed=False)
+        for record, status in RecordDecoder[ModelStatus](ModelStatus).each(statuses):
+            heartbeats.add(status, moment_of(record) or status.at)
+    kept = (record for record in trail if seals or record.action != SEAL)
+    return timeline(kept, log, raised, heartbeats, datetime.now(UTC))
 
 
-def _print_timeline(records: list[AuditRecord]) -> None:
-    timeline = table("when (UTC)", "who", "what", "to what", "why", "effect")
-    for r in records:
-        cells = (r.actor, r.action, r.subject, r.reason, r.effect)
-        timeline.add_row(moment(r.at), *(escape(clean(cell)) for cell in cells))
-    console().print(timeline)
+def _print_timeline(lines: list[TimelineLine]) -> None:
+    """A row each. On a terminal a row is one line, and what does not fit is cut; piped, and as JSON, it is whole."""
+    rows = [[moment(line.at), *map(clean, (line.who, _what(line), _effect(line), line.why))] for line in lines]
+    screen = console()
+    if sys.stdout.isatty():
+        rows = _fitted(rows, screen.width)
+    shown = table("when (UTC)", "who", "what", "effect", "why")
+    for row in rows:
+        shown.add_row(*map(escape, row))
+    screen.print(shown)
+
+
+def _what(line: TimelineLine) -> str:
+    return f"{line.what} {line.subject}".strip()
+
+
+def _effect(line: TimelineLine) -> str:
+    alerts = alerts_around(line)
+    return f"alerts {alerts}; {line.effect}" if alerts else line.effect
+
+
+def _fitted(rows: list[list[str]], width: int) -> list[list[str]]:
+    """The rows as wide as a terminal, without the year; of two long columns the second has two fifths of the rest.
+
+    Where there is little room, the first has all of it.
+    """
+    rows = [[when[5:], who, what, effect, why] for when, who, what, effect, why in rows]
+    widths = [min(max(len(row[i]) for row in rows), most) for i, most in enumerate((14, 16, 30))]
+    rest = width - sum(widths) - 2 * len(rows[0])
+    whys = rest * 2 // 5 if rest >= ROOM_FOR_WHY else len("why")
+    widths += [max(rest - whys, len("effect")), whys]
+    return [[cell if len(cell) <= w else f"{cell[: w - 1]}…" for cell, w in zip(r, widths, strict=True)] for r in rows]
 
 
 def _verify(settings: Settings, head: str | None, as_json: bool) -> None:

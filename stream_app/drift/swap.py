@@ -57,10 +57,7 @@ def swap_cause(swap: Swap, before: ModelRef, evidence: Evidence) -> Cause:
     shown = (
         f"Only what it makes of the stream has moved ({names}), no input has."
         if of_model
-        else (
-            f"{names} {'is' if len(facts(moved)) == 1 else 'are'} away from what it was trained on since its first "
-            "transactions."
-        )
+        else f"Away from what it was trained on since its first transactions: {names}."
     )
     return Cause(
         DriftCause.SWAP,

@@ -64,6 +64,7 @@ class Swap(Struct, frozen=True):
         left: The model that was rolled back from; None where it was a deploy or a promotion.
         model: What serves since.
         before: What served until then; None where nothing did.
+        command_id: Of the stage, the promotion or the rollback that did it.
     """
 
     at: datetime
@@ -72,6 +73,7 @@ class Swap(Struct, frozen=True):
     left: ModelRef | None
     model: ModelRef
     before: ModelRef | None
+    command_id: str
 
 
 class GuardRollback(Struct, frozen=True):
@@ -171,7 +173,7 @@ class SwapLog:
         order = staged.command if staged is not None and staged.command is not None else command
         served = before.model if before is not None else None
         left = served if before not in entry.after.earlier else None
-        return Swap(entry.at, order.issuer, order.reason, left, model, served)
+        return Swap(entry.at, order.issuer, order.reason, left, model, served, order.command_id)
 
     def _at(self, record: Record) -> datetime:
         """When it was written; where its timestamp cannot be one, when the record before it was."""

@@ -1,6 +1,7 @@
 """The audit trail on real Kafka: workers seal it, a tampered copy of it is told exactly, settings go on record."""
 
 import itertools
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,13 +14,17 @@ from stream_app.audit import configuration
 from stream_app.audit.proof import AuditVerdict, Tampering, prove
 from stream_app.audit.record import audit_record
 from stream_app.audit.sealer import SEAL_EVERY_S, Sealer
+from stream_app.cli.status import observe
 from stream_app.kafka import clients, topics
 from stream_app.kafka.dispatch import Dispatch
 from stream_app.kafka.log import Tail, read_to_end
+from stream_app.rollout import commands
+from stream_app.rollout.client import Order
 from stream_app.rollout.control_producer import ControlProducer
 from stream_app.settings import Settings
-from tests.known_stream import Wait, prepared
-from tests.traffic import committed_records
+from stream_app.testing.tiny_model import tiny_model
+from tests.known_stream import Wait, prepared, transactions
+from tests.traffic import committed_offsets, committed_records, publish
 from tests.unit.stream_app.cli.cli_runner import stream_app
 from tests.workers import running
 
@@ -55,7 +60,7 @@ def rewritten(settings: Settings, records: list[bytes]) -> Settings:
 @pytest.fixture
 def busy(settings: Settings) -> Settings:
     """A trail that several processes wrote at once, while it was sealed."""
-    topics.ensure(settings, [AUDIT])
+    topics.ensure(settings)
     publishers = [ControlProducer(settings) for _ in range(WRITERS)]
     sealer = Sealer("w", publishers[0].audit, lambda: True, itertools.count(step=SEAL_EVERY_S).__next__)
     log = Dispatch(settings, Tail(settings, [AUDIT]), [(AUDIT, sealer.read)])
@@ -75,11 +80,11 @@ def busy(settings: Settings) -> Settings:
             sealer.step()
         [d.result() for d in done]
     publishers[0].close(10)  # the last seal is on the topic
-    while log.step():
-        pass
+    while (verdict := proved(settings)).sealed < verdict.records - 1:  # a quiet moment is not yet the end of the log
+        log.step()
+        sealer.step()
+        publishers[0].close(10)
     log.close()
-    sealer.step()
-    publishers[0].close(10)
     return settings
 
 
@@ -147,6 +152,55 @@ def test_settings_that_have_not_changed_stay_off_the_record_however_much_came_be
         "first start under this name",
         "explain_top: default -> 5",
     ]
+
+
+def test_the_timeline_of_a_night_is_one_line_for_each_thing_that_happened(
+    settings: Settings, tmp_path: Path, wait_until: Wait
+) -> None:
+    patient = prepared(settings, tmp_path).model_copy(update={"worker_id": "w1"})
+    tiny_model(tmp_path / "2.pt", "2")
+    sent = 0
+
+    def scored(count: int) -> None:
+        nonlocal sent
+        sent += publish(patient, transactions(count, first=sent))
+        wait_until(lambda: committed_offsets(patient) == sent, 60)
+        wait_until(lambda: stream_now(patient) == sent)
+
+    with running(patient, tmp_path) as worker:
+        worker.await_ready()
+        scored(100)
+        scored(100)
+        assert commands.deploy(patient, Order("ann", "better"), tmp_path / "2.pt").ok
+        scored(100)
+        scored(100)
+        assert commands.rollback(patient, Order("bob", "worse")).ok
+        worker.kill()
+    wait_until(lambda: observe(patient).workers == [], 30)
+    options = ("--bootstrap-servers", patient.bootstrap_servers, "--topic-prefix", patient.topic_prefix)
+    lines = json.loads(stream_app("audit", "--json", *options).stdout)
+    told = [line for line in lines if line["kind"] != "drift" and line["what"] != "configure"]
+    assert [(line["who"], line["what"], line["subject"], line["why"]) for line in told] == [
+        ("test", "deploy", "tiny 1", ""),
+        ("ann", "deploy", "tiny 2", "better"),
+        ("bob", "rollback", "tiny 1", "worse"),
+        ("heartbeats", "lost", "w1", ""),
+    ]
+    deployed = next(line for line in lines if line["who"] == "ann")
+    assert deployed["effect"].startswith("tiny 2 serves on 1 worker after")
+    assert deployed["before"]["anomalies"] / deployed["before"]["scored"] == pytest.approx(0.2)
+    assert deployed["after"]["scored"] >= 100
+    page = tmp_path / "night.html"
+    assert stream_app("audit", "--html", page, "--action", "deploy", *options).exit_code == 0
+    assert "2 commands" in page.read_text(encoding="utf-8")
+    by_table = stream_app("audit", "--action", "lost", *options)
+    assert "silent until now" in by_table.stdout
+    assert "kept for 7 days" in by_table.stderr
+
+
+def stream_now(settings: Settings) -> int:
+    """Transactions scored, as the newest heartbeats count them."""
+    return sum(worker.scored for worker in observe(settings).workers)
 
 
 def test_a_worker_puts_its_settings_on_record_and_seals_the_trail(

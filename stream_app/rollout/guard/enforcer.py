@@ -90,7 +90,7 @@ class GuardEnforcer:
         before, finding, at = self._reported
         news = (before, finding) != (report.trial_id, report.finding)
         if news or (report.rows != self._rows and self._monotonic() - at >= REPORT_EVERY_S):
-            self._report(report, news)
+            self._report(report, news, rollout)
         if self._settings.guard is GuardMode.ACT and not rollout.frozen and self._acted != report.trial_id:
             self._command(rollout, report)
 
@@ -99,7 +99,7 @@ class GuardEnforcer:
         self._metrics.guard_evidence.clear()
         self._metrics.guard_advises_rollback.set(0)
 
-    def _report(self, report: GuardReport, news: bool) -> None:
+    def _report(self, report: GuardReport, news: bool, rollout: Rollout) -> None:
         self._reported = (report.trial_id, report.finding, self._monotonic())
         self._rows = report.rows
         for signal in report.evidence:
@@ -108,7 +108,7 @@ class GuardEnforcer:
         self._sink.status(ModelStatus(worker=worker, phase=Phase.GUARD, at=datetime.now(UTC), guard=report))
         if news and report.finding is not GuardDecision.WATCH:
             logger.warning("guard: %s", report.sentence)
-            subject = f"model {report.candidate[:12]} against {report.champion[:12]}"
+            subject = f"{_named(rollout, report.candidate)} against {_named(rollout, report.champion)}"
             self._sink.audit(audit_record(self._issuer, "find", subject, reason=report.sentence, effect=report.finding))
 
     def _command(self, rollout: Rollout, report: GuardReport) -> None:
@@ -123,7 +123,7 @@ class GuardEnforcer:
         self._acted = report.trial_id
         action = "promoted" if isinstance(command, Promote) else "rolled_back"
         self._metrics.guard_actions[action].inc()
-        subject = f"model {report.candidate[:12]}"
+        subject = _named(rollout, report.champion if isinstance(command, Rollback) else report.candidate)
         verb = type(command).__name__.lower()
         effect = "commanded by the guard"
         self._sink.audit(
@@ -153,6 +153,11 @@ class GuardEnforcer:
                 automatic=True,
             )
         return None
+
+
+def _named(rollout: Rollout, sha256: str) -> str:
+    """The model with this digest by its name and version, which a trial's two models have."""
+    return next((str(r.model) for r in rollout.kept if r.model.sha256 == sha256), f"model {sha256[:12]}")
 
 
 def trial_id(rollout: Rollout) -> str:

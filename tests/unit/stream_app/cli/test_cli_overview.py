@@ -92,7 +92,7 @@ def test_each_model_says_what_became_of_it():
 def test_a_rollback_says_who_did_it_and_why_and_what_it_left():
     log = log_of(stage(ONE, "s1"), activate("s1"), stage(TWO, "s2"), activate("s2"), ROLLBACK)
     assert staged_models(log)[1].reason == "by bob: too many alerts"
-    assert model_now(log).swap == Swap(log.entries[-1].at, "bob", "too many alerts", TWO, ONE, TWO)
+    assert model_now(log).swap == Swap(log.entries[-1].at, "bob", "too many alerts", TWO, ONE, TWO, "r")
     assert model_now(log_of(stage(ONE, "s1"), activate("s1"))).swap.issuer == "ann"
 
 

@@ -44,7 +44,7 @@ def busy() -> Facts:
 
 def swapped(at: datetime, issuer: str, left: ModelRef | None = None) -> Swap:
     """The model in service was put there, or returned to from another one."""
-    return Swap(at, issuer, "", left, MODEL, NEXT_MODEL)
+    return Swap(at, issuer, "", left, MODEL, NEXT_MODEL, "c")
 
 
 def also(name: str, presence: Presence = Presence.LIVE, heard_at: datetime = NOW, **changes: object) -> "Change":
