@@ -9,7 +9,7 @@ from schemas.drift import DriftPhase
 from schemas.rollout import AuditRecord, ModelStatus, PartitionProgress, Phase, Rollback, WorkerVitals
 from schemas.transactions import ModelRef
 from stream_app.drift.published import SERVES_NO_LONGER
-from stream_app.report.timeline import SwapVolume, Heartbeats, LineKind, TimelineLine, alerts_around, timeline
+from stream_app.report.timeline import Heartbeats, LineKind, SwapVolume, TimelineLine, alerts_around, timeline
 from stream_app.report.timeline_page import html
 from stream_app.rollout.swap_log import SwapLog, encode
 from stream_app.testing.memory_kafka import MemoryMessage
