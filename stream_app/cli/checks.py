@@ -17,7 +17,7 @@ from schemas.errors import UserError
 from schemas.topics import ALL
 from stream_app.cli.diagnosis import Diagnosis
 from stream_app.cli.invocation import current
-from stream_app.cli.present import at_present
+from stream_app.cli.overview import Observer
 from stream_app.cli.segments import watched_segments
 from stream_app.host import surroundings
 from stream_app.kafka import clients, limits, topics
@@ -232,6 +232,17 @@ def permissions(settings: Settings) -> Iterator[Diagnosis]:
     missing = ", ".join(map(words, missing_rights(settings, WORKER, allowed)))
     advice = "`stream-app rights grant worker` by an administrator gives it; `rights list` shows the other roles"
     yield Diagnosis("permissions", False, f"not enough for any role, not for a worker: {missing}", advice)
+
+
+def at_present(settings: Settings) -> Iterator[Diagnosis]:
+    """What is wrong with what runs, a line for each condition that holds; the headline where nothing is."""
+    with Observer(settings) as observer:
+        observer.follow(settings.heartbeat_interval_s)
+        seen = observer.overview()
+    for condition in seen.wrong:
+        yield Diagnosis(condition.kind, False, condition.what, condition.remedy)
+    if not seen.wrong:
+        yield Diagnosis("now", True, seen.verdict.sentence)
 
 
 def models_in_service(settings: Settings) -> Iterator[Diagnosis]:

@@ -45,7 +45,7 @@ def not_ready(facts: Facts) -> Found | None:
     if idle is None:
         is_nobody = facts.live and not any(row.partitions for row in facts.live)
         what = f"No worker has a partition yet{_waiting(facts, 'and')}"
-        return (what, "normal for some seconds after a start, for five minutes after an outage") if is_nobody else None
+        return (what, "normal for some seconds after a start, for a minute after an outage") if is_nobody else None
     why = idle.vitals.state
     return (f"{idle.id} takes no part: {why}", "") if why else (f"{idle.id} takes no part", "see its page or its log")
 

@@ -21,6 +21,7 @@ from stream_app.pipeline.recall import Accounted
 from stream_app.settings import Guarantee, Settings
 
 METADATA_EVERY_MS = 3000
+REBALANCE_MS = 60_000
 STATE = "state"  # `SessionLost.cause` for librdkafka's `_STATE`: a producer that failed before, for another reason
 
 
@@ -123,6 +124,9 @@ def _consumer(settings: Settings, kafka: Kafka) -> Consumer:
         "enable.partition.eof": True,  # the position then passes markers and aborted records behind the last record
         "partition.assignment.strategy": "cooperative-sticky",
         "session.timeout.ms": settings.session_timeout_ms,
+        # So long the group waits for members of before an outage of its brokers, which it takes for alive after it;
+        # by default that is five minutes in which nobody reads anything.
+        "max.poll.interval.ms": max(settings.session_timeout_ms, REBALANCE_MS),
         "topic.metadata.refresh.interval.ms": METADATA_EVERY_MS,  # within which partitions that were added are read
     }
     return kafka.consumer(settings, settings.group, **properties)

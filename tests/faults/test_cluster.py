@@ -63,6 +63,21 @@ def test_a_broker_that_stands_still_for_forty_seconds(
         conclude(own_stream, sent, wait_until, 180)
 
 
+def test_a_broker_that_is_away_for_longer_than_a_session_is_worked_for_again_within_two_minutes(
+    own_broker: EmbeddedBroker, own_stream: Settings, tmp_path: Path, wait_until: Wait
+) -> None:
+    """The group comes back with the members of before, whom nobody can end any more: it waits for them."""
+    with running(own_stream, tmp_path, session_timeout_ms=6000) as worker:
+        sent = publish(own_stream, transactions(5000))
+        wait_until(lambda: committed_offsets(own_stream) == sent, 60)
+        own_broker.kill()
+        back_at = time.monotonic() + 40
+        wait_until(lambda: worker.said.count("new session") >= 2 and time.monotonic() >= back_at, 100)
+        own_broker.start()
+        sent += publish(own_stream, transactions(5000, first=sent))
+        conclude(own_stream, sent, wait_until, 120)
+
+
 def test_an_output_topic_that_is_deleted_is_missed_and_comes_back(
     own_stream: Settings, tmp_path: Path, wait_until: Wait
 ) -> None:

@@ -91,7 +91,7 @@ function workerRow({ id, here, presence, ago, serving, vitals }) {
     cell("Partitions", vitals.partitions.map((entry) => entry.partition).join(", ") || "none", "td.partitions"),
     cell("Model", serving ? model(serving) : NONE, "td"),
     cell("Transactions/s", away ? NONE : rate(vitals.events_per_second)),
-    cell("Waiting", away ? NONE : count(lag)),
+    cell("Waiting", away || !vitals.partitions.length ? NONE : count(lag)),
     cell("P99 ms", away ? NONE : milliseconds(vitals.latency_p99_ms)),
     cell("Refused", count(vitals.dead_lettered)));
 }

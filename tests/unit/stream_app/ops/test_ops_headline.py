@@ -280,7 +280,7 @@ def test_where_all_are_lost_none_of_them_has_a_successor():
 def test_workers_without_a_partition_are_not_a_quiet_stream():
     facts = replace(busy(), workers=[row("here", partitions={})])
     assert [c.sentence for c in conditions(facts)] == [
-        "No worker has a partition yet: normal for some seconds after a start, for five minutes after an outage."
+        "No worker has a partition yet: normal for some seconds after a start, for a minute after an outage."
     ]
 
 
