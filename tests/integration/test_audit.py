@@ -18,6 +18,7 @@ from stream_app.cli.status import observe
 from stream_app.kafka import clients, topics
 from stream_app.kafka.dispatch import Dispatch
 from stream_app.kafka.log import Tail, read_to_end
+from stream_app.ops.facts import Presence
 from stream_app.rollout import commands
 from stream_app.rollout.client import Order
 from stream_app.rollout.control_producer import ControlProducer
@@ -181,7 +182,7 @@ def test_the_timeline_of_a_night_is_one_line_for_each_thing_that_happened(
         scored(100)
         assert commands.rollback(patient, Order("bob", "worse")).ok
         worker.kill()
-    wait_until(lambda: observe(patient).workers == [], 30)
+    wait_until(lambda: [worker.presence for worker in observe(patient).workers] == [Presence.LOST])
     options = ("--bootstrap-servers", patient.bootstrap_servers, "--topic-prefix", patient.topic_prefix)
     lines = json.loads(stream_app("audit", "--json", *options).stdout)
     told = [line for line in lines if line["kind"] != "drift" and line["what"] != "configure"]
