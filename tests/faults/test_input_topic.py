@@ -9,6 +9,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from schemas.topics import ANOMALIES, AUDIT, TRANSACTIONS
 from stream_app.audit.record import audit_record
+from stream_app.cli.status import observe
 from stream_app.kafka import clients, topics
 from stream_app.settings import Settings
 from stream_app.verify.acknowledged import ACKNOWLEDGE
@@ -67,13 +68,20 @@ def test_where_retention_overtakes_a_worker_that_is_away_the_loss_is_on_record_u
     with running(stream, tmp_path) as worker:
         wait_until(lambda: committed_offsets(stream) == 2 * SENT, 90)
         wait_until(lambda: metric(worker, "stream_app_records_lost_total") == 300, 30)
-    verdict = verify(stream)
-    (loss,) = verdict.losses
+        wait_until(lambda: loss_is_reported(stream), 30)
+        verdict = verify(stream)
+        (loss,) = verdict.losses
+        acknowledge(stream, loss)
+        wait_until(lambda: not loss_is_reported(stream), 30)
     assert (loss.partition, loss.from_offset, loss.to_offset) == (0, SENT, SENT + 300)
     assert (verdict.ok, verdict.breaks, verdict.lost, verdict.scored) == (False, [], 300, 2 * SENT - 300)
     assert anomalies(stream) == [i for i in anomalous(2 * SENT) if not SENT <= int(i) < SENT + 300]
-    acknowledge(stream, loss)
     assert proved(stream).lost == 300
+
+
+def loss_is_reported(stream: Settings) -> bool:
+    """On the page, in `status` and by `doctor`: all by the workers' heartbeats."""
+    return any("are lost" in condition.what for condition in observe(stream).wrong)
 
 
 def acknowledge(stream: Settings, loss: Loss) -> None:
