@@ -4,7 +4,8 @@ NAME.key        a private key, PKCS#8 PEM, for its owner's eyes only
 MODEL.pt.sig    detached, beside the artefact: the signer's key id, and the signature over the artefact's digest
 
 A public key is 32 bytes in base64; its id is the start of their sha256. Signed bytes begin with their purpose, so
-that no signature can be taken for one of another kind.
+that no signature can be taken for one of another kind. `cryptography` takes 40 ms to import, and every command reads
+the swap log: it is imported where there is a key.
 """
 
 import binascii
@@ -14,21 +15,16 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-)
 from msgspec import Struct
 
 from models.replacing import replacing
 from schemas.errors import UserError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 KEY_ID_LENGTH = 16
 SIGNATURE_MAX_BYTES = 4096
@@ -57,9 +53,9 @@ class Detached(Struct, frozen=True):
 class SigningKey:
     """A private key in memory."""
 
-    def __init__(self, key: Ed25519PrivateKey) -> None:
+    def __init__(self, key: "Ed25519PrivateKey") -> None:
         self._key = key
-        raw = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        raw = key.public_key().public_bytes_raw()
         self.public = b64encode(raw).decode()
         self.key_id = key_id(raw)
 
@@ -83,7 +79,7 @@ class Keyring:
         for name, text in trusted.items():
             try:
                 raw = b64decode(text, validate=True)
-                self._keys[key_id(raw)] = (name, Ed25519PublicKey.from_public_bytes(raw))
+                self._keys[key_id(raw)] = (name, _public_key(raw))
             except (binascii.Error, ValueError) as error:
                 raise SignatureError(f"trusted_keys.{name} is no ed25519 public key of 32 bytes in base64") from error
 
@@ -98,6 +94,8 @@ class Keyring:
         """
         if key_id not in self._keys:
             raise SignatureError(f"it is signed with the key {key_id[:64]!r}, which is not in trusted_keys")
+        from cryptography.exceptions import InvalidSignature
+
         name, key = self._keys[key_id]
         try:
             key.verify(signature, _framed(purpose, message))
@@ -117,6 +115,9 @@ def new_key(path: Path) -> SigningKey:
     Raises:
         OSError: it cannot be written, or is there already.
     """
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
     key = Ed25519PrivateKey.generate()
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -131,6 +132,10 @@ def read_key(path: Path) -> SigningKey:
     Raises:
         SignatureError: it cannot be read, is no ed25519 key, or others than its owner may read it.
     """
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
     try:
         if path.stat().st_mode & 0o077:
             raise SignatureError(f"{path} can be read by others than its owner: chmod 600 {path}")
@@ -180,6 +185,12 @@ def artefact_signer(keys: Keyring, sha256: str, signature: bytes | None) -> str:
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise SignatureError("its signature cannot be read: stream-app sign MODEL") from error
     return keys.signer(Purpose.ARTEFACT, sha256.encode(), detached.key_id, detached.signature)
+
+
+def _public_key(raw: bytes) -> "Ed25519PublicKey":
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    return Ed25519PublicKey.from_public_bytes(raw)
 
 
 def _framed(purpose: Purpose, message: bytes) -> bytes:
