@@ -93,8 +93,8 @@ def test_through_the_operators_night_the_first_sentence_names_the_cause_and_the_
             wait_until(lambda: says(worker, "All is well. One worker scores"))
             wait_until(lambda: committed_offsets(settings) > 3000, 60)
             assert commands.deploy(settings, Order("root@host"), bad).ok
-            found = "by root@host, alerts on 100 % where 1 % was usual: `stream-app rollback`."
-            wait_until(lambda: says(worker, "tiny 2, deployed ", found))
+            alerts = ("by root@host, alerts on 100 % where ", " % was usual: `stream-app rollback`.")
+            wait_until(lambda: says(worker, "tiny 2, deployed ", *alerts))
             doctor = json.loads(stream_app("doctor", "--json", *where, **environment).stdout)
             assert "tiny 2, deployed" in {f["check"]: f["says"] for f in doctor}["guard"]
             assert commands.rollback(settings, Order("ann@host")).ok
