@@ -18,14 +18,13 @@ from msgspec.structs import replace
 
 from benchmarks import handbook, recipes
 from models import artefact
-from models.data.frame import read
 from models.data.simulator import Simulation, simulate
 from models.evaluation import metrics_of, score_in_batches
-from models.features import matrix
 from models.gates.comparison import compare
 from models.gates.judge import judge
 from models.gates.limits import load_limits
 from models.gates.report import GateReport
+from models.inputs import matrix
 from models.protocol import protocol_rows
 from models.runtime import Runtime
 from stream_app.testing import incident
@@ -65,7 +64,7 @@ def main() -> None:
     simulated = parser.parse_args().simulated or not handbook.PATH.is_file()
     roles: ModuleType = incident if simulated else recipes
     test: tuple[date, date] = roles.TEST_WEEK
-    frame = simulate(Simulation(days=21, start=roles.WEEK[0])) if simulated else read(handbook.PATH, until=test[1])
+    frame = simulate(Simulation(days=21, start=roles.WEEK[0])) if simulated else handbook.transactions(until=test[1])
     candidates = {"SHIFTED": roles.SHIFTED, "EQUAL": roles.EQUAL, **variants(roles.CHAMPION)}
     limits, rows, table = load_limits(), protocol_rows(frame, *test), []
     with tempfile.TemporaryDirectory() as folder:

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from benchmarks.drift_streams import SHA, Model, segments_of
-from models.features import matrix
+from models.inputs import matrix
 from models.runtime import Scored, one_thread, run
 from stream_app.pipeline.batch import Decided, Decoded, Raw, Reasoned
 from stream_app.pipeline.summarise import Summaries

@@ -8,7 +8,7 @@ import polars as pl
 
 from benchmarks.drift_streams import BEFORE, Injected
 from models.data.drift import Drift, DriftKind
-from models.data.frame import FEATURES, WINDOW_DAYS
+from models.data.windows import FEATURES, WINDOW_DAYS
 from schemas.drift import DriftCause
 
 DATA_FAULT = frozenset({DriftCause.FIELD_BROKEN, DriftCause.FIELD_MISSING, DriftCause.RELATION_BROKEN})

@@ -50,8 +50,8 @@ def weeks(field: str) -> Weeks:
     """The data with countries, and a model that watches by one field: once in each process."""
     frame, _ = transactions()
     bounds, names = np.cumsum(list(COUNTRIES.values()))[:-1], list(COUNTRIES)
-    where = {c: names[int(np.searchsorted(bounds, crc32(c.encode()) / 2**32))] for c in frame["customer_id"].unique()}
-    return Weeks.of(frame.with_columns(country=pl.col("customer_id").replace_strict(where)), field)
+    where = {c: names[int(np.searchsorted(bounds, crc32(c.encode()) / 2**32))] for c in frame["entity"].unique()}
+    return Weeks.of(frame.with_columns(country=pl.col("entity").replace_strict(where)), field)
 
 
 def inside(job: tuple[int, int]) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def inside(job: tuple[int, int]) -> dict[str, Any]:
     rows = own.frame[begins - BEFORE : begins + AFTER]
     here = pl.col("country") == country
     drifted = drift_of(kind, at, SEED + start).apply(rows.filter(here))
-    stream = pl.concat([rows.filter(~here), drifted]).sort("event_time", "transaction_id")
+    stream = pl.concat([rows.filter(~here), drifted]).sort("event_time", "event_id")
     said, is_here = scored(stream, own.model), stream["country"].to_numpy() == country
     told, alone = alerts(said, own.model), alerts(_unsegmented(said), _whole(own.model))
     found, found_alone = _first(told, f"country={country}"), _first(alone)

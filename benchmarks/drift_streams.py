@@ -17,7 +17,8 @@ from msgspec.structs import replace
 
 from benchmarks.material import TRAINING_DAYS
 from models.data.drift import Drift, DriftKind
-from models.features import load_spec, matrix
+from models.definition import cards, segmented
+from models.inputs import matrix
 from models.manifest import Manifest
 from models.recipe import TrainingConfig
 from models.runtime import run
@@ -75,7 +76,7 @@ class Rows:
 def trained(frame: pl.DataFrame, segment_by: str = "") -> Model:
     """The model of the benchmark's protocol: the first week, with the defaults."""
     week = frame.filter(pl.col("event_time") < frame["event_time"][0] + timedelta(days=TRAINING_DAYS))
-    return Model(*train(week, load_spec(), TrainingConfig(segment_by=segment_by), "card-fraud", "1"))
+    return Model(*train(week, segmented(cards(), segment_by), TrainingConfig(), "card-fraud", "1"))
 
 
 def scored(frame: pl.DataFrame, model: Model) -> Rows:

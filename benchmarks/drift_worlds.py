@@ -13,7 +13,6 @@ import polars as pl
 from benchmarks import handbook
 from benchmarks.drift_streams import Model, Rows, resampled, scored, seasonal, trained
 from benchmarks.material import SIMULATED
-from models.data.frame import read
 from models.data.simulator import simulate
 from models.runtime import one_thread
 
@@ -69,7 +68,7 @@ class Weeks:
 @cache
 def weeks(world: World) -> Weeks:
     """Read, train and keep: once in each process."""
-    frame = simulate(SIMULATED) if world.simulated else read(handbook.PATH)
+    frame = simulate(SIMULATED) if world.simulated else handbook.transactions()
     return Weeks.of(seasonal(frame) if world.season else frame)
 
 

@@ -25,10 +25,10 @@ from benchmarks import handbook, recipes
 from benchmarks.material import SIMULATED, say
 from benchmarks.recipes import WEEK
 from models import artefact
-from models.data.frame import read
 from models.data.simulator import simulate
+from models.definition import cards
 from models.evaluation import metrics_of
-from models.features import load_spec, matrix
+from models.inputs import matrix
 from models.protocol import DAY
 from models.recipe import TrainingConfig
 from models.runtime import Scored, one_thread
@@ -89,7 +89,7 @@ class Cast:
         self._folder = FOLDER / source
         self._frame = frame
         self._live = frame.filter(DAY.is_between(*LIVE))
-        self._inputs = matrix(self._live, load_spec().inputs)
+        self._inputs = matrix(self._live, cards().inputs)
         self.champion = self.made("champion", recipes.CHAMPION)
 
     def made(self, name: str, recipe: Recipe) -> Trained:
@@ -133,7 +133,7 @@ def main() -> None:
 def transactions() -> tuple[pl.DataFrame, str]:
     """Five weeks from the first day of the recipes on, and where they come from."""
     if handbook.PATH.is_file():
-        return read(handbook.PATH), "handbook"
+        return handbook.transactions(), "handbook"
     return simulate(replace(SIMULATED, start=WEEK[0])), "simulated"
 
 

@@ -19,7 +19,8 @@ from urllib.request import urlopen
 import pandas as pd
 import polars as pl
 
-from models.data.frame import HANDBOOK, write
+from models.data.frame import read, store
+from models.definition import find
 
 PATH = Path(os.environ.get("HANDBOOK_DATA") or Path(__file__).parents[1] / "data" / "handbook.parquet")
 MISSING = f"the Fraud Detection Handbook's transactions are not at {PATH}: `make data` gets them"
@@ -28,6 +29,19 @@ COMMIT = "6e3ca5849b4681430388056d3f1dcfb41d4e8269"
 FIRST, DAYS = date(2018, 7, 11), 35
 # of all days in their order: they are pickles, and unpickling runs what they contain
 SHA256 = "33d9fdd06e44230c105427553539c3543ccadeff8cd9eac3542762c35c2fa63c"
+
+
+def transactions(since: date | None = None, until: date | None = None) -> pl.DataFrame:
+    """The transactions of these days, by the Handbook's definition."""
+    return read(PATH, since, until, definition=find("handbook")).rename({"TERMINAL_ID": "terminal_id"})
+
+
+def columns() -> list[str]:
+    """What is kept of the Handbook's columns."""
+    definition = find("handbook")
+    event, label = definition.event, definition.label
+    own = (event.id, event.time, event.entity, *event.show, *(entry.path for entry in definition.inputs))
+    return [*dict.fromkeys(own), *([label.column] if label else []), "TX_FRAUD_SCENARIO"]
 
 
 def names() -> list[str]:
@@ -53,7 +67,7 @@ def main() -> None:
     if hashlib.sha256(b"".join(days)).hexdigest() != SHA256:
         sys.exit("these are not the Handbook's files: their sha256 differs, so they are not unpickled")
     frame = pl.from_pandas(pd.concat([pd.read_pickle(io.BytesIO(day)) for day in days]))
-    write(frame.select(pl.col(*HANDBOOK.values())).with_columns(pl.col("^.*_WINDOW$").cast(pl.Float32)), PATH)
+    store(frame.select(pl.col(*columns())).with_columns(pl.col("^.*_WINDOW$").cast(pl.Float32)), PATH)
     sys.stdout.write(f"{PATH}\n")
 
 

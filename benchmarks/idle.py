@@ -20,7 +20,7 @@ import psutil
 from benchmarks.material import say
 from models import artefact
 from models.data.simulator import Simulation, simulate
-from models.features import load_spec
+from models.definition import cards
 from models.recipe import TrainingConfig
 from models.training import train
 from schemas.topics import ALL
@@ -71,7 +71,7 @@ def main() -> None:
         worker.start()
         say("training a small model")
         frame = simulate(Simulation(days=3, customers=500, seed=7))
-        artefact.save(folder / "model.pt", *train(frame, load_spec(), TrainingConfig(epochs=2), "idle", "1"))
+        artefact.save(folder / "model.pt", *train(frame, cards(), TrainingConfig(epochs=2), "idle", "1"))
         outcome = commands.deploy(settings, Order("bench"), folder / "model.pt")
         if not outcome.ok:
             raise RuntimeError(outcome.sentence)

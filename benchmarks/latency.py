@@ -71,7 +71,7 @@ def send(settings: Settings, frame: pl.DataFrame, rate: int, pipe: Connection) -
         pipe: Takes float64 [marked], seconds since the epoch.
     """
     usual = [(key, value) for key, value, _ in encode(frame)]
-    strange = frame.with_columns(amount=pl.lit(STRANGE_AMOUNT), transaction_id=pl.lit(MARK))
+    strange = frame.with_columns(amount=pl.lit(STRANGE_AMOUNT), event_id=pl.lit(MARK))
     marked = [(key, value.split(MARK.encode())) for key, value, _ in encode(strange)]
     producer, topic = clients.producer(settings, **{"linger.ms": 1}), topics.name(settings, TRANSACTIONS)
     total, every = int(rate * (WARM_UP_S + MEASURED_S)), rate // MARKED_PER_S

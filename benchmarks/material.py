@@ -16,9 +16,9 @@ import polars as pl
 from benchmarks import handbook
 from models import artefact
 from models.data.events import encode
-from models.data.frame import read
 from models.data.simulator import Simulation, simulate
-from models.features import load_spec, matrix
+from models.definition import cards
+from models.inputs import matrix
 from models.recipe import TrainingConfig
 from models.training import train
 from schemas.topics import TRANSACTIONS
@@ -37,7 +37,7 @@ Event = tuple[bytes, bytes, int]
 def transactions() -> tuple[pl.DataFrame, str]:
     """Five weeks of transactions, and what they are."""
     if handbook.PATH.is_file():
-        return read(handbook.PATH), "the Fraud Detection Handbook's transactions, 2018-07-11 to 2018-08-14"
+        return handbook.transactions(), "the Fraud Detection Handbook's transactions, 2018-07-11 to 2018-08-14"
     return simulate(SIMULATED), "simulated transactions"
 
 
@@ -48,13 +48,13 @@ def model(frame: pl.DataFrame, source: str) -> Path:
     if not path.is_file():
         say("training the model")
         week = frame.filter(pl.col("event_time") < frame["event_time"][0] + timedelta(days=TRAINING_DAYS))
-        artefact.save(path, *train(week, load_spec(), TrainingConfig(), "bench", "1"))
+        artefact.save(path, *train(week, cards(), TrainingConfig(), "bench", "1"))
     return path
 
 
 def repeated(frame: pl.DataFrame, passes: int) -> pl.DataFrame:
     """The transactions so many times over, each with an id of its own."""
-    identity = pl.col("transaction_id")
+    identity = pl.col("event_id")
     return pl.concat([frame.with_columns(identity + f".{number}") for number in range(passes)])
 
 
@@ -84,7 +84,7 @@ def anomalous_ids(frame: pl.DataFrame, model: Path) -> tuple[set[str], set[str]]
     scores = runtime.score(matrix(frame, runtime.manifest.inputs)).score
     threshold = runtime.manifest.calibration.threshold
     edge = np.abs(scores - threshold) <= EDGE * abs(threshold)
-    ids = frame["transaction_id"]
+    ids = frame["event_id"]
     return set(ids.filter(pl.Series(scores >= threshold))), set(ids.filter(pl.Series(edge)))
 
 

@@ -6,14 +6,16 @@ from typing import Any
 
 import orjson
 import polars as pl
+from msgspec.structs import replace
 
 from benchmarks.material import FOLDER, Event, publish
 from models import artefact
 from models.data.events import encode
-from models.data.frame import FEATURES
-from models.features import Feature, FeatureSpec
+from models.data.windows import FEATURES
+from models.definition import cards
 from models.recipe import TrainingConfig
 from models.training import train
+from schemas.definition import Input
 from schemas.topics import ALL
 from stream_app.embedded.broker import EmbeddedBroker
 from stream_app.kafka import topics
@@ -22,7 +24,7 @@ from stream_app.rollout.client import Order
 from stream_app.settings import Settings
 
 TRAINING_ROWS = 20_000
-AMOUNT = Feature("amount", "amount", "EUR", "reject")
+AMOUNT = Input("amount", "amount", "EUR", "reject", least=0)
 
 
 def full(
@@ -55,9 +57,9 @@ def model_of(frame: pl.DataFrame, name: str, inputs: int = 1 + len(FEATURES), **
     path = FOLDER / f"cost-{name}.pt"
     if not path.is_file():
         rows = widened(frame.gather_every(max(len(frame) // TRAINING_ROWS, 1)), inputs)
-        windows = (Feature(n, f"features.{n}", "1", "impute", role="window") for n in names(inputs))
-        spec = FeatureSpec((AMOUNT, *windows))
-        artefact.save(path, *train(rows, spec, TrainingConfig(epochs=1, **config), name, "1"))
+        windows = (Input(n, f"features.{n}", "1", role="window") for n in names(inputs))
+        definition = replace(cards(), inputs=(AMOUNT, *windows))
+        artefact.save(path, *train(rows, definition, TrainingConfig(epochs=1, **config), name, "1"))
     return path
 
 

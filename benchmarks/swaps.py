@@ -23,7 +23,8 @@ import polars as pl
 from benchmarks.material import FOLDER, endless, model, publish, say, transactions
 from benchmarks.own_worker import await_commits
 from models import archive, artefact
-from models.features import load_spec, matrix
+from models.definition import cards
+from models.inputs import matrix
 from models.recipe import TrainingConfig
 from models.runtime import Scored, one_thread
 from models.training import train
@@ -65,7 +66,7 @@ def _another(frame: pl.DataFrame, first: Path) -> Path:
     if not path.is_file():
         say("training another model")
         week = frame.filter(pl.col("event_time") < frame["event_time"][0] + timedelta(days=7))
-        artefact.save(path, *train(week, load_spec(), TrainingConfig(seed=1), "bench", "2"))
+        artefact.save(path, *train(week, cards(), TrainingConfig(seed=1), "bench", "2"))
     return path
 
 
@@ -73,7 +74,7 @@ def _cost(frame: pl.DataFrame, first: Path, second: Path) -> dict[str, float]:
     """Microseconds an event: the first model's scoring, and all that a second one adds to it."""
     runtimes = [artefact.load(path) for path in (first, second)]
     inputs = matrix(frame.head(BATCH), runtimes[0].manifest.inputs)
-    customers = frame["customer_id"].head(BATCH).cast(pl.String).to_list()
+    customers = frame["entity"].head(BATCH).cast(pl.String).to_list()
     times = frame["event_time"].head(BATCH).to_list()
     decoded = Decoded(np.arange(BATCH), inputs, customers, customers, times, [])
     raw = Raw([b""] * BATCH, [0] * BATCH, list(range(BATCH)), [], {0: (0, BATCH)})

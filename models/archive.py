@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from models.definition import complaints
 from models.manifest import Manifest
 from schemas.errors import UserError
 from schemas.transactions import ModelRef
@@ -54,7 +55,7 @@ class Archive:
             with zipfile.ZipFile(io.BytesIO(self.content)) as archive:
                 _check_entries(archive, self.where)
                 entry = next(name for name in archive.namelist() if name.endswith(f"/extra/{MANIFEST}"))
-                return Manifest.decode(archive.read(entry))
+                return _checked(Manifest.decode(archive.read(entry)), self.where)
         except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError, StopIteration) as error:
             raise ArtefactError(f"{self.where} is not a model artefact: train one with `stream-app train`") from error
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
@@ -78,6 +79,16 @@ def read(path: Path) -> Archive:
         return Archive(str(path), path.read_bytes())
     except OSError as error:
         raise ArtefactError(f"cannot read model {path}: {error.strerror}") from error
+
+
+def _checked(manifest: Manifest, where: str) -> Manifest:
+    """What is decoded from an artefact is compiled to a decoder, so it is as right as a file that somebody writes."""
+    wrong = [*complaints(manifest.definition)]
+    categories = (entry.name for entry in manifest.inputs if entry.kind == "category")
+    wrong += [f"input {name} is a category without values" for name in categories if name not in manifest.categories]
+    if wrong:
+        raise ArtefactError(f"the definition in {where} is wrong: {'; '.join(wrong)}")
+    return manifest
 
 
 def _check_entries(archive: zipfile.ZipFile, where: str) -> None:

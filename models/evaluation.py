@@ -1,7 +1,7 @@
 """The figures of a model beside the trivial baselines, by the protocol of the Fraud Detection Handbook."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 
 import numpy as np
@@ -10,10 +10,11 @@ from msgspec import Struct
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from models.features import matrix
-from models.manifest import Input, Quality
+from models.inputs import matrix
+from models.manifest import Quality
 from models.protocol import BATCH, DAY, TOP_CARDS, EvaluationError, of_days, protocol_rows
 from models.runtime import Runtime, one_thread
+from schemas.definition import Input
 
 TIMED_BATCHES = 50
 
@@ -71,10 +72,10 @@ def evaluate(runtime: Runtime, frame: pl.DataFrame, since: date | None = None, u
 
     Raises:
         EvaluationError: no rows in these days, or not both frauds and legitimate transactions among them.
-        SpecError: the frame lacks an input of the model.
+        DefinitionError: the frame lacks an input of the model.
     """
     rows = protocol_rows(frame, since, until)
-    inputs = matrix(rows, runtime.manifest.inputs)
+    inputs = matrix(rows, runtime.manifest.inputs, runtime.manifest.categories)
     scores = score_in_batches(runtime, inputs)
     quality = metrics_of(scores, rows)
     fraud = rows["fraud"].to_numpy()
@@ -95,7 +96,7 @@ def evaluate(runtime: Runtime, frame: pl.DataFrame, since: date | None = None, u
         alert_rate=float(alerts.mean()),
         alert_precision=float(fraud[alerts].mean()) if alerts.any() else None,
         alert_recall=float(alerts[fraud].mean()),
-        baselines=baselines(rows, runtime.manifest.inputs),
+        baselines=baselines(rows, runtime.manifest.inputs, inputs),
         us_per_event=us_per_event(runtime, inputs),
     )
 
@@ -129,35 +130,41 @@ def card_precision(scores: np.ndarray, frame: pl.DataFrame, top: int = TOP_CARDS
     found leaves all later days. The divisor is `top` on days with fewer customers too (Handbook, section 4.3.4).
     """
     cards = (
-        frame.select("customer_id", "fraud", DAY.alias("day"))
+        frame.select("entity", "fraud", DAY.alias("day"))
         .with_columns(pl.Series("score", scores))
-        .group_by("day", "customer_id")
+        .group_by("day", "entity")
         .agg(pl.col("score").max(), pl.col("fraud").any())
-        .sort("day", "score", "customer_id", descending=[False, True, False])
+        .sort("day", "score", "entity", descending=[False, True, False])
     )
     found: set[str] = set()
     shares = []
     for day in cards.partition_by("day", maintain_order=True):
-        listed = day.filter(~pl.col("customer_id").is_in(list(found))).head(top)
-        hits = listed.filter("fraud")["customer_id"].to_list()
+        listed = day.filter(~pl.col("entity").is_in(list(found))).head(top)
+        hits = listed.filter("fraud")["entity"].to_list()
         found.update(hits)
         shares.append(len(hits) / top)
     return float(np.mean(shares))
 
 
-def baselines(rows: pl.DataFrame, inputs: list[Input]) -> dict[str, Quality]:
+def baselines(rows: pl.DataFrame, inputs: Sequence[Input], raw: np.ndarray) -> dict[str, Quality]:
     """What scores that anybody has at hand reach on the same rows.
 
-    `random` is chance; `amount` the amount alone; `isolation_forest` scikit-learn's with its defaults on the raw
-    inputs, fitted on these very rows without their labels (which favours it: the model has not seen them).
+    `random` is chance; the first number of the event itself, as the amount, is that alone; `isolation_forest` is
+    scikit-learn's with its defaults on the raw inputs, fitted on these very rows without their labels (which favours
+    it: the model has not seen them).
+
+    Args:
+        rows: Labelled.
+        inputs: Of the model.
+        raw: float32 [rows, inputs], NaN where missing.
     """
-    raw = matrix(rows, inputs)
-    raw[:, np.isnan(raw).all(axis=0)] = 0.0
-    complete = np.where(np.isnan(raw), np.nanmedian(raw, axis=0), raw)
+    filled = np.where(np.isnan(raw).all(axis=0), np.float32(0), raw)
+    complete = np.where(np.isnan(filled), np.nanmedian(filled, axis=0), filled)
     forest = IsolationForest(random_state=0).fit(complete)
+    numbers = [(i, entry) for i, entry in enumerate(inputs) if entry.role == "own" and entry.kind == "number"]
     scores = {
         "random": np.random.default_rng(0).random(rows.height),
-        "amount": rows["amount"].to_numpy(),
+        **{entry.name: complete[:, column] for column, entry in numbers[:1]},
         "isolation_forest": -forest.score_samples(complete),
     }
     return {name: metrics_of(values, rows) for name, values in scores.items()}

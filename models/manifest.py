@@ -1,16 +1,17 @@
 """The manifest of an artefact: all that serving, calibration and drift need, readable without loading the graph."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
+
+from schemas.definition import Definition, Input, Path
 
 if TYPE_CHECKING:
     import numpy as np
 
-Missing = Literal["impute", "reject"]
-InputRole = Literal["own", "window", "risk", "calendar"]
 CLIP = 4.0  # standard deviations; the attack of a few is then seen in the second moment, and does not drown the first
 # Of the reference beyond its tail quantile: with fewer, as where a share reaches 1, there is no tail to be heavier.
 LEAST_BEYOND = 5e-4
@@ -18,30 +19,16 @@ CLIP_COMPONENT = 6.0  # of `Relations`
 HOURS = 48  # of the day, on weekdays and on weekends
 
 
-class Input(Struct, frozen=True):
-    """One column of the graph's input.
+class Category(Struct, frozen=True):
+    """How rare the values of a category were in training; the model sees a value as that share.
 
     Attributes:
-        name: Short name, used in explanations and signals.
-        path: Where the value stands in the event: `amount`, `features.purchases_1d`.
-        unit: For people: `EUR`, `1/day`, `share`.
-        missing: `impute`: a missing value enters the graph as NaN and is imputed there. `reject`: the record is a dead
-            letter.
-        role: `own`: a value of the event itself. `window`: counted over the past. `risk`: a window over labels.
-            `calendar`: follows from the clock.
-        usual_of: Names of the inputs of which this one tells what is usual for the entity.
-        over: Length of the window: `30d`, `12h`, `5m`; empty if this is none.
-        count: Of a mean in which the event itself counts: the input that has the number of its events.
+        shares: Value to its share of the rows that have one, the most frequent values.
+        other: Share that every other value counts as.
     """
 
-    name: str
-    path: Annotated[str, Meta(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)?$")]
-    unit: str
-    missing: Missing
-    role: InputRole = "own"
-    usual_of: tuple[str, ...] = ()
-    over: Annotated[str, Meta(pattern=r"^(\d+[dhm])?$")] = ""
-    count: str = ""
+    shares: dict[str, float]
+    other: float
 
 
 class Calibration(Struct, frozen=True):
@@ -187,12 +174,12 @@ class Segments(Struct, frozen=True):
     """Parts of the stream that are watched each by itself, by a text field of the event.
 
     Attributes:
-        field: Of the event, at its top.
+        field: Its path.
         groups: 0: a segment is a value. Otherwise values are dealt to so many groups (`models.segments`).
         watched: What is watched; everything else is in none of them.
     """
 
-    field: Annotated[str, Meta(pattern=r"^[A-Za-z_]\w*$")]
+    field: Path
     groups: int
     watched: list[Segment]
 
@@ -221,13 +208,15 @@ class Manifest(Struct, frozen=True):
     """The manifest of DESIGN §6, stored as `manifest.json` inside the TorchScript archive.
 
     Attributes:
+        definition: What the detector is, whole: what it reads, and what the model sees of it.
         constant: Inputs that had one value in training: they hardly enter the score (`models.network`).
+        categories: Of each input that is one, what its values were in training.
     """
 
     name: str
     version: str
     created_at: datetime
-    inputs: list[Input]
+    definition: Definition
     latent_size: int
     trained_from: str
     trained_until: str
@@ -246,6 +235,12 @@ class Manifest(Struct, frozen=True):
     relations: Relations | None = None
     segments: Segments | None = None
     constant: list[str] = []
+    categories: dict[str, Category] = {}
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """The columns of the model, in order."""
+        return self.definition.inputs
 
     @property
     def has_season(self) -> bool:
@@ -256,6 +251,12 @@ class Manifest(Struct, frozen=True):
     def signal_names(self) -> list[str]:
         """Names of the signals, in the order of the columns of every drift summary."""
         return [signal.name for signal in self.signals]
+
+    def reads_as(self, other: "Manifest") -> bool:
+        """Whether the other model sees the same numbers of every record."""
+        mine, theirs = self.definition, other.definition
+        same = mine.event == theirs.event and mine.inputs == theirs.inputs
+        return same and self.categories == other.categories
 
     def encode(self) -> bytes:
         """As JSON."""
@@ -271,7 +272,7 @@ class Manifest(Struct, frozen=True):
         return msgspec.json.decode(data, type=cls)
 
 
-def signal_layout(inputs: list[Input], latent_size: int) -> list[str]:
+def signal_layout(inputs: Sequence[Input], latent_size: int) -> list[str]:
     """The order of the signals everywhere: score, inputs, latents, residuals."""
     names = [entry.name for entry in inputs]
     return [

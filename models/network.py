@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.features import FeatureSpec
+from schemas.definition import Definition
 
 SEEN = 2.0
 LIMIT = 1e4
 LARGEST = 1e30
+RAREST = 1e-9  # share of a category's value
 SMALLEST_SPREAD = 0.05  # of a residual, in standard deviations of its input
 CONSTANT = 1e-5  # spread of an input, relative to its size: below is the rounding of float32
 
@@ -27,18 +28,20 @@ CONSTANT = 1e-5  # spread of an input, relative to its size: below is the roundi
 class Preprocessing(nn.Module):
     """Impute, transform, standardise; and back.
 
-    A missing input is its median, so a ratio to a missing denominator is one to the median. The scaling is fixed by the
-    training rows.
+    A missing input is its median, so a ratio to a missing denominator is one to the median. A category is how rare its
+    value is, as the logarithm of its share. The scaling is fixed by the training rows.
 
     Args:
-        spec: Transform of each input.
+        definition: Transform and kind of each input.
         raw: float32 [rows, inputs], training rows, NaN where missing; no column is all NaN.
     """
 
     largest: Final[float] = LARGEST  # TorchScript reads no module constants
     limit: Final[float] = LIMIT
+    rarest: Final[float] = RAREST
     is_sqrt: Tensor
     is_ratio: Tensor
+    is_share: Tensor
     denominator: Tensor
     fill: Tensor
     floor: Tensor
@@ -46,12 +49,14 @@ class Preprocessing(nn.Module):
     std: Tensor
     varies: Tensor
 
-    def __init__(self, spec: FeatureSpec, raw: np.ndarray) -> None:
+    def __init__(self, definition: Definition, raw: np.ndarray) -> None:
         super().__init__()
-        transforms = [entry.transform for entry in spec.features]
+        transforms = [entry.transform for entry in definition.inputs]
         self.register_buffer("is_sqrt", torch.tensor([transform == "sqrt" for transform in transforms]))
         self.register_buffer("is_ratio", torch.tensor([transform == "ratio" for transform in transforms]))
-        self.register_buffer("denominator", torch.tensor([spec.column(e.relative_to or e.name) for e in spec.features]))
+        denominators = [definition.column(entry.relative_to or entry.name) for entry in definition.inputs]
+        self.register_buffer("denominator", torch.tensor(denominators))
+        self.register_buffer("is_share", torch.tensor([entry.kind == "category" for entry in definition.inputs]))
         median = torch.from_numpy(np.nanmedian(raw, axis=0).astype(np.float32))
         self.register_buffer("fill", median)
         self.register_buffer("floor", (0.01 * median.abs()).clamp_min(1e-6)[self.denominator])
@@ -78,12 +83,14 @@ class Preprocessing(nn.Module):
             self.is_ratio, torch.maximum(values.index_select(1, self.denominator), self.floor), 1.0
         )
         transformed = torch.where(self.is_sqrt, values.sign() * values.abs().sqrt(), values / relative_to)
+        transformed = torch.where(self.is_share, -values.clamp_min(self.rarest).log10(), transformed)
         return ((transformed - self.mean) / self.std).clamp(-self.limit, self.limit), relative_to
 
     def invert(self, standardised: Tensor, relative_to: Tensor) -> Tensor:
         """Standardised values in the inputs' own units, float32 [n, inputs], finite."""
         transformed = standardised * self.std + self.mean
         raw = transformed * torch.where(self.is_sqrt, transformed.abs(), relative_to)
+        raw = torch.where(self.is_share, torch.pow(10.0, -transformed).clamp_max(1.0), raw)
         return raw.clamp(-self.largest, self.largest)
 
 

@@ -33,11 +33,11 @@ def protocol_rows(frame: pl.DataFrame, since: date | None = None, until: date | 
     Raises:
         EvaluationError: none.
     """
-    first_fraud = frame.filter("fraud").group_by("customer_id").agg(DAY.min().alias("first_fraud"))
+    first_fraud = frame.filter("fraud").group_by("entity").agg(DAY.min().alias("first_fraud"))
     known = pl.col("first_fraud") < DAY - timedelta(days=LABEL_DELAY_DAYS)
     rows = (
         of_days(frame, since, until)
-        .join(first_fraud, on="customer_id", how="left", maintain_order="left")
+        .join(first_fraud, on="entity", how="left", maintain_order="left")
         .filter(~known.fill_null(value=False))
         .drop("first_fraud")
     )

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
-from models.features import SpecError, read_tables
-from schemas.toml import where_and_what
+from models.definition import DefinitionError
+from schemas.toml import converted, read_toml
 
 Positive = Annotated[int, Meta(ge=1)]
 Share = Annotated[float, Meta(gt=0, lt=1)]
@@ -28,7 +28,6 @@ class TrainingConfig(Struct, frozen=True, forbid_unknown_fields=True):
         trim: Share of rows of the largest error that each epoch leaves out, so that what is strange is not learnt.
         held_out: Share of the window, its end, kept for calibration and metrics.
         budget: Share of transactions that may alert; sets the threshold.
-        segment_by: A text field of the event, by whose values drift is watched too. Empty: in the whole alone.
     """
 
     seed: Annotated[int, Meta(ge=0)] = 0
@@ -42,25 +41,23 @@ class TrainingConfig(Struct, frozen=True, forbid_unknown_fields=True):
     trim: Annotated[float, Meta(ge=0, lt=1)] = 0.02
     held_out: Share = 0.15
     budget: Share = 0.01
-    segment_by: Annotated[str, Meta(pattern=r"^([A-Za-z_]\w*)?$")] = ""
 
 
-def load_config(path: Path | None = None, seed: int | None = None, segment_by: str | None = None) -> TrainingConfig:
-    """The configuration of a TOML file's table `[training]`.
+def load_config(path: Path | None = None, seed: int | None = None) -> TrainingConfig:
+    """The configuration of a TOML file with a table `[training]`.
 
     Args:
-        path: The file; it may hold the `[[input]]` entries of a feature specification too. None: the defaults.
+        path: The file. None: the defaults.
         seed: Taken in place of the file's, when given.
-        segment_by: The same.
 
     Raises:
         TomlError: it cannot be read.
-        SpecError: it is wrong; one line that names the field.
+        DefinitionError: it is wrong; one line that names every field that is.
     """
-    table = {} if path is None else read_tables(path).get("training", {})
-    given = {name: value for name, value in (("seed", seed), ("segment_by", segment_by)) if value is not None}
-    try:
-        config = msgspec.convert(table, TrainingConfig)
-    except msgspec.ValidationError as error:
-        raise SpecError(f"{path}: [training]{where_and_what(error, TrainingConfig)}") from error
-    return msgspec.structs.replace(config, **given)
+    tables = {} if path is None else read_toml(path)
+    wrong = [f"{name} is not known here: there is [training]" for name in tables if name != "training"]
+    config, found = converted(tables.get("training", {}), TrainingConfig)
+    wrong += [f"[training]{what}" for what in found]
+    if config is None or wrong:
+        raise DefinitionError(f"{path}: {'; '.join(wrong)}")
+    return config if seed is None else replace(config, seed=seed)

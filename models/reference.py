@@ -1,13 +1,16 @@
 """The reference in an artefact: the distribution of every signal on undrifted rows, and scores that must reproduce."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 from torch.jit import ScriptModule
 
-from models.manifest import CLIP, GoldenRow, Input, Relations, SignalReference, SignalSeason, signal_layout
+from models.manifest import CLIP, GoldenRow, Relations, SignalReference, SignalSeason, signal_layout
 from models.relations import relations
 from models.runtime import Scored, run
 from models.season import DIGITS, Hours, bin_shares, hours_of, profile
+from schemas.definition import Input
 
 BINS = 16
 TAIL_QUANTILE = 0.999
@@ -22,7 +25,7 @@ Column = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 
 
 def signals(
-    inputs: list[Input], raw: np.ndarray, scored: Scored, event_times: pl.Series | None = None
+    inputs: Sequence[Input], raw: np.ndarray, scored: Scored, event_times: pl.Series | None = None
 ) -> list[SignalReference]:
     """The reference distribution of every signal, in the order of `signal_layout`.
 
@@ -58,7 +61,7 @@ def signal_columns(raw: np.ndarray, scored: Scored) -> list[Column]:
 
 
 def input_relations(
-    inputs: list[Input], raw: np.ndarray, scored: Scored, event_times: pl.Series | None = None
+    inputs: Sequence[Input], raw: np.ndarray, scored: Scored, event_times: pl.Series | None = None
 ) -> Relations | None:
     """How the inputs belong together.
 
@@ -87,7 +90,7 @@ def golden_rows(graph: ScriptModule, raw: np.ndarray) -> list[GoldenRow]:
     ]
 
 
-def _hours(inputs: list[Input], raw: np.ndarray, event_times: pl.Series | None) -> Hours | None:
+def _hours(inputs: Sequence[Input], raw: np.ndarray, event_times: pl.Series | None) -> Hours | None:
     flags = [column for column, entry in enumerate(inputs) if entry.role == "calendar"]
     return None if event_times is None else hours_of(event_times, raw[:, flags])
 

@@ -5,15 +5,18 @@ hold between inputs, and watching them reveals a change that no input shows by i
 feature extraction for change detection in multidimensional unlabelled data).
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from models.manifest import CLIP_COMPONENT, Input, Relations
+from models.manifest import CLIP_COMPONENT, Relations
 from models.season import DIGITS, Hours, profile
+from schemas.definition import Input
 
 SMALLEST_VARIANCE = 1e-3  # of a component, in units of an input's: below is rounding
 
 
-def relations(inputs: list[Input], clipped: np.ndarray, hours: Hours | None = None) -> Relations | None:
+def relations(inputs: Sequence[Input], clipped: np.ndarray, hours: Hours | None = None) -> Relations | None:
     """The relations of the reference.
 
     Args:

@@ -16,6 +16,7 @@ import polars as pl
 from models.manifest import HOURS
 
 SATURDAY = 6  # ISO, as both polars and `datetime.isoweekday` count
+LAST_NIGHT_HOUR = 6
 # Less than that, and a cell is one day's accident.
 SHORTEST = timedelta(days=6)
 FEWEST_ROWS = 20  # in each cell
@@ -28,6 +29,16 @@ def cell_of(moment: datetime) -> int:
     with suppress(OverflowError):  # in the first and last hours of the calendar it stays in the producer's zone
         moment = moment.astimezone(UTC) if moment.tzinfo else moment
     return moment.hour + 24 * (moment.isoweekday() >= SATURDAY)
+
+
+def is_weekend(event_time: pl.Expr) -> pl.Expr:
+    """Whether events are on a Saturday or Sunday, UTC."""
+    return event_time.dt.weekday() >= SATURDAY
+
+
+def is_night(event_time: pl.Expr) -> pl.Expr:
+    """Whether events are before 7:00, UTC."""
+    return event_time.dt.hour() <= LAST_NIGHT_HOUR
 
 
 def hour_cells(event_times: pl.Series) -> np.ndarray | None:

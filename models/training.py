@@ -7,7 +7,7 @@ describe     reference distributions, of segments too, golden rows; labels are r
 """
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -23,13 +23,14 @@ from models import segments
 from models.calibration import calibrate
 from models.data.frame import digest
 from models.evaluation import baselines, metrics_of
-from models.features import FeatureSpec, matrix
-from models.manifest import Input, Manifest, Quality
+from models.inputs import categories_of, matrix
+from models.manifest import Manifest, Quality
 from models.network import Autoencoder, Preprocessing, ScoringGraph
 from models.protocol import EvaluationError
 from models.recipe import TrainingConfig
 from models.reference import golden_rows, input_relations, signals
 from models.runtime import Scored, one_thread, run, torchscript
+from schemas.definition import Definition, Input
 from schemas.errors import UserError
 
 FEWEST_ROWS = 2000
@@ -45,7 +46,7 @@ class TrainingError(UserError):
 
 def train(
     frame: pl.DataFrame,
-    spec: FeatureSpec,
+    definition: Definition,
     config: TrainingConfig,
     name: str,
     version: str,
@@ -55,8 +56,8 @@ def train(
     """Train, calibrate and describe a model.
 
     Args:
-        frame: The training window in the layout of `models.data.frame`, sorted by time.
-        spec: What the model reads.
+        frame: The training window, as `models.data.frame.read` returns it.
+        definition: What the model reads.
         config: How to train it.
         name: Name of the model.
         version: Its version.
@@ -68,31 +69,32 @@ def train(
 
     Raises:
         TrainingError: too few rows, or an input without any value.
-        SpecError: the frame lacks an input.
+        DefinitionError: the frame lacks an input.
     """
-    raw = matrix(frame, spec.inputs)
+    _refuse_windows(definition)
+    categories = categories_of(frame, definition.inputs)
+    raw = matrix(frame, definition.inputs, categories)
     fitted = int(len(raw) * (1 - config.held_out))
-    _check(raw, fitted, spec)
-    by = _segmented_by(frame, spec, config.segment_by)
+    _check(raw, fitted, definition)
+    by = _segmented_by(frame, definition)
     with one_thread():
-        graph = fit(raw[:fitted], spec, config, progress)
+        graph = fit(raw[:fitted], definition, config, progress)
         scored = run(graph, raw)
     manifest = Manifest(
         name=name,
         version=version,
         created_at=now or datetime.now(UTC),
-        inputs=spec.inputs,
+        definition=definition,
         latent_size=config.latent,
         seed=config.seed,
         training=msgspec.to_builtins(config),
-        metrics=_metrics(scored.score[fitted:], frame[fitted:], spec),
+        metrics=_metrics(scored.score[fitted:], frame[fitted:], definition.inputs, raw[fitted:]),
+        categories=categories,
         calibration=calibrate(scored.score[fitted:], config.budget),
         golden=golden_rows(graph, raw),
-        constant=[
-            e.name for e, varies in zip(spec.inputs, graph.preprocessing.varies.tolist(), strict=True) if not varies
-        ],
+        constant=[definition.inputs[int(i)].name for i in (~graph.preprocessing.varies).nonzero()],
         **_origin(frame),
-        **_reference(frame["event_time"], spec.inputs, raw, scored, by),
+        **_reference(frame["event_time"], definition.inputs, raw, scored, by),
     )
     return graph, manifest
 
@@ -110,7 +112,7 @@ def _origin(frame: pl.DataFrame) -> dict[str, Any]:
 
 
 def _reference(
-    event_times: pl.Series, inputs: list[Input], raw: np.ndarray, scored: Scored, by: pl.Series | None
+    event_times: pl.Series, inputs: Sequence[Input], raw: np.ndarray, scored: Scored, by: pl.Series | None
 ) -> dict[str, Any]:
     """The fields of the manifest that drift is measured against."""
     latent = scored.latent.astype(np.float64)
@@ -131,21 +133,21 @@ def _reference(
 
 
 def fit(
-    raw: np.ndarray, spec: FeatureSpec, config: TrainingConfig, progress: Progress | None = None
+    raw: np.ndarray, definition: Definition, config: TrainingConfig, progress: Progress | None = None
 ) -> torch.jit.ScriptModule:
     """Fit preprocessing and autoencoder.
 
     Args:
         raw: float32 [n, inputs], NaN where missing.
-        spec: What the columns are.
+        definition: What the columns are.
         config: How to fit.
         progress: As of `train`.
     """
-    preprocessing = Preprocessing(spec, raw)
+    preprocessing = Preprocessing(definition, raw)
     standardised, _ = preprocessing(torch.from_numpy(raw))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        autoencoder = Autoencoder(len(spec.features), config.hidden, config.latent)
+        autoencoder = Autoencoder(len(definition.inputs), config.hidden, config.latent)
         _descend(autoencoder, standardised, config, progress)
     autoencoder.requires_grad_(requires_grad=False)
     residuals = autoencoder(standardised)[0] - standardised
@@ -176,37 +178,50 @@ def _descend(autoencoder: Autoencoder, rows: Tensor, config: TrainingConfig, pro
             progress(epoch, loss)
 
 
-def _check(raw: np.ndarray, fitted: int, spec: FeatureSpec) -> None:
+def _check(raw: np.ndarray, fitted: int, definition: Definition) -> None:
     if len(raw) < FEWEST_ROWS:
         raise TrainingError(f"{len(raw)} transactions are too few to train on: give at least {FEWEST_ROWS}")
     if np.isinf(raw).any():
         column = int(np.isinf(raw).any(axis=0).argmax())
-        raise TrainingError(f"input {spec.features[column].name} holds infinite values: leave those rows out")
+        raise TrainingError(f"input {definition.inputs[column].name} holds infinite values: leave those rows out")
     if not (np.nanmax(raw[:fitted], axis=0, initial=-np.inf) > np.nanmin(raw[:fitted], axis=0, initial=np.inf)).any():
         raise TrainingError("every transaction is the same in every input: there is nothing to learn")
     for rows, where in ((raw, "any row"), (raw[:fitted], f"the first {fitted:,} rows, which the model is fitted on")):
         empty = np.isnan(rows).all(axis=0)
         if empty.any():
-            name = spec.features[int(empty.argmax())].name
+            name = definition.inputs[int(empty.argmax())].name
             raise TrainingError(f"input {name} has no value in {where}: begin later, or take it out of the inputs")
 
 
-def _segmented_by(frame: pl.DataFrame, spec: FeatureSpec, field: str) -> pl.Series | None:
+def _refuse_windows(definition: Definition) -> None:
+    if definition.windows:
+        names = ", ".join(entry.name for entry in definition.windows)
+        raise TrainingError(f"windows are not computed yet: leave {names} out, or give paths to computed values")
+
+
+def _segmented_by(frame: pl.DataFrame, definition: Definition) -> pl.Series | None:
     """The field of each row as text, empty where it has none; None where drift is watched by no field."""
-    if not field:
+    if definition.segments is None:
         return None
-    numbers = {"amount", "event_time", *(entry.path.partition(".")[0] for entry in spec.features)}
-    if field in numbers:
+    field = definition.segments.by
+    read = definition.at(field)
+    own = {definition.event.entity: "entity", definition.event.id: "event_id"}
+    if field in own:
+        return frame[own[field]].alias(field)
+    if field == definition.event.time or (read is not None and read.kind != "category"):
         raise TrainingError(f"drift cannot be watched by {field}: name a field that holds text, a country or a channel")
-    if field not in frame.columns:
+    column = field if read is None else read.name
+    if column not in frame.columns:
         raise TrainingError(f"drift cannot be watched by {field}: the data has no such column")
-    return frame[field].cast(pl.String)
+    return frame[column].alias(field)
 
 
-def _metrics(scores: np.ndarray, rows: pl.DataFrame, spec: FeatureSpec) -> dict[str, Quality]:
-    """Figures on the held-out rows beside the baselines; none where the rows have no frauds."""
+def _metrics(scores: np.ndarray, rows: pl.DataFrame, inputs: Sequence[Input], raw: np.ndarray) -> dict[str, Quality]:
+    """Figures on the held-out rows beside the baselines; none where the rows have no labels or no frauds."""
+    if "fraud" not in rows.columns:
+        return {}
     try:
-        return {"model": metrics_of(scores, rows), **baselines(rows, spec.inputs)}
+        return {"model": metrics_of(scores, rows), **baselines(rows, inputs, raw)}
     except EvaluationError:
         return {}
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from models.manifest import Input
 from models.words import per_days
+from schemas.definition import Input
 from schemas.transactions import Usual
 
 

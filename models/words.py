@@ -4,7 +4,8 @@ import re
 
 from schemas.transactions import Reason, Usual
 
-_A_RATE = re.compile(r"1/\(?(?P<days>\d*) ?d\)?")
+_A_RATE = re.compile(r"1/\(?(?P<count>\d*) ?(?P<period>[dhm])\)?")
+_DAYS = {"d": 1.0, "h": 1 / 24, "m": 1 / 1440}
 _PERIODS = {"d": "day", "h": "hour", "m": "minute"}
 
 
@@ -37,6 +38,8 @@ def quantity(value: float | None, unit: str = "") -> str:
 
 def reason(part: Reason) -> str:
     """One input's part in a score, without its name and share: `455.20 EUR, usually 40 to 77 (30 days), ...`."""
+    if part.text:
+        return f"{part.text}, in {quantity(part.value, part.unit)} of events"
     known = "" if part.usual is None else f", {usual(part.usual, part.unit)}"
     return f"{quantity(part.value, part.unit)}{known}, {expectation(part.expected, part.unit)}"
 
@@ -57,20 +60,28 @@ def expectation(value: float, unit: str) -> str:
 
 def unit_word(unit: str) -> str:
     """What follows a number: the unit itself, a rate in words, nothing where the number says it."""
-    if is_rate(unit):
-        return "a day" if per_days(unit) == 1 else f"in {per_days(unit)} days"
+    rate = _A_RATE.fullmatch(unit)
+    if rate is not None:
+        count, period = rate["count"] or "1", _PERIODS[rate["period"]]
+        return f"{'an' if period == 'hour' else 'a'} {period}" if count == "1" else f"in {count} {period}s"
     return "" if unit in ("share", "flag", "1") else unit
 
 
-def per_days(unit: str) -> int:
-    """Over how many days a unit counts: 30 for `1/(30 d)`; 1 for every other unit."""
+def per_days(unit: str) -> float:
+    """Over how many days a unit counts: 30 for `1/(30 d)`, 0.5 for `1/(12 h)`; 1 for every other unit."""
     rate = _A_RATE.fullmatch(unit)
-    return int(rate["days"] or 1) if rate else 1
+    return int(rate["count"] or 1) * _DAYS[rate["period"]] if rate else 1.0
 
 
 def is_rate(unit: str) -> bool:
-    """Whether a unit counts events over days."""
+    """Whether a unit counts events over a time."""
     return _A_RATE.fullmatch(unit) is not None
+
+
+def rate_of(over: str) -> str:
+    """The unit of a count over a window: `1/d`, `1/(30 d)`."""
+    count, period = over[:-1], over[-1:]
+    return f"1/{period}" if count == "1" else f"1/({count} {period})"
 
 
 def is_money(unit: str) -> bool:

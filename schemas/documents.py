@@ -1,4 +1,4 @@
-"""Documents for other languages, generated from the topics: a JSON Schema for each topic's records, one AsyncAPI file.
+"""Documents for others, generated: a JSON Schema for each topic's records and for definitions, one AsyncAPI file.
 
 `python -m schemas.documents` writes them to `schemas/generated/`; a test holds that they are current.
 """
@@ -13,6 +13,7 @@ from typing import Any, cast, get_args
 import msgspec
 
 from schemas import topics
+from schemas.definition import Definition
 from schemas.topics import Topic
 
 FOLDER = Path(__file__).parent / "generated"
@@ -61,9 +62,21 @@ def asyncapi() -> Document:
     }
 
 
+def detector_schema() -> Document:
+    """JSON Schema of a detector's definition, for editors: `#:schema PATH` in the first line of the TOML file."""
+    head = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "urn:stream-app:detector",
+        "title": "detector",
+        "description": "The definition of a detector: which records it reads, and what its model sees of them.",
+    }
+    return head | cast("Document", _tidy(msgspec.json.schema(Definition)))
+
+
 def documents() -> dict[str, str]:
     """File name to content, for every generated document."""
     schemas = {f"{topic.name}.schema.json": json_schema(topic) for topic in topics.ALL}
+    schemas["detector.schema.json"] = detector_schema()
     return {
         name: json.dumps(document, indent=2, ensure_ascii=False) + "\n"
         for name, document in {**schemas, "asyncapi.json": asyncapi()}.items()

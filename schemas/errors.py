@@ -11,7 +11,7 @@ program.
         LimitsError                 the file of the gates' limits is wrong; exit code 2: called wrongly
         RegistryError               the model registry cannot be used
         SignatureError              no valid signature, or a key that cannot be used
-        SpecError                   a feature specification or training configuration is wrong
+        DefinitionError             a detector's definition or a training configuration is wrong
         TrainingError               no model can be made of this
       schemas
         TomlError                   a file that a person wrote cannot be read; exit code 2

@@ -5,12 +5,13 @@ import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
 from schemas.errors import UserError
 
+S = TypeVar("S", bound=msgspec.Struct)
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`")
 
 
@@ -62,6 +63,48 @@ def where_and_what(error: msgspec.ValidationError, kind: Any) -> str:
     elif get_origin(there) is Literal:
         what = f"{what}: there are {', '.join(map(str, get_args(there)))}"
     return f", field {where}: {what}" if where else f": {what}"
+
+
+def converted(table: Any, kind: type[S]) -> tuple[S | None, list[str]]:
+    """A table as a struct, and all that is wrong with it: `, field NAME: WHAT`, with what would be right.
+
+    `where_and_what` has the first error alone; a person who writes a file wants every one.
+    """
+    if not isinstance(table, dict):
+        return None, [": a table is needed, with NAME = VALUE on its lines"]
+    fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    wrong = [f", field {name}: is not known: {among(name, fields)}" for name in table if name not in fields]
+    wrong += [f", field {name}: is needed" for name, field in fields.items() if field.required and name not in table]
+    values = {}
+    for name in table.keys() & fields.keys():
+        value, inside = _field(table[name], fields[name].type)
+        wrong += [f", field {name}{'.' if what.startswith(', field ') else ''}{_below(what)}" for what in inside]
+        values[fields[name].name] = value
+    return (None if wrong else kind(**values)), wrong
+
+
+def _field(value: Any, kind: Any) -> tuple[Any, list[str]]:
+    struct = next((part for part in (kind, *get_args(kind)) if _is_struct(part)), None)
+    if struct is not None and value is not None:
+        return converted(value, struct)
+    try:
+        return msgspec.convert(value, kind), []
+    except msgspec.ValidationError as error:
+        return None, [f": {_right(error, value, kind)}"]
+
+
+def _right(error: msgspec.ValidationError, value: Any, kind: Any) -> str:
+    """Why a value is refused, and which would not be."""
+    parts = (kind, *get_args(kind))
+    words = next((get_args(part) for part in parts if get_origin(part) is Literal), None)
+    if words is not None:
+        return f"{value!r} is not known: {among(str(value), map(str, words))}"
+    described = next((part.description for part in parts if isinstance(part, msgspec.Meta) and part.description), None)
+    return f"{value!r} is not {described}" if described and isinstance(value, str) else str(error)
+
+
+def _below(what: str) -> str:
+    return what.removeprefix(", field ")
 
 
 def _type_at(kind: Any, path: list[str]) -> Any:

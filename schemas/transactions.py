@@ -89,6 +89,9 @@ class Reason(Struct, frozen=True, omit_defaults=True):
     share: Annotated[float, Meta(ge=0, le=1, description="part of the score")]
     unit: Annotated[str, Meta(description="of value, expected and usual: EUR, share, flag, 1/d")] = ""
     usual: Annotated[Usual | None, Meta(description="where the model's inputs carry it")] = None
+    text: Annotated[
+        str, Meta(description="of a category the value itself; value and expected are then shares of the events")
+    ] = ""
 
 
 class Severity(StrEnum):

@@ -143,8 +143,8 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("tracking_uri", "STREAM_APP_TRACKING_URI", "MLFLOW_TRACKING_URI"),
         description="MLflow, where trainings are logged and models registered; empty: nowhere",
     )
-    model_name: str = Field(
-        default="card-fraud", min_length=1, description="name of the models that are trained, also in the registry"
+    detector: str | None = Field(
+        default=None, description="definition of the events, file or shipped name; default: ./detector.toml, else cards"
     )
     stage_timeout_s: float = Field(default=60.0, gt=0, description="how long a deploy waits for every worker to stage")
     guard: GuardMode = Field(

@@ -6,7 +6,7 @@ import numpy as np
 
 from stream_app.pipeline.batch import Decoded, Raw
 from stream_app.pipeline.decode import Decoder
-from stream_app.testing.tiny_model import INPUTS, segments_of
+from stream_app.testing.tiny_model import DEFINITION, segments_of
 
 LIMIT = 100_000
 SEED_RECORDS = [
@@ -16,7 +16,7 @@ SEED_RECORDS = [
     b'"features":{"terminal_risk_7d":null},"currency":"EUR","more":[1,{"x":[]}]}',
     b'{"amount":1e3,"customer_id":"c","event_time":"1990-01-01T00:00:00Z","transaction_id":"3"}',
 ]
-DECODER = Decoder(INPUTS, LIMIT, segments_of("currency", "EUR", "USD"))
+DECODER = Decoder(DEFINITION, LIMIT, segments_of("currency", "EUR", "USD"))
 
 
 def raw(values: Sequence[bytes | None]) -> Raw:

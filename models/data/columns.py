@@ -3,15 +3,17 @@
 What cannot be read becomes null here; `unread` finds it, so that a refusal can show it.
 """
 
+from collections.abc import Iterable
+
 import polars as pl
 
+from schemas.definition import MICROSECONDS
 from schemas.transactions import PLAUSIBLE
 
 # For numbers, truth values and times; as text they may be a name, a country code.
 NOTHING = ["", "null", "none", "nan", "na", "n/a", "nat"]
 TRUE, FALSE = ["true", "t", "yes", "y", "1", "1.0"], ["false", "f", "no", "n", "0", "0.0"]
 EXACT = 2**53  # integers beyond have lost digits as floating point
-MICROSECONDS = {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3}
 ISO = r"^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2})(:\d{2}(?:\.\d+)?)?)?\s*(?:Z|UTC|([+-]\d{2}):?(\d{2})?)?$"
 
 
@@ -42,14 +44,15 @@ def as_truth(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     return pl.when(text.is_in(TRUE)).then(True).when(text.is_in(FALSE)).then(False)
 
 
-def as_time(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
-    """Microseconds in UTC. A time without a zone is UTC; the unit of a number follows from its size."""
+def as_time(column: pl.Expr, dtype: pl.DataType, unit: str | None = None) -> pl.Expr:
+    """Microseconds in UTC. A time without a zone is UTC; without a unit, that of a number follows from its size."""
     if dtype.is_temporal():
         return column.cast(pl.Datetime("us", "UTC"), strict=False)
     number = as_number(column, dtype)
+    units = MICROSECONDS if unit is None else (unit,)
     if dtype.is_numeric() or dtype.is_nested():
-        return _epoch(number)
-    return pl.coalesce(_iso(column.cast(pl.String, strict=False).str.strip_chars()), _epoch(number))
+        return _epoch(number, units)
+    return pl.coalesce(_iso(column.cast(pl.String, strict=False).str.strip_chars()), _epoch(number, units))
 
 
 def unread(column: pl.Expr, dtype: pl.DataType, read: pl.Expr) -> pl.Expr:
@@ -66,12 +69,11 @@ def _written(column: pl.Expr) -> pl.Expr:
     return pl.when(text.is_in(NOTHING).not_()).then(text)
 
 
-def _epoch(number: pl.Expr) -> pl.Expr:
+def _epoch(number: pl.Expr, units: Iterable[str]) -> pl.Expr:
     """Times since 1970. In each unit the plausible ones are other numbers, three powers of ten apart."""
     low, high = (moment.timestamp() * 1e6 for moment in PLAUSIBLE)
-    candidates = [
-        pl.when((number * factor).is_between(low, high)).then(number * factor) for factor in MICROSECONDS.values()
-    ]
+    scaled = [number * MICROSECONDS[unit] for unit in units]
+    candidates = [pl.when(time.is_between(low, high)).then(time) for time in scaled]
     return pl.coalesce(candidates).round().cast(pl.Int64, strict=False).cast(pl.Datetime("us", "UTC"))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from models.data.files import DataError
-from models.data.frame import FEATURES, WINDOW_DAYS
+from models.data.windows import FEATURES, WINDOW_DAYS
 
 ATTACK_SCENARIO = 4  # the Handbook has 1 to 3
 ATTACK_DURATION = timedelta(hours=6)
@@ -89,7 +89,7 @@ class Drift:
         """The frame with the drift in it.
 
         Args:
-            frame: of `models.data.frame.LAYOUT`, and the field of `where`.
+            frame: of the simulator's columns, and the field of `where`.
 
         Returns:
             The same transactions in the same order; those before `at` untouched.
@@ -105,7 +105,7 @@ class Drift:
         late = frame[begins:]
         hit = self._hit(late)
         drifted = EFFECTS[self.kind](late.filter(hit), self).select(frame.columns)
-        return pl.concat([frame[:begins], pl.concat([late.filter(~hit), drifted]).sort("event_time", "transaction_id")])
+        return pl.concat([frame[:begins], pl.concat([late.filter(~hit), drifted]).sort("event_time", "event_id")])
 
     def _hit(self, rows: pl.DataFrame) -> pl.Series:
         """Which rows it may change."""
@@ -217,7 +217,7 @@ def _attack_burst(rows: pl.DataFrame, drift: Drift) -> pl.DataFrame:
         fraud=pl.lit(True),
         fraud_scenario=pl.lit(ATTACK_SCENARIO, pl.Int8),
     )
-    spared = rows.join(struck, on="transaction_id", how="anti")
+    spared = rows.join(struck, on="event_id", how="anti")
     return pl.concat([spared, struck.select(rows.columns)])
 
 

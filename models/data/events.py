@@ -1,76 +1,113 @@
-"""The events that producers would publish for the rows of a frame, as JSON, and the labels apart from them.
+"""The events that producers would publish for the rows of a frame, as a definition reads them, and the labels apart.
 
-Nothing of a label is ever in an event. Features that are not finite are missing, and left out.
+Nothing of a label is ever in an event. What is missing is left out.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from itertools import repeat
-from math import isfinite
+from typing import Any
 
 import orjson
 import polars as pl
 
-from models.data.frame import FEATURES, LAYOUT
+from models.data.sources import ENTITY, EVENT_ID, EVENT_TIME
 from models.data.windows import LABEL_DELAY_DAYS
+from models.definition import cards
+from schemas.definition import Definition, Input
 from schemas.transactions import Label
 
-CURRENCY = "EUR"
 CHUNK_ROWS = 8192  # bounds the Python objects that are alive at once
+PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+
+Tree = dict[str, Any]
+"""Name to the column that stands there, or to the tree below it."""
 
 
-def encode(frame: pl.DataFrame) -> Iterator[tuple[bytes, bytes, int]]:
-    """The events of `schemas.transactions.Transaction`, in the order of the frame.
+def encode(frame: pl.DataFrame, definition: Definition | None = None) -> Iterator[tuple[bytes, bytes, int]]:
+    """The events, in the order of the frame.
 
     Args:
-        frame: of `models.data.frame.LAYOUT`. Further columns of text are fields of the event, but where they are empty.
+        frame: As `models.data.frame.read` returns it. Further columns of text are fields of the event by their name.
+        definition: Where what stands in a record. None: the simulator's.
 
     Yields:
-        Key (the customer), value (JSON, UTF-8), event time in milliseconds since 1970.
+        Key (the entity), value (JSON, UTF-8), event time in milliseconds since 1970.
     """
-    further = [name for name, dtype in frame.schema.items() if name not in LAYOUT and dtype == pl.String]
+    definition = definition or cards()
+    fields = _fields(frame, definition)
     for chunk in frame.iter_slices(CHUNK_ROWS):
-        time = chunk["event_time"]
-        columns = [chunk[name].to_list() for name in ("transaction_id", "customer_id", "terminal_id", "amount")]
-        times = time.dt.to_string("%Y-%m-%dT%H:%M:%S%.fZ").to_list(), time.dt.epoch("ms").to_list()
-        rows = zip(*columns, *times, _texts(chunk, further), _features(chunk.select(FEATURES)), strict=True)
-        for transaction, customer, terminal, amount, moment, ms, texts, features in rows:
-            event = {
-                "transaction_id": transaction,
-                "event_time": moment,
-                "customer_id": customer,
-                "terminal_id": terminal,
-                "amount": amount,
-                "currency": CURRENCY,
-                **texts,
-                "features": features,
-            }
-            yield customer.encode(), orjson.dumps(event), ms
+        columns = {path: chunk.select(expression).to_series() for path, expression in fields.items()}
+        events = _objects(_tree(columns), chunk.height)
+        keys, times = chunk[ENTITY].to_list(), chunk[EVENT_TIME].dt.epoch("ms").to_list()
+        for key, ms, event in zip(keys, times, events, strict=True):
+            yield key.encode(), orjson.dumps(event), ms
 
 
 def labels(frame: pl.DataFrame, delay: timedelta = timedelta(days=LABEL_DELAY_DAYS)) -> Iterator[Label]:
-    """What becomes of the transactions, in the order of the frame; nothing of those whose label is null.
+    """What becomes of the events, in the order of the frame; nothing of those whose label is null.
 
     Args:
-        frame: of `models.data.frame.LAYOUT`.
-        delay: How long after the transaction its label is known.
+        frame: With `fraud`, and `fraud_scenario` where that is known.
+        delay: How long after the event its label is known.
     """
-    columns = frame.select("transaction_id", "fraud", pl.col("event_time") + delay, "fraud_scenario")
-    for transaction, fraud, labelled_at, scenario in columns.filter(pl.col("fraud").is_not_null()).iter_rows():
-        yield Label(transaction, fraud, labelled_at, scenario if fraud else None)
+    known = pl.col("fraud_scenario") if "fraud_scenario" in frame.columns else pl.lit(None)
+    columns = frame.select(EVENT_ID, "fraud", pl.col(EVENT_TIME) + delay, scenario=known)
+    for event, fraud, labelled_at, scenario in columns.filter(pl.col("fraud").is_not_null()).iter_rows():
+        yield Label(event, fraud, labelled_at, scenario if fraud else None)
 
 
-def _texts(rows: pl.DataFrame, names: Sequence[str]) -> Iterator[dict[str, str]]:
-    """The further fields of each row."""
-    if not names:
-        return repeat({}, rows.height)
-    columns = [rows[name].to_list() for name in names]
-    return ({name: text for name, text in zip(names, row, strict=True) if text} for row in zip(*columns, strict=True))
+def _fields(frame: pl.DataFrame, definition: Definition) -> dict[str, pl.Expr]:
+    """Path to the values that stand there; null where there is none."""
+    event = definition.event
+    fields = {event.id: pl.col(EVENT_ID), event.time: _time(event.time_unit), event.entity: pl.col(ENTITY)}
+    for entry in definition.inputs:
+        if entry.path and entry.name in frame.columns:
+            fields.setdefault(entry.path, _value(entry))
+    inputs = {entry.name for entry in definition.inputs}
+    for name, dtype in frame.schema.items():
+        if dtype == pl.String and name not in inputs and name not in (EVENT_ID, ENTITY):
+            fields.setdefault(name, pl.when(pl.col(name) != "").then(pl.col(name)))
+    return {path: expression for path, expression in fields.items() if not path.startswith("$")}
 
 
-def _features(columns: pl.DataFrame) -> Iterator[dict[str, float]]:
-    """The features of each row; only where a chunk has a missing one is every value looked at."""
-    rows = zip(*(column.to_list() for column in columns), strict=True)
-    if all(column.is_finite().all() for column in columns):
-        return (dict(zip(FEATURES, row, strict=True)) for row in rows)
-    return ({name: x for name, x in zip(FEATURES, row, strict=True) if isfinite(x)} for row in rows)
+def _time(unit: str | None) -> pl.Expr:
+    if unit is None:
+        return pl.col(EVENT_TIME).dt.to_string("%Y-%m-%dT%H:%M:%S%.fZ")
+    us = pl.col(EVENT_TIME).dt.epoch("us")
+    return us * (PER_SECOND[unit] // 10**6) if unit in ("us", "ns") else us // (10**6 // PER_SECOND[unit])
+
+
+def _value(entry: Input) -> pl.Expr:
+    column = pl.col(entry.name)
+    if entry.kind == "category":
+        return pl.when(column != "").then(column)
+    number = pl.when(column.is_finite()).then(column)
+    if entry.kind == "flag":
+        return number == 1
+    return number if entry.scale == 1 else (number / entry.scale).round_sig_figs(15)
+
+
+def _tree(columns: Mapping[str, pl.Series]) -> Tree:
+    tree: Tree = {}
+    for path, column in columns.items():
+        *groups, name = path.split(".")
+        node = tree
+        for group in groups:
+            node = node.setdefault(group, {})
+        node[name] = column
+    return tree
+
+
+def _objects(tree: Tree, rows: int) -> Iterator[Tree]:
+    """An object for each row; only where a chunk has a missing value is every one looked at."""
+    names = [name for name, column in tree.items() if isinstance(column, pl.Series)]
+    groups = {name: _objects(below, rows) for name, below in tree.items() if isinstance(below, dict)}
+    values = [tree[name].to_list() for name in names]
+    complete = all(tree[name].null_count() == 0 for name in names)
+    for row in zip(*values, strict=True) if values else repeat((), rows):
+        pairs = zip(names, row, strict=True)
+        found = dict(pairs) if complete else {name: value for name, value in pairs if value is not None}
+        if groups:
+            found |= {name: next(below) for name, below in groups.items()}
+        yield found

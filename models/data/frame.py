@@ -1,68 +1,28 @@
-"""Reads and writes transactions, in one layout for the simulator's files and the Fraud Detection Handbook's.
+"""Reads data files as a definition says, and writes them: one row is one event, one column each thing that it reads.
 
-One row is one transaction. Rows are sorted by `event_time`, then `transaction_id`. A feature that is missing is NaN;
-nothing is null but labels that are asked for as they are. What the stream would refuse as an event is refused in a
-file, too.
+Rows are sorted by `event_time`, then `event_id`. A number that is missing is NaN, a text empty; nothing is null. What
+the stream would refuse as an event is refused in a file, too.
 """
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
+from difflib import get_close_matches
 from pathlib import Path
 
 import polars as pl
 
-from models.data.columns import as_number, as_text, as_time, as_truth, unread
+from models.data.columns import unread
 from models.data.files import DataError, find, first_line, scan
+from models.data.sources import ENTITY, EVENT_ID, EVENT_TIME, FRAUD, TYPES, ColumnSource, place, sources
+from models.definition import cards
 from models.replacing import replacing
+from models.season import is_night, is_weekend
+from schemas.definition import Definition
 from schemas.transactions import LONGEST_ID, PLAUSIBLE
 
-WINDOW_DAYS = (1, 7, 30)
-FEATURES: tuple[str, ...] = (
-    "during_weekend",
-    "during_night",
-    *(f"customer_{what}_{days}d" for days in WINDOW_DAYS for what in ("nb_tx", "avg_amount")),
-    *(f"terminal_{what}_{days}d" for days in WINDOW_DAYS for what in ("nb_tx", "risk")),
-)
-LAYOUT: dict[str, pl.DataType] = {
-    "transaction_id": pl.String(),
-    "event_time": pl.Datetime("us", "UTC"),
-    "customer_id": pl.String(),
-    "terminal_id": pl.String(),
-    "amount": pl.Float64(),
-    **dict.fromkeys(FEATURES, pl.Float64()),
-    "fraud": pl.Boolean(),
-    "fraud_scenario": pl.Int8(),
-}
-LABELS = frozenset({"fraud", "fraud_scenario"})
-HANDBOOK: dict[str, str] = {
-    "transaction_id": "TRANSACTION_ID",
-    "event_time": "TX_DATETIME",
-    "customer_id": "CUSTOMER_ID",
-    "terminal_id": "TERMINAL_ID",
-    "amount": "TX_AMOUNT",
-    "during_weekend": "TX_DURING_WEEKEND",
-    "during_night": "TX_DURING_NIGHT",
-    **{
-        f"{entity}_{what}_{days}d": f"{entity}_ID_{what}_{days}DAY_WINDOW".upper()
-        for entity, figures in (("customer", ("nb_tx", "avg_amount")), ("terminal", ("nb_tx", "risk")))
-        for what in figures
-        for days in WINDOW_DAYS
-    },
-    "fraud": "TX_FRAUD",
-    "fraud_scenario": "TX_FRAUD_SCENARIO",
-}
-
-
-READERS: dict[pl.DataType, tuple[Callable[[pl.Expr, pl.DataType], pl.Expr], str]] = {
-    pl.String(): (as_text, "an id or a name: write it as text"),
-    pl.Datetime("us", "UTC"): (as_time, "a time from 1990 to 2100: write 2018-04-26T10:00:00Z, or seconds since 1970"),
-    pl.Float64(): (as_number, "a number: write 1234.5"),
-    pl.Boolean(): (as_truth, "yes or no: write true or false, or 1 or 0"),
-    pl.Int8(): (lambda column, dtype: as_number(column, dtype).cast(pl.Int8, strict=False), "a number up to 127"),
-}
-"""Type of a column to what reads it, and what its values have to be."""
+CLOCKS = {"weekend": is_weekend, "night": is_night}
 
 log = logging.getLogger(__name__)
 
@@ -72,52 +32,79 @@ def read(
     since: date | None = None,
     until: date | None = None,
     *,
+    definition: Definition | None = None,
     labels_needed: bool = True,
     labels_guessed: bool = True,
     also: Sequence[str] = (),
 ) -> pl.DataFrame:
-    """The transactions of data files, in the project's own columns or in the Handbook's.
+    """The events of data files.
 
     Args:
         data: Files, folders of parts, patterns (`models.data.files`). Times without a zone are UTC; further columns are
             ignored, as is the case of names.
         since: First day (UTC) to keep. None: from the first that the files hold.
         until: Last day (UTC) to keep, itself included. None: to the last.
-        labels_needed: Refuse a file without `LABELS`; otherwise the frame does without those too.
+        definition: What is read, by its paths. None: the simulator's.
+        labels_needed: Refuse a file without the definition's label; otherwise the frame does without it too.
         labels_guessed: Count a row whose label is not known as legitimate; otherwise its label is null.
-        also: Further columns to keep where a file has them, as text, empty where there is no value.
+        also: Paths of further columns to keep where a file has them, as text.
 
     Returns:
-        A frame of `LAYOUT`, at least one row.
+        At least one row: `event_id`, `event_time`, `entity`, the inputs but for windows by their names, what windows
+        look at by its path, `fraud`, and as text what is shown to people, segmented by, or in `also`.
 
     Raises:
         DataError: no such file, none that is read, columns or values missing, a value that is not what its column
-            holds or that no event may have, an id that stands twice, or no transaction in these days.
+            holds or that no event may have, an id of two different rows, or no event in these days.
     """
+    definition = definition or cards()
     paths = [data] if isinstance(data, Path) else list(data)
     where = ", ".join(map(str, paths))
-    files = [_read_file(file, labels_needed, also) for file in find(paths)]
+    wanted = sources(definition, labels_needed, also)
+    files = [_read_file(file, wanted, definition) for file in find(paths)]
     frame = pl.concat(files, how="diagonal").with_columns(pl.col(pl.String).fill_null(""))
-    frame = frame.select(name for name in dict.fromkeys((*LAYOUT, *also)) if name in frame.columns)
+    frame = frame.select(source.name for source in wanted if source.name in frame.columns)
     if frame.is_empty():
         raise DataError(f"{where} holds no transactions")
-    day = pl.col("event_time").dt.date()
+    day = pl.col(EVENT_TIME).dt.date()
     within = (day >= since if since else pl.lit(True)) & (day <= until if until else pl.lit(True))
-    kept = frame.filter(within).sort("event_time", "transaction_id")
+    kept = frame.filter(within).sort(EVENT_TIME, EVENT_ID)
     if kept.is_empty():
         first, last = frame.select(day.min().alias("first"), day.max().alias("last")).row(0)
         raise DataError(
             f"{where} holds no transactions from {since or first} to {until or last}: it holds {first} to {last}"
         )
-    if labels_guessed and "fraud" in kept.columns:
+    if labels_guessed and FRAUD in kept.columns:
         kept = _labelled(where, kept)
-    for complaint in _complaints(kept):
+    kept = _once(where, kept)
+    for complaint in _complaints(kept, wanted):
         raise DataError(f"{where} {complaint}")
-    return kept
+    return with_clock(kept, definition)
 
 
-def write(frame: pl.DataFrame, path: Path) -> None:
-    """A frame of `LAYOUT` into a parquet file, whole or not at all.
+def with_clock(frame: pl.DataFrame, definition: Definition) -> pl.DataFrame:
+    """The frame with the inputs that follow from the time of the event."""
+    clocks = {e.name: CLOCKS[e.clock](pl.col(EVENT_TIME)) for e in definition.inputs if e.clock is not None}
+    return frame.with_columns(**{name: flag.cast(pl.Float64) for name, flag in clocks.items()})
+
+
+def write(frame: pl.DataFrame, path: Path, definition: Definition | None = None) -> None:
+    """A parquet file as the definition reads it, whole or not at all. None: the simulator's.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    definition = definition or cards()
+    event, label = definition.event, definition.label
+    names = {EVENT_ID: event.id, EVENT_TIME: event.time, ENTITY: event.entity}
+    names |= {FRAUD: label.column} if label is not None else {}
+    scaled = [pl.col(e.name) / e.scale for e in definition.inputs if e.scale != 1 and e.name in frame.columns]
+    names |= {e.name: e.path for e in definition.inputs if e.path and not e.path.endswith(f".{e.name}")}
+    store(frame.with_columns(scaled).rename(names, strict=False), path)
+
+
+def store(frame: pl.DataFrame, path: Path) -> None:
+    """A frame as it is into a parquet file, whole or not at all; `restore` reads it.
 
     Raises:
         DataError: the file cannot be written.
@@ -128,6 +115,18 @@ def write(frame: pl.DataFrame, path: Path) -> None:
     except (pl.exceptions.PolarsError, OSError) as error:
         why = getattr(error, "strerror", None) or first_line(error).rpartition("IO error: ")[2]
         raise DataError(f"cannot write {path}: {why}; make room there, or name another place") from error
+
+
+def restore(path: Path) -> pl.DataFrame:
+    """A frame that was stored.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        return pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(f"{path} cannot be read: {first_line(error)}") from error
 
 
 def digest(frame: pl.DataFrame) -> str:
@@ -146,82 +145,94 @@ def digest(frame: pl.DataFrame) -> str:
     return sha256.hexdigest()
 
 
-def _read_file(file: Path, labels_needed: bool, also: Sequence[str]) -> pl.DataFrame:
-    """The columns of the layout that one file has, each in its type, and those asked for, as text."""
+def _read_file(file: Path, wanted: Sequence[ColumnSource], definition: Definition) -> pl.DataFrame:
+    """The columns that one file has of those wanted, each in its type."""
     lazy = scan(file)
     try:
         schema = lazy.collect_schema()
-        if isinstance(features := schema.get("features"), pl.Struct):  # events as they are on the stream
-            inside = [field.name for field in features.fields if field.name not in schema]
-            lazy = lazy.with_columns(pl.col("features").struct.field(*inside)).drop("features")
-            schema = lazy.collect_schema()
-        names = _source_names(file, set(schema), frozenset() if labels_needed else LABELS)
-        names |= {name: name for name in also if name in schema and name not in LAYOUT}
-        layout = {name: LAYOUT.get(name, pl.String()) for name in names}
-        columns = {
-            name: READERS[dtype][0](pl.col(names[name]), schema[names[name]]).alias(name)
-            for name, dtype in layout.items()
-        }
-        _refuse_unread(file, lazy, {name: (names[name], columns[name]) for name in layout})
-        return lazy.select(columns.values()).with_columns(pl.col(pl.Float64).fill_null(float("nan"))).collect()
+        places = {source.name: found for source in wanted if (found := place(schema, source.paths)) is not None}
+        _refuse_missing(file, [*schema], [s for s in wanted if s.needed and s.name not in places], definition)
+        read = {s.name: s.read(*places[s.name]).alias(s.name) for s in wanted if s.name in places}
+        here = [(s, *places[s.name], read[s.name]) for s in wanted if s.name in places]
+        _refuse_unread(file, lazy, [entry for entry in here if entry[2] != TYPES[entry[0].kind]])
+        return lazy.select(read.values()).with_columns(pl.col(pl.Float64).fill_null(float("nan"))).collect()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"{file} cannot be read: {first_line(error)}") from error
 
 
-def _source_names(file: Path, columns: set[str], optional: frozenset[str]) -> dict[str, str]:
-    """Which column of the file each column of the layout is: all from the layout that has fewer gaps."""
-    known = {column.lower(): column for column in columns} | {column: column for column in columns}
-    own = {name: name for name in LAYOUT}
-    handbook = {name: source if source in columns else source.lower() for name, source in HANDBOOK.items()}
-    names = min((own, handbook), key=lambda candidate: len(set(candidate.values()) - known.keys()))
-    missing = {name: source for name, source in names.items() if source not in known}
-    if missing.keys() - optional:
-        lacking = missing.values() if names is own else (HANDBOOK[name] for name in missing)
-        raise DataError(f"{file} lacks the columns {', '.join(lacking)}")
-    return {name: known[source] for name, source in names.items() if name not in missing}
+def _refuse_missing(
+    file: Path, columns: Sequence[str], missing: Sequence[ColumnSource], definition: Definition
+) -> None:
+    if not missing:
+        return
+    lacking = [source.paths[0] for source in missing]
+    near = {path: get_close_matches(path, columns, 1) for path in lacking}
+    meant = "".join(f"; is {path} {found[0]}?" for path, found in near.items() if found)
+    raise DataError(
+        f"{file} lacks the columns {', '.join(lacking)}, which the detector {definition.name} reads{meant}; "
+        f"`stream-app define {file} --out detector.toml` proposes a definition"
+    )
 
 
-def _refuse_unread(file: Path, lazy: pl.LazyFrame, columns: dict[str, tuple[str, pl.Expr]]) -> None:
-    schema = lazy.collect_schema()
-    read = {n: (source, expression) for n, (source, expression) in columns.items() if schema[source] != LAYOUT.get(n)}
+def _refuse_unread(
+    file: Path, lazy: pl.LazyFrame, read: Sequence[tuple[ColumnSource, pl.Expr, pl.DataType, pl.Expr]]
+) -> None:
     if not read:
         return
-    bad = {n: unread(pl.col(source), schema[source], expression) for n, (source, expression) in read.items()}
+    bad = {source.name: unread(column, dtype, values) for source, column, dtype, values in read}
     counts = lazy.select(expression.sum().alias(name) for name, expression in bad.items()).collect().row(0, named=True)
-    name = next((name for name, count in counts.items() if count), None)
-    if name is None:
+    first = next((entry for entry in read if counts[entry[0].name]), None)
+    if first is None:
         return
-    source = read[name][0]
-    value = lazy.filter(bad[name]).select(source).head(1).collect().item()
-    shown = repr(value) if isinstance(value, str) else str(value)
-    needed = READERS[LAYOUT.get(name, pl.String())][1]
-    raise DataError(f"{file}, column {source}: {shown[:60]} ({counts[name]:,} values) is not {needed}")
+    source, column = first[:2]
+    value = lazy.filter(bad[source.name]).select(column).head(1).collect().item()
+    shown, name = repr(value) if isinstance(value, str) else str(value), first[1].meta.output_name()
+    count = f"{counts[source.name]:,} values"
+    raise DataError(f"{file}, column {name}: {shown[:60]} ({count}) is not {source.expected(value)}")
 
 
 def _labelled(where: str, frame: pl.DataFrame) -> pl.DataFrame:
     """With a label in every row that has none yet."""
-    if unknown := frame["fraud"].null_count():
+    if unknown := frame[FRAUD].null_count():
         log.warning("%s: %s rows have no label, they count as legitimate", where, f"{unknown:,}")
-    return frame.with_columns(pl.col("fraud").fill_null(value=False), pl.col("^fraud_scenario$").fill_null(0))
+    return frame.with_columns(pl.col(FRAUD).fill_null(value=False))
 
 
-def _complaints(frame: pl.DataFrame) -> Iterator[str]:
+def _once(where: str, frame: pl.DataFrame) -> pl.DataFrame:
+    """Without the rows that stand there once more, as a producer that tries again makes them."""
+    if not frame[EVENT_ID].is_duplicated().any():
+        return frame
+    once = frame.unique(keep="first", maintain_order=True)
+    if again := frame.height - once.height:
+        log.warning("%s: %s rows stand there more than once, one of each is kept", where, f"{again:,}")
+    return once
+
+
+def _complaints(frame: pl.DataFrame, wanted: Sequence[ColumnSource]) -> Iterator[str]:
     """What keeps the rows from being used, each with what to do."""
     out_of_it = "leave those rows out: the stream refuses such events"
-    empty = {name: frame[name] == "" for name in ("transaction_id", "customer_id")}
-    empty |= {"event_time": frame["event_time"].is_null(), "amount": frame["amount"].is_nan()}
-    if gaps := [name for name, rows in empty.items() if rows.any()]:
+    here = [source for source in wanted if source.name in frame.columns]
+    if gaps := [source.paths[0] for source in here if source.filled and _is_empty(frame[source.name]).any()]:
         yield f"has rows without a value in {', '.join(gaps)}: fill them, or leave those rows out"
-    if not frame["event_time"].is_between(*PLAUSIBLE).all():
-        span = " to ".join(frame["event_time"].drop_nulls().dt.to_string("%Y-%m-%d %H:%M:%S").gather([0, -1]))
+    if not frame[EVENT_TIME].is_between(*PLAUSIBLE).all():
+        span = " to ".join(frame[EVENT_TIME].drop_nulls().dt.to_string("%Y-%m-%d %H:%M:%S").gather([0, -1]))
         yield f"holds times from {span}: seconds, milli-, micro- or nanoseconds were taken for another unit"
-    if (negative := frame["amount"] < 0).any():
-        yield f"has {negative.sum():,} negative amounts, {frame['amount'].min()!r} is one: {out_of_it}"
-    if infinite := [column.name for column in frame.select(pl.col(pl.Float64)) if column.is_infinite().any()]:
+    for source in here:
+        for bound, beyond, than in ((source.least, pl.Series.lt, "below"), (source.most, pl.Series.gt, "above")):
+            if bound is not None and (rows := beyond(frame[source.name], bound).fill_null(value=False)).any():
+                one = frame[source.name].filter(rows)[0]
+                yield f"has {rows.sum():,} values of {source.paths[0]} {than} {bound:g}, {one!r} is one: {out_of_it}"
+    if infinite := [s.paths[0] for s in here if s.kind == "number" and frame[s.name].is_infinite().any()]:
         yield f"has infinite values in {', '.join(infinite)}: {out_of_it}"
-    if any((frame[name].str.len_chars() > LONGEST_ID).any() for name in ("transaction_id", "customer_id")):
+    if any((frame[name].str.len_chars() > LONGEST_ID).any() for name in (EVENT_ID, ENTITY)):
         yield f"has ids of more than {LONGEST_ID:,} characters: {out_of_it}"
-    if (twice := frame["transaction_id"].is_duplicated()).any():
-        repeated = frame["transaction_id"].filter(twice)
+    if (twice := frame[EVENT_ID].is_duplicated()).any():
+        repeated = frame[EVENT_ID].filter(twice)
         shown = f"{repeated.n_unique():,} ({repeated[0]!r} is one)"
-        yield f"holds {shown} transaction ids more than once: keep one row of each"
+        yield f"holds {shown} ids of events in different rows: keep one row of each"
+
+
+def _is_empty(column: pl.Series) -> pl.Series:
+    if column.dtype == pl.String:
+        return column == ""
+    return column.is_nan() if column.dtype == pl.Float64 else column.is_null()

@@ -19,8 +19,7 @@ import polars as pl
 
 from models.data.drift import Drift
 from models.data.files import DataError
-from models.data.frame import LAYOUT
-from models.data.windows import HISTORY_DAYS, add_features
+from models.data.windows import FEATURES, HISTORY_DAYS, add_features
 
 RADIUS = 5.0  # customers use the terminals within this distance; there is one terminal on each unit of area
 NOON_S, TIME_SPREAD_S, DAY_S = 43_200, 20_000, 86_400
@@ -30,6 +29,19 @@ COMPROMISED_CUSTOMERS_PER_DAY = Fraction(3, 5_000)
 TERMINAL_COMPROMISE_DAYS = 28
 CUSTOMER_COMPROMISE_DAYS = 14
 STOLEN_SHARE, STOLEN_FACTOR = 1 / 3, 5.0
+CURRENCY = "EUR"
+COLUMNS: dict[str, pl.DataType] = {
+    "event_id": pl.String(),
+    "event_time": pl.Datetime("us", "UTC"),
+    "entity": pl.String(),
+    "terminal_id": pl.String(),
+    "amount": pl.Float64(),
+    "currency": pl.String(),
+    "country": pl.String(),
+    **dict.fromkeys(FEATURES, pl.Float64()),
+    "fraud": pl.Boolean(),
+    "fraud_scenario": pl.Int8(),
+}
 COUNTRIES = {"LU": 0.02, "AT": 0.04, "FR": 0.08, "DE": 0.86}  # parts of the plane, side by side; of the terminals, too
 
 
@@ -81,7 +93,7 @@ def simulate(spec: Simulation, on_day: Callable[[int, int], None] | None = None)
         on_day: Told after each simulated day how many are done, and of how many.
 
     Returns:
-        A frame of `models.data.frame.LAYOUT`, and the `country` of the terminal.
+        A frame of `COLUMNS`; `country` is that of the terminal.
 
     Raises:
         DataError: there are no transactions.
@@ -97,7 +109,8 @@ def simulate(spec: Simulation, on_day: Callable[[int, int], None] | None = None)
     frame = add_features(pl.concat(days)).filter(pl.col("event_time") >= _midnight(spec.start))
     if frame.is_empty():
         raise DataError(f"nobody bought anything in {spec.days} days: simulate more days or customers")
-    frame = frame.select(*(pl.col(name).cast(dtype) for name, dtype in LAYOUT.items()), "country")
+    frame = frame.with_columns(currency=pl.lit(CURRENCY))
+    frame = frame.select(pl.col(name).cast(dtype) for name, dtype in COLUMNS.items())
     return spec.drift.apply(frame) if spec.drift else frame
 
 
@@ -143,16 +156,16 @@ class World:
         number = pl.int_range(customer.size, eager=True).cast(pl.String).str.zfill(6)
         return pl.DataFrame(
             {
-                "transaction_id": f"{day:%Y%m%d}-" + number,
+                "event_id": f"{day:%Y%m%d}-" + number,
                 "event_time": _midnight(day) + pl.Series(second).cast(pl.Int64) * timedelta(seconds=1),
-                "customer_id": customer.astype(np.int32),
+                "entity": customer.astype(np.int32),
                 "terminal_id": terminal.astype(np.int32),
                 "amount": amount,
                 "fraud": scenario > Scenario.NONE,
                 "fraud_scenario": scenario.astype(np.int8),
                 "country": np.array(list(COUNTRIES))[self.country[terminal]],
             },
-            schema_overrides={"event_time": LAYOUT["event_time"]},
+            schema_overrides={"event_time": COLUMNS["event_time"]},
         )
 
     def _purchases(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

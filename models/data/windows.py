@@ -2,17 +2,22 @@
 
 The features are those of the Fraud Detection Handbook, chapter 3.3 (Le Borgne, Siblini, Lebichot and Bontempi, 2022). A
 window of d days at time t is (t - d, t]; of several transactions in the same instant one sees those with a lower
-`transaction_id`.
+`event_id`.
 """
 
 import polars as pl
 
-from models.data.frame import FEATURES, WINDOW_DAYS
-from models.season import SATURDAY
+from models.season import is_night, is_weekend
 
+WINDOW_DAYS = (1, 7, 30)
+FEATURES: tuple[str, ...] = (
+    "during_weekend",
+    "during_night",
+    *(f"customer_{what}_{days}d" for days in WINDOW_DAYS for what in ("nb_tx", "avg_amount")),
+    *(f"terminal_{what}_{days}d" for days in WINDOW_DAYS for what in ("nb_tx", "risk")),
+)
 LABEL_DELAY_DAYS = 7  # a fraud is known a week after it happened, so the risk of a terminal is a week old
 HISTORY_DAYS = LABEL_DELAY_DAYS + max(WINDOW_DAYS)  # how far back the longest window sees
-LAST_NIGHT_HOUR = 6
 MS_PER_DAY = 86_400_000
 MICRO = 1e6
 
@@ -21,20 +26,19 @@ def add_features(transactions: pl.DataFrame) -> pl.DataFrame:
     """The features of every transaction, from the transactions before it in the same frame.
 
     Args:
-        transactions: `transaction_id`, `event_time`, `customer_id`, `terminal_id`, `amount`, `fraud` and any further
-            columns, rows in any order. Windows are short where the frame does not reach back `HISTORY_DAYS`.
+        transactions: `event_id`, `event_time`, `entity` (the customer), `terminal_id`, `amount`, `fraud` and
+            further columns, rows in any order. Windows are short where the frame does not reach back `HISTORY_DAYS`.
 
     Returns:
-        The frame, sorted by `event_time` and `transaction_id`, with a float64 column for each of `FEATURES`:
+        The frame, sorted by `event_time` and `event_id`, with a float64 column for each of `FEATURES`:
         `during_weekend`, `during_night` (before 7:00 UTC): 0 or 1.
         `customer_nb_tx_Nd`, `customer_avg_amount_Nd`: count and mean amount of the customer's last N days, this
         transaction included.
         `terminal_nb_tx_Nd`, `terminal_risk_Nd`: count and share of frauds on the terminal in the N days that ended
         `LABEL_DELAY_DAYS` ago; where nothing happened there the risk is 0.
     """
-    frame = transactions.sort("event_time", "transaction_id")
-    weekend = (pl.col("event_time").dt.weekday() >= SATURDAY).cast(pl.Float64)
-    night = (pl.col("event_time").dt.hour() <= LAST_NIGHT_HOUR).cast(pl.Float64)
+    frame = transactions.sort("event_time", "event_id")
+    weekend, night = (flag(pl.col("event_time")).cast(pl.Float64) for flag in (is_weekend, is_night))
     windows = _customer_windows(frame).get_columns() + _terminal_windows(frame).get_columns()
     return frame.with_columns(*windows, during_weekend=weekend, during_night=night).select(
         pl.exclude(FEATURES), *FEATURES
@@ -42,7 +46,7 @@ def add_features(transactions: pl.DataFrame) -> pl.DataFrame:
 
 
 def _customer_windows(frame: pl.DataFrame) -> pl.DataFrame:
-    sums = _rolling(frame, "customer_id", pl.col("amount") * MICRO, WINDOW_DAYS)
+    sums = _rolling(frame, "entity", pl.col("amount") * MICRO, WINDOW_DAYS)
     return sums.select(
         expression
         for days in WINDOW_DAYS

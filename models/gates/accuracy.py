@@ -89,11 +89,11 @@ class CardPrecision:
         """List the cards of each day once, for all resamples."""
         customer = customers(rows)
         cards = (
-            rows.select("customer_id", "fraud", DAY.alias("day"))
+            rows.select("entity", "fraud", DAY.alias("day"))
             .with_columns(pl.Series("score", score), pl.Series("customer", customer))
             .group_by("day", "customer")
-            .agg(pl.col("score").max(), pl.col("fraud").any(), pl.col("customer_id").first())
-            .sort("day", "score", "customer_id", descending=[False, True, False])
+            .agg(pl.col("score").max(), pl.col("fraud").any(), pl.col("entity").first())
+            .sort("day", "score", "entity", descending=[False, True, False])
         )
         days = cards.partition_by("day", maintain_order=True)
         return cls([(d["customer"].to_numpy(), d["fraud"].to_numpy()) for d in days], int(customer.max()) + 1)
@@ -114,7 +114,7 @@ class CardPrecision:
 
 def customers(rows: pl.DataFrame) -> np.ndarray:
     """A number from 0 for each row's customer, int [rows]."""
-    return rows["customer_id"].rank("dense").to_numpy().astype(np.int64) - 1
+    return rows["entity"].rank("dense").to_numpy().astype(np.int64) - 1
 
 
 def _loss(

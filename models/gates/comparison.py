@@ -7,8 +7,8 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
-from models.features import matrix
 from models.gates.limits import Limits
+from models.inputs import matrix
 from models.protocol import BATCH, DAY, EvaluationError, protocol_rows
 from models.runtime import Runtime, one_thread
 
@@ -82,7 +82,7 @@ def compare(
     Args:
         candidate: The model that is to serve.
         champion: The model that serves.
-        frame: Transactions of `models.data.frame.LAYOUT`, with or without labels; before `since`, history that makes
+        frame: As `models.data.frame.read` returns it, with or without labels; before `since`, history that makes
             compromised customers known.
         limits: Give the number of rows to compare: the newest whole days up to it.
         since: First day to compare. None: the first of the frame.
@@ -90,7 +90,7 @@ def compare(
 
     Raises:
         EvaluationError: no rows in these days.
-        SpecError: the frame lacks an input of a model.
+        DefinitionError: the frame lacks an input of a model.
     """
     rows = newest_days(_within(frame, since, until), limits.sample.rows)
     measured = np.ones(rows.height, dtype=bool)
@@ -99,7 +99,7 @@ def compare(
         fraud = None
     else:
         kept = protocol_rows(frame, rows["event_time"][0].date(), rows["event_time"][-1].date())
-        measured = rows["transaction_id"].is_in(kept["transaction_id"].implode()).to_numpy()
+        measured = rows["event_id"].is_in(kept["event_id"].implode()).to_numpy()
     return GateComparison(_side(candidate, rows), _side(champion, rows), rows, fraud, measured)
 
 
@@ -119,7 +119,7 @@ def _within(frame: pl.DataFrame, since: date | None, until: date | None) -> pl.D
 
 
 def _side(runtime: Runtime, rows: pl.DataFrame) -> Side:
-    inputs = matrix(rows, runtime.manifest.inputs)
+    inputs = matrix(rows, runtime.manifest.inputs, runtime.manifest.categories)
     with one_thread():
         scored = [runtime.score(inputs[i : i + BATCH]) for i in range(0, len(inputs), BATCH)]
     latent = np.concatenate([batch.latent for batch in scored]).astype(np.float64)

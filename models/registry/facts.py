@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from models.distances import distances
 from models.evaluation import us_per_event
-from models.features import matrix
+from models.inputs import matrix
 from models.runtime import Runtime, Scored, one_thread
 
 
@@ -56,7 +56,7 @@ def held_out(runtime: Runtime, frame: pl.DataFrame, share: float) -> HeldOut:
         share: Of it that was held out.
     """
     rows = frame[int(frame.height * (1 - share)) :]
-    raw = matrix(rows, runtime.manifest.inputs)
+    raw = matrix(rows, runtime.manifest.inputs, runtime.manifest.categories)
     with one_thread():
         scored = runtime.score(raw)
     return HeldOut(rows, scored, runtime.manifest.calibration.p_values(scored.score), us_per_event(runtime, raw))

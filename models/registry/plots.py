@@ -22,7 +22,8 @@ def draw(rows: HeldOut, calibration: Calibration, folder: Path) -> list[Path]:
 
     The folder must be there.
     """
-    fraud = rows.frame["fraud"].to_numpy()
+    labelled = "fraud" in rows.frame.columns
+    fraud = rows.frame["fraud"].to_numpy() if labelled else np.zeros(rows.frame.height, dtype=bool)
     score = rows.scored.score
     drawn: dict[str, Callable[[Axes], None]] = {
         "score_distribution": lambda axes: _scores(axes, score, fraud, calibration.threshold),

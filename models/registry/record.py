@@ -16,13 +16,13 @@ from msgspec import Struct
 
 from models import artefact
 from models.data import frame as frames
-from models.features import FeatureSpec
 from models.manifest import Manifest
 from models.recipe import TrainingConfig
 from models.registry import facts
 from models.registry.address import Registered
 from models.registry.registry import DIGEST, Registry, answered
 from models.signing import SUFFIX
+from schemas.definition import Definition
 
 CANDIDATE = "candidate"
 MODEL, DATA, HOW = "model/model.pt", "data/transactions.parquet", "rerun.json"
@@ -35,7 +35,7 @@ class How(Struct, frozen=True):
     version: str
     created_at: datetime
     config: TrainingConfig
-    spec: FeatureSpec
+    definition: Definition
     data_sha256: str
     sha256: str
 
@@ -48,7 +48,7 @@ class Training:
         path: The artefact.
         sha256: Its digest.
         frame: The rows.
-        spec: The inputs.
+        definition: What it reads.
         config: How it was trained.
         losses: Mean loss of each epoch.
         source: Where the rows came from, for people.
@@ -57,7 +57,7 @@ class Training:
     path: Path
     sha256: str
     frame: pl.DataFrame
-    spec: FeatureSpec
+    definition: Definition
     config: TrainingConfig
     losses: Sequence[float]
     source: str
@@ -106,14 +106,14 @@ def _write(folder: Path, training: Training, manifest: Manifest, rows: facts.Hel
     signature = training.path.with_name(training.path.name + SUFFIX)
     if signature.is_file():
         (folder / (MODEL + SUFFIX)).write_bytes(signature.read_bytes())
-    frames.write(training.frame, folder / DATA)
+    frames.store(training.frame, folder / DATA)
     plots.draw(rows, manifest.calibration, folder / "plots")
     how = How(
         name=manifest.name,
         version=manifest.version,
         created_at=manifest.created_at,
         config=training.config,
-        spec=training.spec,
+        definition=training.definition,
         data_sha256=manifest.data_sha256,
         sha256=training.sha256,
     )

@@ -10,7 +10,7 @@ import polars as pl
 from models import archive, artefact
 from models.data import frame as frames
 from models.data.files import DataError
-from models.features import matrix
+from models.inputs import matrix
 from models.registry.address import SCHEME, RegistryError
 from models.registry.record import DATA, HOW, MODEL, How
 from models.registry.registry import Registry, answered
@@ -54,7 +54,7 @@ def recorded(registry: Registry, run: str, folder: Path) -> Recorded:
         }
     try:
         how = msgspec.json.decode(files[HOW].read_bytes(), type=How)
-        frame = frames.read(files[DATA], also=[how.config.segment_by])
+        frame = frames.restore(files[DATA])
         runtime = artefact.load(files[MODEL], how.sha256)
     except (msgspec.DecodeError, DataError, archive.ArtefactError) as error:
         raise RegistryError(f"the record of run {run_id} is damaged: {error}") from error
@@ -66,6 +66,7 @@ def recorded(registry: Registry, run: str, folder: Path) -> Recorded:
 def disagreement(model: Runtime, other: Runtime, frame: pl.DataFrame) -> float:
     """The largest difference of two models' scores of the same rows, relative where scores are above 1."""
     with one_thread():
-        ours, theirs = (each.score(matrix(frame, each.manifest.inputs)).score for each in (model, other))
+        manifests = ((each, each.manifest) for each in (model, other))
+        ours, theirs = (each.score(matrix(frame, of.inputs, of.categories)).score for each, of in manifests)
     difference = np.abs(ours.astype(np.float64) - theirs) / np.maximum(np.abs(theirs), 1.0)
     return float(difference.max())

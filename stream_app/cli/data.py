@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
+from schemas.definition import Definition
 from schemas.topics import LABELS, TRANSACTIONS
 from stream_app.cli.configured import connected_settings
+from stream_app.cli.detector import Detector, chosen_detector
 from stream_app.cli.options import DAY_FORMAT, DataFiles, FirstDay, LastDay, day, named
 from stream_app.cli.publish import PROPERTIES, Event, PacedProducer, Published
 from stream_app.cli.signals import stop_on_signal
@@ -67,6 +69,7 @@ def simulate(  # noqa: PLR0913 - one parameter for each option is typer's way
 def produce(  # noqa: PLR0913 - as simulate
     *,
     data: DataFiles,
+    detector: Detector = None,
     rate: Annotated[
         float | None, typer.Option(min=0.001, help="Events a second, kept exactly. Default: as fast as it goes.")
     ] = None,
@@ -82,25 +85,36 @@ def produce(  # noqa: PLR0913 - as simulate
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="What was published, as JSON.")] = False,
 ) -> None:
-    """Publish the transactions of DATA to the input topic, in order of event time, keyed by customer.
+    """Publish the rows of DATA as the records that the detector reads, in order of event time, keyed by the entity.
 
     Record timestamps are the moment of sending, so that latency is measured from it. Ctrl-C ends it cleanly:
     what was sent is delivered and counted.
     """
-    from models.data.frame import LABELS as LABEL_COLUMNS
     from models.data.frame import read
 
     settings = connected_settings()
+    definition = chosen_detector(detector, settings)
     with waiting(f"reading {named(data)}"):
-        days = day(since), day(until)
-        frame = read(data, *days, labels_needed=labels, labels_guessed=False, also=fields or ())
-    if refused := set(fields or ()) - (set(frame.columns) - LABEL_COLUMNS):
+        frame = read(
+            data,
+            day(since),
+            day(until),
+            definition=definition,
+            labels_needed=labels and definition.label is not None,
+            labels_guessed=False,
+            also=fields or (),
+        )
+    label = None if definition.label is None else definition.label.column
+    known = {*frame.columns, *(entry.path for entry in definition.inputs)} - {label, "fraud"}
+    if refused := set(fields or ()) - known:
         raise typer.BadParameter(f"{named(data)} has no {', '.join(sorted(refused))} for events", param_hint="--field")
+    if labels and "fraud" not in frame.columns:
+        raise typer.BadParameter(f"the detector {definition.name} has no [label]", param_hint="--labels")
     if limit is not None:
         frame = frame.head(limit)
     if labels and (unknown := frame["fraud"].null_count()):
         say(f"{unknown:,} of {len(frame):,} transactions have no label in {named(data)}: none is published for them")
-    published = publish_frame(settings, frame, rate, labels)
+    published = publish_frame(settings, frame, rate, labels, definition)
     if as_json:
         out_json({topic: result.figures() for topic, result in published.items()})
         return
@@ -108,7 +122,9 @@ def produce(  # noqa: PLR0913 - as simulate
         out(f"{result.events:,} records on {topic} in {result.seconds:.1f} s: {result.events_per_second:,.0f} a second")
 
 
-def publish_frame(settings: Settings, frame: "pl.DataFrame", rate: float | None, labels: bool) -> dict[str, Published]:
+def publish_frame(
+    settings: Settings, frame: "pl.DataFrame", rate: float | None, labels: bool, definition: Definition | None = None
+) -> dict[str, Published]:
     """Publish the events of a frame, and their labels after them if asked to.
 
     Returns:
@@ -126,7 +142,8 @@ def publish_frame(settings: Settings, frame: "pl.DataFrame", rate: float | None,
         producer = PacedProducer(clients.producer(settings, **PROPERTIES), stop)
         for topic in wanted:
             name = topics.name(settings, topic)
-            records = _labels(frame) if topic is LABELS else ((key, value) for key, value, _ in events.encode(frame))
+            encoded = ((key, value) for key, value, _ in events.encode(frame, definition))
+            records = _labels(frame) if topic is LABELS else encoded
             with progress(f"to {name}", len(frame)) as advance:
                 published[name] = producer.publish(name, records, rate if topic is TRANSACTIONS else None, advance)
             if stop.is_set():

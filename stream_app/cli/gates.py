@@ -11,7 +11,9 @@ import typer
 from models.archive import Archive, ArtefactError
 from models.gates.limits import Limits, load_limits
 from models.gates.report import GateReport
+from schemas.definition import Definition
 from stream_app.cli.configured import settings
+from stream_app.cli.detector import Detector, chosen_detector
 from stream_app.cli.model_argument import existing_model, resolve_model
 from stream_app.cli.options import PLACES, FirstDay, Json, LastDay, day
 from stream_app.cli.terminal import out, out_json, say, waiting
@@ -46,6 +48,7 @@ def gate(  # noqa: PLR0913 - one parameter for each option is typer's way
         Path | None,
         typer.Option(metavar="TOML", help="How far it may differ. Default: models/gates/limits.toml.", dir_okay=False),
     ] = None,
+    detector: Detector = None,
     html: Annotated[Path | None, typer.Option(metavar="OUT", help="Write the report as a page, with plots.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -54,11 +57,14 @@ def gate(  # noqa: PLR0913 - one parameter for each option is typer's way
     Both score the same days of DATA: accuracy (where it has labels), alert volume, agreement, latent stability,
     score distribution, robustness, cost. Days before --from are history, as for `evaluate`.
     """
+    from models.definition import together
+
     allowed = load_limits(limits)
     with waiting("loading") as tell:
         archives = _archive(candidate, "CANDIDATE", tell), _archive(champion, "--against", tell)
         tell(f"reading {data}")
-        frame = _frame(data, day(until))
+        both = together(*(archive.manifest.definition for archive in archives))
+        frame = _frame(data, day(until), chosen_detector(detector, settings(), both))
         tell("comparing")
         comparison = _compare(*archives, frame, allowed, day(since), day(until))
         tell("judging")
@@ -94,12 +100,12 @@ def _archive(model: str, named_by: str, tell: Callable[[str], None]) -> Archive:
         raise typer.BadParameter(str(error), param_hint=named_by) from error
 
 
-def _frame(data: Path, until: date | None) -> "pl.DataFrame":
+def _frame(data: Path, until: date | None, definition: Definition) -> "pl.DataFrame":
     from models.data.files import DataError
     from models.data.frame import read
 
     try:
-        return read(data, until=until, labels_needed=False)
+        return read(data, until=until, definition=definition, labels_needed=False)
     except DataError as error:
         raise typer.BadParameter(str(error), param_hint="--data") from error
 
@@ -109,13 +115,13 @@ def _compare(
 ) -> "GateComparison":
     """Both models on the rows."""
     from models import artefact
-    from models.features import SpecError
+    from models.definition import DefinitionError
     from models.gates.comparison import compare
     from models.protocol import EvaluationError
 
     try:
         return compare(artefact.run(ours), artefact.run(theirs), frame, limits, since, until)
-    except (EvaluationError, SpecError) as error:
+    except (EvaluationError, DefinitionError) as error:
         raise typer.BadParameter(str(error), param_hint="--data") from error
 
 

@@ -26,8 +26,8 @@ OverrideReason = Annotated[
 ]
 
 DATA_HELP = (
-    "Parquet, CSV or JSON lines, gzipped or not: files, folders of parts or patterns, with the columns of `simulate` "
-    "or the Handbook's."
+    "Parquet, CSV or JSON lines, gzipped or not: files, folders of parts or patterns, with the columns that the "
+    "detector reads."
 )
 DataFiles = Annotated[list[Path], typer.Argument(metavar="DATA", help=DATA_HELP)]
 FirstDay = Annotated[

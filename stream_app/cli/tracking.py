@@ -9,13 +9,13 @@ import polars as pl
 import typer
 
 from models import artefact, training
-from models.features import FeatureSpec
 from models.manifest import Manifest
 from models.recipe import TrainingConfig
 from models.registry import rerun
 from models.registry.address import Registered, RegistryError
 from models.registry.record import Training, record
 from models.registry.registry import Registry, connect
+from schemas.definition import Definition
 from stream_app.cli.terminal import out, out_json, progress, say, waiting
 from stream_app.cli.training import UNLOGGED
 from stream_app.settings import Settings
@@ -70,7 +70,7 @@ class Job:
         name: Of the model.
         version: Of the model.
         frame: The rows.
-        spec: The inputs.
+        definition: What it reads.
         config: How to train.
         source: Where the rows are from, for people.
         created_at: None: now.
@@ -79,7 +79,7 @@ class Job:
     name: str
     version: str
     frame: pl.DataFrame
-    spec: FeatureSpec
+    definition: Definition
     config: TrainingConfig
     source: str
     created_at: datetime | None = None
@@ -95,10 +95,10 @@ def fit(job: Job, destination: Path) -> tuple[Manifest, Training]:
             advance(epoch)
 
         graph, manifest = training.train(
-            job.frame, job.spec, job.config, job.name, job.version, on_epoch, job.created_at
+            job.frame, job.definition, job.config, job.name, job.version, on_epoch, job.created_at
         )
     sha256 = artefact.save(destination, graph, manifest)
-    return manifest, Training(destination, sha256, job.frame, job.spec, job.config, losses, job.source)
+    return manifest, Training(destination, sha256, job.frame, job.definition, job.config, losses, job.source)
 
 
 def repeat(settings: Settings, run: str, destination: Path, as_json: bool) -> None:
@@ -107,7 +107,7 @@ def repeat(settings: Settings, run: str, destination: Path, as_json: bool) -> No
         with waiting("fetching the record"):
             known = rerun.recorded(connect(settings.tracking_uri), run, Path(folder))
         how = known.how
-        job = Job(how.name, how.version, known.frame, how.spec, how.config, known.run_id, how.created_at)
+        job = Job(how.name, how.version, known.frame, how.definition, how.config, known.run_id, how.created_at)
         manifest, done = fit(job, destination)
         ours = artefact.load(destination, done.sha256)
         apart = rerun.disagreement(ours, known.runtime, known.frame)

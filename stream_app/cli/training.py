@@ -14,6 +14,7 @@ from models.manifest import Manifest, Quality, Segments
 from models.registry import registry
 from models.registry.address import Registered, RegistryError
 from stream_app.cli.configured import settings
+from stream_app.cli.detector import Detector, chosen_detector
 from stream_app.cli.model_argument import resolve_model
 from stream_app.cli.options import DATA_HELP, PLACES, DataFiles, FirstDay, Json, LastDay, day, named
 from stream_app.cli.terminal import console, out, out_json, say, table, waiting
@@ -30,9 +31,9 @@ Data = Annotated[list[Path] | None, typer.Argument(metavar="DATA", help=DATA_HEL
 Destination = Annotated[Path, typer.Option("--out", metavar="MODEL", help="Where the artefact goes.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Same seed and data, same model. Default: 0.")]
 Config = Annotated[
-    Path | None, typer.Option(metavar="TOML", help="[training] and [[input]] tables, as in models/features.toml.")
+    Path | None, typer.Option(metavar="TOML", help="A table [training]: epochs, hidden, latent, budget and more.")
 ]
-Name = Annotated[str | None, typer.Option(help="Name of the model. Default: the setting model_name.")]
+Name = Annotated[str | None, typer.Option(help="Name of the model. Default: the detector's.")]
 Version = Annotated[
     str | None,
     typer.Option(help="Its version. Default: the registry's next, or else the time."),
@@ -46,7 +47,7 @@ Rerun = Annotated[
 ]
 SegmentBy = Annotated[
     str | None,
-    typer.Option(metavar="FIELD", help="Watch drift by this text field of the event too: currency, terminal_id."),
+    typer.Option(metavar="PATH", help="Watch drift by this field of the event too, in place of [segments]: country."),
 ]
 
 
@@ -55,6 +56,7 @@ def train(  # noqa: PLR0913 - one parameter for each option is typer's way
     *,
     data: Data = None,
     destination: Destination,
+    detector: Detector = None,
     since: FirstDay = None,
     until: LastDay = None,
     seed: Seed = None,
@@ -68,12 +70,14 @@ def train(  # noqa: PLR0913 - one parameter for each option is typer's way
 ) -> None:
     """Train an autoencoder on DATA without its labels, calibrate it to its alert budget, and write it as one file.
 
+    What is read of DATA, and what the model sees of it, is the detector's definition; it stands in the artefact.
+
     The training is logged to MLflow (setting tracking_uri), and the model registered there as the candidate. With
     --rerun, a logged training is repeated: exit code 1 if the scores differ from the recorded model's.
     """
     chosen = settings()
     if rerun is not None:
-        _refuse_with_rerun([data or None, since, until, seed, config, name, version, sign_with, segment_by])
+        _refuse_with_rerun([data or None, detector, since, until, seed, config, name, version, sign_with, segment_by])
         from stream_app.cli.tracking import repeat
 
         repeat(chosen, rerun, destination, as_json)
@@ -83,18 +87,19 @@ def train(  # noqa: PLR0913 - one parameter for each option is typer's way
     key = None if sign_with is None else signing.read_key(sign_with)
     uri = _answering(chosen.tracking_uri)
     from models.data.frame import read
-    from models.features import load_spec, read_tables
+    from models.definition import segmented
     from models.recipe import load_config
 
-    how = load_config(config, seed, segment_by)
-    declares_inputs = config is not None and "input" in read_tables(config)
-    spec = load_spec(config if declares_inputs else None)
+    how, definition = load_config(config, seed), chosen_detector(detector, chosen)
+    if segment_by is not None:
+        definition = segmented(definition, segment_by)
     with waiting(f"reading {named(data)}"):
-        frame = read(data, day(since), day(until), also=[how.segment_by])
+        labelled = definition.label is not None
+        frame = read(data, day(since), day(until), definition=definition, labels_needed=labelled)
     from stream_app.cli.tracking import Job, Tracker, fit
 
-    tracker = Tracker(uri, name or chosen.model_name)
-    job = Job(tracker.name, version or tracker.next_version, frame, spec, how, named(data))
+    tracker = Tracker(uri, name or definition.name)
+    job = Job(tracker.name, version or tracker.next_version, frame, definition, how, named(data))
     manifest, done = fit(job, destination)
     if key is not None:
         signing.sign_artefact(destination, done.sha256, key)
@@ -147,6 +152,7 @@ def _named(segments: Segments) -> str:
 def evaluate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help=f"A model artefact: {PLACES}.")],
     data: DataFiles,
+    detector: Detector = None,
     since: FirstDay = None,
     until: LastDay = None,
     as_json: Json = False,
@@ -157,12 +163,14 @@ def evaluate(
     Fraud Detection Handbook.
     """
     with waiting(f"looking at {model}") as tell:
-        archive = artefacts.read(resolve_model(settings(), model))
+        chosen = settings()
+        archive = artefacts.read(resolve_model(chosen, model))
+        definition = chosen_detector(detector, chosen, archive.manifest.definition)
         name = archive.manifest.name
         tell(f"reading {named(data)}")
         from models.data.frame import read
 
-        frame = read(data, until=day(until))
+        frame = read(data, until=day(until), definition=definition)
         tell(f"scoring with {name}")
         from models import artefact
         from models.evaluation import evaluate as measure

@@ -105,6 +105,12 @@ def posted_at(record: Record) -> datetime:
     return min(moment_of(record) or now, now)
 
 
+def milliseconds_of(record: Record) -> int | None:
+    """The record's timestamp as it stands there; None where it has none."""
+    kind, milliseconds = record.timestamp()
+    return None if kind == TIMESTAMP_NOT_AVAILABLE else milliseconds
+
+
 def is_plausible(at: datetime) -> bool:
     """Whether a time may be that of an event; arithmetic on one that may not can leave the calendar."""
     return EARLIEST <= at < LATEST

@@ -1,7 +1,7 @@
 """The forms that a micro-batch takes between the stages, from consume to commit, always with its own offsets."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import numpy as np
@@ -59,6 +59,7 @@ class Decoded:
         event_times: m timezone-aware datetimes.
         refused: One for each record that is not in `rows`.
         segments: int64 [m], segment of each, 0 for none; None if the model has no segments.
+        texts: Column of each category to its m values, empty where there is none.
     """
 
     rows: np.ndarray
@@ -68,6 +69,7 @@ class Decoded:
     event_times: Sequence[datetime]
     refused: Sequence[Refusal]
     segments: np.ndarray | None = None
+    texts: Mapping[int, Sequence[str]] = field(default_factory=dict)
 
     def keep(self, mask: np.ndarray) -> "Decoded":
         """The same batch with only the rows of `mask` (bool [m]); refused records stay refused."""
@@ -80,12 +82,15 @@ class Decoded:
             customer_ids=[self.customer_ids[i] for i in kept],
             event_times=[self.event_times[i] for i in kept],
             segments=None if self.segments is None else self.segments[kept],
+            texts={column: [values[i] for i in kept] for column, values in self.texts.items()},
         )
 
-    def refuse(self, mask: np.ndarray, code: RefusalCode, sentence: str) -> "Decoded":
-        """The same batch with the rows of `mask` (bool [m]) moved to the refused ones."""
-        refused = (Refusal(int(row), code, sentence) for row in self.rows[mask])
-        return replace(self.keep(~mask), refused=[*self.refused, *refused])
+    def refuse(self, sentences: Mapping[int, str], code: RefusalCode) -> "Decoded":
+        """The same batch with some of the m rows moved to the refused ones, each with its sentence."""
+        mask = np.ones(len(self.rows), dtype=bool)
+        mask[list(sentences)] = False
+        refused = (Refusal(int(self.rows[i]), code, sentence) for i, sentence in sentences.items())
+        return replace(self.keep(mask), refused=[*self.refused, *refused])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,92 +1,107 @@
-"""Decodes records to columns: each is parsed and validated in one pass, and only the model's inputs are kept.
+"""Decodes records to columns: each is parsed and validated in one pass, and only what the definition reads is kept.
 
-The typed decoder is built from the manifest, so a swap may change which fields are read. A record that does not fit
-becomes a refusal with a stable code and a sentence, without effect on any other.
+The typed decoder is compiled from the definition in the manifest, so a swap may change what is read. A record that does
+not fit becomes a refusal with a stable code and a sentence, without effect on any other.
 
 A micro-batch is parsed in one call, a record a line, if that cannot mistake one record for another; in any doubt its
 records are decoded one by one, and only there refused.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from itertools import chain, groupby
-from operator import attrgetter
-from typing import Annotated, Any
+from itertools import chain
+from operator import itemgetter
+from types import MappingProxyType
+from typing import Any
 
 import msgspec
 import numpy as np
-from msgspec import Meta
 
-from models.manifest import Input, Segments
+from models.manifest import Category, Segments
 from models.segments import Places
-from schemas.transactions import LONGEST_ID, Moment, NonEmpty, RefusalCode
+from schemas.definition import Definition
+from schemas.transactions import RefusalCode
+from stream_app.kafka.log import Record
 from stream_app.pipeline.batch import Decoded, Raw, Refusal
-from stream_app.pipeline.event_time import timely
-
-Identifier = Annotated[NonEmpty, Meta(max_length=LONGEST_ID)]
-REQUIRED: dict[str, Any] = {
-    "transaction_id": Identifier,
-    "customer_id": Identifier,
-    "event_time": Moment,
-    "amount": Annotated[float, Meta(ge=0)],
-}
+from stream_app.pipeline.event_time import clock_flags, moments, timely
+from stream_app.pipeline.metadata import of_record
+from stream_app.pipeline.shape import Shape, Tuples
 
 # Only a top level takes two values side by side, so an incomplete record cannot be completed by the next one.
 BETWEEN = b"\nnull\nnull\n"
 
+NOTHING: Mapping[str, Category] = MappingProxyType({})
 decode_value = msgspec.json.Decoder(str | bool | int | float).decode
 EXACT = 2**53  # integers beyond have lost digits as floating point
 
 Outcomes = tuple[list[Any], Sequence[int], list[Refusal]]
 """Events, the row of each in the batch, and the refusals of the other rows."""
+Read = Callable[[Tuples, Sequence[Record]], list[Any]]
+"""The values of one path in the accepted records."""
 
 
 class Decoder:
     """Decodes the events that one model reads.
 
     Args:
-        inputs: The model's inputs. A path is `field` or `group.field`.
+        definition: What it reads.
         record_max_bytes: Larger values are refused unread.
-        segments: The text field by which drift is watched too; no record is refused for its value.
+        segments: The field by which drift is watched too; no record is refused for its value.
         ahead_max_s: How much later than its record an event may be.
+        categories: What training has seen of the definition's categories.
     """
 
     def __init__(
         self,
-        inputs: list[Input],
+        definition: Definition,
         record_max_bytes: int,
         segments: Segments | None = None,
         ahead_max_s: float = 3600.0,
+        categories: Mapping[str, Category] = NOTHING,
     ) -> None:
-        groups = _groups(inputs)
         self._record_max_bytes = record_max_bytes
         self._ahead_max = timedelta(seconds=ahead_max_s)
-        event: Any = _event_type(groups, None if segments is None else segments.field)
-        self._segments = None if segments is None else _Placing(segments)
-        self._decode = msgspec.json.Decoder(event).decode
-        self._decode_lines = msgspec.json.Decoder(event | None).decode_lines
-        self._size = len(inputs)
-        self._fields = [(entry.path, column) for entry, column in groups.pop("", [])]
-        self._groups = [(name, [column for _, column in entries]) for name, entries in groups.items()]
+        self._shape = shape = Shape(definition, None if segments is None else segments.field)
+        self._decode = msgspec.json.Decoder(shape.kind).decode
+        self._decode_lines = msgspec.json.Decoder(shape.kind | None).decode_lines
+        self._event = event = definition.event
+        self._id, self._entity, self._time = (_read(shape, path) for path in (event.id, event.entity, event.time))
+        self._matrix = _Matrix(definition, shape)
+        inputs = list(enumerate(definition.inputs))
+        self._clocks = {column: entry.clock for column, entry in inputs if entry.clock is not None}
+        self._categories = [
+            (column, _read(shape, entry.path), categories[entry.name])
+            for column, entry in inputs
+            if entry.kind == "category"
+        ]
+        self._flags = [(column, entry.path) for column, entry in inputs if entry.kind == "flag" and entry.path]
+        self._segments = None if segments is None else (_read(shape, segments.field), _Placing(segments))
 
     def __call__(self, raw: Raw) -> Decoded:
         """Decode a micro-batch."""
         events, rows, refused = self._at_once(raw.values) or self._one_by_one(raw.values)
+        found = self._shape.read(events)
+        records = raw.records if len(rows) == len(raw.records) else [raw.records[row] for row in rows if raw.records]
+        written = self._time(found, records)
+        event_times, us = moments(written, self._event)
+        inputs, texts = self._matrix(found), dict[int, Sequence[str]]()
+        for column, clock in self._clocks.items():
+            inputs[:, column] = clock_flags(event_times, us, clock)
+        for column, read, category in self._categories:
+            texts[column] = list(map(_text, read(found, records)))
+            inputs[:, column] = _shares(texts[column], category)
         decoded = Decoded(
             rows=np.array(rows, dtype=np.int64),
-            inputs=self._matrix(events),
-            transaction_ids=[event.transaction_id for event in events],
-            customer_ids=[event.customer_id for event in events],
-            event_times=[event.event_time for event in events],
+            inputs=inputs,
+            transaction_ids=_identities(self._id(found, records)),
+            customer_ids=_identities(self._entity(found, records)),
+            event_times=event_times,
             refused=refused,
-            segments=None if self._segments is None else self._segments(events),
+            segments=None if self._segments is None else self._segments[1](self._segments[0](found, records)),
+            texts=texts,
         )
-        infinite = np.isinf(decoded.inputs)
-        if infinite.any():
-            too_large = "a number is too large for a 32-bit float"
-            decoded = decoded.refuse(infinite.any(axis=1), RefusalCode.OUT_OF_RANGE, too_large)
-        return timely(decoded, raw.records, self._ahead_max)
+        return self._sound(timely(decoded, raw.records, self._ahead_max, (self._event, written)))
 
     def _at_once(self, values: Sequence[bytes | None]) -> Outcomes | None:
         """All records in one call, which saves a fifth of the time; None unless all are certainly good."""
@@ -116,83 +131,108 @@ class Decoder:
                 refused.append(_refusal(row, value, error))
         return events, rows, refused
 
-    def _matrix(self, events: list[Any]) -> np.ndarray:
-        """float32 [m, inputs]; None becomes NaN, numbers beyond float32 become infinite."""
-        matrix = np.empty((len(events), self._size), dtype=np.float32)
+    def _sound(self, decoded: Decoded) -> Decoded:
+        """Without what only the values of a whole batch show at little cost."""
+        checks = [(np.isinf(decoded.inputs).any(axis=1), "a number is too large for a 32-bit float")]
+        for column, name in self._flags:
+            values = decoded.inputs[:, column]
+            checks.append(
+                ((values != 0) & (values != 1) & ~np.isnan(values), f"{name} is a flag: true or false, 1 or 0")
+            )
+        wrong = {row: what for rows, what in checks if rows.any() for row in np.flatnonzero(rows).tolist()}
+        decoded = decoded.refuse(wrong, RefusalCode.OUT_OF_RANGE) if wrong else decoded
+        for path, texts in ((self._event.id, decoded.transaction_ids), (self._event.entity, decoded.customer_ids)):
+            if path.startswith("$") and "" in texts:
+                what = f"the record has no {path}, or none that is text"
+                nothing = {row: what for row, text in enumerate(texts) if not text}
+                return self._sound(decoded.refuse(nothing, RefusalCode.MISSING_FIELD))
+        return decoded
+
+
+class _Matrix:
+    """The numbers of events as the columns of the model; None becomes NaN, what float32 cannot hold infinite."""
+
+    def __init__(self, definition: Definition, shape: Shape) -> None:
+        self._size = len(definition.inputs)
+        scales = [entry.scale for entry in definition.inputs]
+        self._parts = [
+            (number, len(node.names) - len(node.columns), node.columns, np.array([scales[i] for i in node.columns]))
+            for number, node in enumerate(shape.objects)
+            if node.columns
+        ]
+
+    def __call__(self, found: Tuples) -> np.ndarray:
+        """float32 [m, inputs]; columns that are no numbers of the record are not filled."""
+        matrix = np.empty((len(found[0]), self._size), dtype=np.float32)
         with np.errstate(over="ignore"):
-            for name, column in self._fields:
-                matrix[:, column] = [getattr(event, name) for event in events]
-            for name, columns in self._groups:
-                rows = [msgspec.structs.astuple(getattr(event, name)) for event in events]
-                matrix[:, columns] = _numbers(rows, len(columns))
+            for number, first, columns, scale in self._parts:
+                values = _numbers(found[number], first, len(columns))
+                matrix[:, columns] = values if (scale == 1).all() else values * scale
         return matrix
 
 
 class _Placing:
-    """Assigns events to segments by a raw field of the record; an object, a list or null is in no segment."""
+    """Assigns events to segments by a field of the record; an object, a list or null is in no segment."""
 
     def __init__(self, segments: Segments) -> None:
-        self._values = attrgetter(segments.field)
-        self._is_text = segments.field in REQUIRED
         self._of = Places(segments.groups, (segment.value for segment in segments.watched)).of
 
-    def __call__(self, events: list[Any]) -> np.ndarray:
+    def __call__(self, values: Sequence[Any]) -> np.ndarray:
         """Number of the segment of each, int64 [m]; 0 for none."""
-        values = map(self._values, events)
-        return np.array([*map(self._of, values if self._is_text else map(_text, values))], dtype=np.int64)
+        return np.array([*map(self._of, map(_text, values))], dtype=np.int64)
 
 
-def _text(value: msgspec.Raw) -> str:
-    """The text of a field, of a number as `models.data.columns` has it; empty if it holds none or is missing."""
+def _read(shape: Shape, path: str) -> Read:
+    if path.startswith("$"):
+        return lambda found, records: [of_record(record, path) for record in records] or [None] * len(found[0])
+    number, place = shape.place(path)
+    take = itemgetter(place)
+    return lambda found, _: list(map(take, found[number]))
+
+
+def _identities(values: list[Any]) -> list[str]:
+    """As text: joining them is the quickest way to see that all are, as a rule."""
     try:
-        found = decode_value(value)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return ""
-    if isinstance(found, str):
-        return found
-    if isinstance(found, float):
-        return "" if abs(found) >= EXACT else str(int(found) if found.is_integer() else found)
-    return str(found).lower()  # of a truth value as JSON has it
+        "".join(values)
+    except TypeError:
+        return ["" if value is None else str(value) for value in values]
+    return values
 
 
-def _numbers(rows: list[tuple[float | None, ...]], width: int) -> np.ndarray:
-    """float64 [rows, width], NaN for None. Packing takes half the time of numpy's conversion, but fails on None."""
+def _shares(texts: Sequence[str], category: Category) -> list[float]:
+    """How rare each value was in training; NaN where there is none."""
+    shares = category.shares | {"": float("nan")}
+    other = category.other
+    return [shares.get(text, other) for text in texts]
+
+
+def _text(value: Any) -> str:
+    """A value as text, a number as `models.data.columns` has it; empty if it holds none or is missing."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, msgspec.Raw):
+        try:
+            return _text(decode_value(value))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return ""
+    if isinstance(value, float):
+        return "" if abs(value) >= EXACT else str(int(value) if value.is_integer() else value)
+    return "" if value is None else str(value).lower()  # of a truth value as JSON has it
+
+
+def _numbers(tuples: list[tuple[Any, ...]], first: int, width: int) -> np.ndarray:
+    """The last fields of tuples, float64 [rows, width], NaN for None.
+
+    Packing takes half the time of numpy's conversion, but fails on None.
+    """
+    if width == 1:
+        return np.array(list(map(itemgetter(first), tuples)), dtype=np.float64)[:, None]
+    rows = tuples if first == 0 else [fields[first:] for fields in tuples]
     try:
         packed = struct.pack(f"{len(rows) * width}d", *chain.from_iterable(rows))
     except struct.error:
-        return np.array(rows, dtype=np.float64)
+        return np.array(rows, dtype=np.float64).reshape(len(rows), width)
     return np.frombuffer(packed).reshape(len(rows), width)
-
-
-def _groups(inputs: list[Input]) -> dict[str, list[tuple[Input, int]]]:
-    """Inputs and their columns by the object that holds them; the event itself is ``""``."""
-    placed = sorted(((entry, column) for column, entry in enumerate(inputs)), key=lambda item: _group(item[0]))
-    return {name: list(entries) for name, entries in groupby(placed, key=lambda item: _group(item[0]))}
-
-
-def _group(entry: Input) -> str:
-    return entry.path.rpartition(".")[0]
-
-
-def _event_type(groups: dict[str, list[tuple[Input, int]]], segment: str | None) -> type:
-    """A struct of exactly the required fields and the model's inputs; the garbage collector skips it."""
-    fields: dict[str, tuple[Any, ...]] = {name: (name, kind) for name, kind in REQUIRED.items()}
-    for entry, _ in groups.get("", []):
-        fields.setdefault(entry.path, _number(entry))
-    if segment is not None:
-        fields.setdefault(segment, (segment, msgspec.Raw, msgspec.Raw()))
-    for group, entries in groups.items():
-        if group:
-            kind = msgspec.defstruct(group, [_number(entry) for entry, _ in entries], gc=False, kw_only=True)
-            optional = all(entry.missing == "impute" for entry, _ in entries)
-            fields[group] = (group, kind, msgspec.field(default_factory=kind)) if optional else (group, kind)
-    return msgspec.defstruct("Event", fields.values(), gc=False, kw_only=True)
-
-
-def _number(entry: Input) -> tuple[Any, ...]:
-    """One input as a field. JSON null is a missing value, as an absent field is."""
-    name = entry.path.rpartition(".")[2]
-    return (name, float) if entry.missing == "reject" else (name, float | None, None)
 
 
 def _unread(row: int, value: bytes | None, limit: int) -> Refusal:
@@ -215,4 +255,11 @@ def _refusal(row: int, value: bytes, error: Exception) -> Refusal:
     # Numbers, lengths and times out of bounds: the decoder tells these apart only in its sentences.
     if any(sign in sentence for sign in ("out of range", ">=", "<=", "Invalid", "timezone")):
         return Refusal(row, RefusalCode.OUT_OF_RANGE, sentence)
-    return Refusal(row, RefusalCode.WRONG_TYPE, sentence)
+    return Refusal(row, RefusalCode.WRONG_TYPE, sentence + _hint(sentence))
+
+
+def _hint(sentence: str) -> str:
+    """Where a type is wrong because the definition says another one than the producer has."""
+    if sentence.startswith(("Expected `datetime`, got `int`", "Expected `datetime`, got `float`")):
+        return '; a number needs its unit in the definition: time_unit = "ms" under [event]'
+    return ""

@@ -197,6 +197,7 @@ def reasons(i: int, row: int, decided: Decided, reasoned: Reasoned) -> list[Reas
         if found and share < LEAST_SHARE:
             break
         value = float(event[column])
+        texts = decoded.texts.get(column)
         found.append(
             Reason(
                 feature=inputs[column].name,
@@ -205,6 +206,7 @@ def reasons(i: int, row: int, decided: Decided, reasoned: Reasoned) -> list[Reas
                 share=share,
                 unit=inputs[column].unit,
                 usual=usual(inputs, column, event),
+                text="" if texts is None else texts[row][:LONGEST_TEXT],
             )
         )
     return found

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from threading import Event
 from time import perf_counter
 
-from models.manifest import Input, Segments
+from models.manifest import Manifest, Segments
 from schemas.rollout import ModelStatus, Phase
 from stream_app.metrics import Metrics
 from stream_app.pipeline.batch import Decided, Raw, Reasoned
@@ -165,20 +165,21 @@ class Loop:
     def _serve(self, serving: Serving) -> None:
         manifest, second, worker = serving.runtime.manifest, serving.second, self._settings.worker_name
         self._serving = serving
-        self._decode = self._decoder(manifest.inputs, manifest.segments)
+        self._decode = self._decoder(manifest, manifest.segments)
         canary = second.model.sha256 if second is not None and second.percent else ""
         self._summaries = Summaries(
             manifest.signals, manifest.relations, serving.model.sha256, worker, canary, manifest.segments
         )
         self._second = None
         if second is not None:
-            inputs = second.runtime.manifest.inputs
-            decode = None if inputs == manifest.inputs else self._decoder(inputs)
+            theirs = second.runtime.manifest
+            decode = None if theirs.reads_as(manifest) else self._decoder(theirs, None)
             self._second = SecondScorer(serving, second, worker, decode)
         self._announced = None
 
-    def _decoder(self, inputs: list[Input], segments: Segments | None = None) -> Decoder:
-        return Decoder(inputs, self._settings.record_max_bytes, segments, self._settings.event_ahead_max_s)
+    def _decoder(self, manifest: Manifest, segments: Segments | None) -> Decoder:
+        limit, ahead_s = self._settings.record_max_bytes, self._settings.event_ahead_max_s
+        return Decoder(manifest.definition, limit, segments, ahead_s, manifest.categories)
 
     def _applied(self, barriers: dict[str, int]) -> ModelStatus:
         return ModelStatus(

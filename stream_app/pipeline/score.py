@@ -16,8 +16,7 @@ def score(runtime: Runtime, decoded: Decoded) -> tuple[Decoded, Scored]:
     scored = runtime.score(decoded.inputs)
     unscorable = ~np.isfinite(scored.score)
     if unscorable.any():
-        decoded = decoded.refuse(
-            unscorable, RefusalCode.NOT_SCORABLE, "the model gives no finite score for this record"
-        )
+        why = "the model gives no finite score for this record"
+        decoded = decoded.refuse(dict.fromkeys(np.flatnonzero(unscorable).tolist(), why), RefusalCode.NOT_SCORABLE)
         scored = runtime.score(decoded.inputs)
     return decoded, scored

@@ -36,7 +36,8 @@ class Rescorer:
         if threshold is not None:
             self.calibration = msgspec.structs.replace(manifest.calibration, threshold=threshold)
         self._serving = Serving(runtime, ModelRef(manifest.name, manifest.version, runtime.sha256), None, "")
-        self._decode = Decoder(manifest.inputs, settings.record_max_bytes, ahead_max_s=settings.event_ahead_max_s)
+        limit, ahead_s = settings.record_max_bytes, settings.event_ahead_max_s
+        self._decode = Decoder(manifest.definition, limit, None, ahead_s, manifest.categories)
         self._top = top or settings.explain_top
 
     def __call__(self, messages: Sequence[Record]) -> tuple[Decoded, Scored, Reasoned]:

@@ -28,7 +28,7 @@ from stream_app.report.comparison import FEWEST_ROWS, Column, ReferenceCompariso
 from stream_app.report.history import History, total
 from stream_app.report.rows import Advance, Rows
 from stream_app.report.view import View
-from stream_app.report.window import Window, resolve
+from stream_app.report.window import ReportWindow, resolve
 from stream_app.rollout.artefacts import FetchError, ModelCache
 from stream_app.rollout.swap_log import read_swap_log
 from stream_app.rollout.trust import trust
@@ -52,7 +52,7 @@ class Gathered:
         events: Transactions scored in the window, to the nearest summary.
     """
 
-    window: Window
+    window: ReportWindow
     history: History
     incidents: Sequence[tuple[DriftAlert, Manifest | None]]
     runtime: Runtime
@@ -88,7 +88,7 @@ class Figures(Struct, frozen=True):
     """The figures of the page, also printed as JSON."""
 
     made_at: datetime
-    window: Window
+    window: ReportWindow
     model: ModelRef
     events: int
     alert_rate: float
@@ -208,7 +208,7 @@ def compose(gathered: Gathered, reference: Rows, current: Rows) -> DriftReport:
     return DriftReport(figures, views, view.of_window(manifest, blocks) if blocks and not views else None, comparison)
 
 
-def lasts_into(window: Window, alert: DriftAlert, history: History) -> bool:
+def lasts_into(window: ReportWindow, alert: DriftAlert, history: History) -> bool:
     """Whether an incident was in a window. One that is not over lasts for as long as its model has scored."""
     if alert.since > window.until:
         return False

@@ -19,7 +19,7 @@ from stream_app.pipeline.batch import Raw
 from stream_app.pipeline.decode import Decoder
 from stream_app.pipeline.score import score
 from stream_app.report.history import SummarySpan
-from stream_app.report.window import Window
+from stream_app.report.window import ReportWindow
 from stream_app.settings import Settings
 
 # More rows make Evidently slower and its verdicts no better: in 10,000 a shift of 0.05 sd is already significant.
@@ -54,7 +54,7 @@ class Rows:
 
 
 def of_window(
-    settings: Settings, runtime: Runtime, spans: Sequence[SummarySpan], window: Window, advance: Advance
+    settings: Settings, runtime: Runtime, spans: Sequence[SummarySpan], window: ReportWindow, advance: Advance
 ) -> Rows:
     """The transactions of a window, from the input topic; every n-th where there are more than `MOST_ROWS`.
 
@@ -70,7 +70,7 @@ def of_window(
 
 
 def before_window(
-    settings: Settings, runtime: Runtime, spans: Sequence[SummarySpan], window: Window, advance: Advance
+    settings: Settings, runtime: Runtime, spans: Sequence[SummarySpan], window: ReportWindow, advance: Advance
 ) -> Rows:
     """The first transactions that the input topic still holds and that are older than the window; may be empty.
 
@@ -99,10 +99,12 @@ def of_file(path: Path, runtime: Runtime, record_max_bytes: int) -> Rows:
 
     manifest = runtime.manifest
     since, until = (date.fromisoformat(day[:10]) for day in (manifest.trained_from, manifest.trained_until))
-    frame = read(path, since, until)
+    frame = read(path, since, until, definition=manifest.definition, labels_needed=False)
     frame = frame.gather_every(-(-len(frame) // MOST_ROWS))
-    batches = (Raw([value for _, value, _ in batch], (), (), (), {}) for batch in _batches(encode(frame)))
-    rows = _rescored(runtime, Decoder(manifest.inputs, record_max_bytes), batches, lambda at: True)
+    events = encode(frame, manifest.definition)
+    batches = (Raw([value for _, value, _ in batch], (), (), (), {}) for batch in _batches(events))
+    decode = Decoder(manifest.definition, record_max_bytes, categories=manifest.categories)
+    rows = _rescored(runtime, decode, batches, lambda at: True)
     return Rows(*rows, f"{path.name}, the model's training window {since} to {until}")
 
 
@@ -133,7 +135,8 @@ def _of_records(records: Iterable[Record]) -> Iterator[Raw]:
 
 
 def _decoder(settings: Settings, runtime: Runtime) -> Decoder:
-    return Decoder(runtime.manifest.inputs, settings.record_max_bytes, ahead_max_s=settings.event_ahead_max_s)
+    manifest, ahead_s = runtime.manifest, settings.event_ahead_max_s
+    return Decoder(manifest.definition, settings.record_max_bytes, None, ahead_s, manifest.categories)
 
 
 def _rescored(

@@ -16,7 +16,7 @@ _BACK = re.compile(r"(\d+)([hd])")
 _UNIT = {"h": timedelta(hours=1), "d": timedelta(days=1)}
 
 
-class Window(Struct, frozen=True):
+class ReportWindow(Struct, frozen=True):
     """Event times from `since` on, up to `until`, both included."""
 
     since: datetime
@@ -27,7 +27,7 @@ class Window(Struct, frozen=True):
         return self.since <= at <= self.until
 
 
-def resolve(text: str, spans: Sequence[SummarySpan]) -> Window:
+def resolve(text: str, spans: Sequence[SummarySpan]) -> ReportWindow:
     """The window that a text means, counted back from the newest scored transaction.
 
     Args:
@@ -40,11 +40,11 @@ def resolve(text: str, spans: Sequence[SummarySpan]) -> Window:
     first, last = min(span.first for span in spans), newest(spans)
     if "/" in text:
         since, until = (_moment(part) for part in text.split("/", 1))
-        window = Window(since or first, until or last)
+        window = ReportWindow(since or first, until or last)
     elif back := _BACK.fullmatch(text):
-        window = Window(last - int(back[1]) * _UNIT[back[2]], last)
+        window = ReportWindow(last - int(back[1]) * _UNIT[back[2]], last)
     elif text.isdecimal():
-        window = Window(_nth_last(int(text), spans), last)
+        window = ReportWindow(_nth_last(int(text), spans), last)
     else:
         raise ReportError(f"{text!r} is no window: {EXPECTED}")
     if not any(span.first <= window.until and span.last >= window.since for span in spans):

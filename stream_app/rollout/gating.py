@@ -10,6 +10,7 @@ from pathlib import Path
 from models import artefact
 from models.archive import Archive
 from models.data.frame import read
+from models.definition import find, together
 from models.gates.comparison import compare
 from models.gates.judge import judge
 from models.gates.limits import load_limits
@@ -42,7 +43,7 @@ class Gates:
 
         Raises:
             Refused: a gate refuses, and there is no override.
-            ArtefactError, FetchError, DataError, SpecError, LimitsError, EvaluationError: they could not be asked.
+            UserError: they could not be asked: no artefact, data that cannot be read, no row to measure on.
         """
         serving = session.rollout.serving
         if serving is None or serving.model.sha256 == candidate.sha256:
@@ -69,7 +70,8 @@ class Gates:
         limits = load_limits(self.settings.gate_limits)
         cache = ModelCache(self.settings.model_cache, trust(self.settings))
         champion = artefact.load(cache.fetch(serving.uri, serving.model.sha256), serving.model.sha256)
-        frame = read(data, labels_needed=False)
+        both = together(candidate.manifest.definition, champion.manifest.definition)
+        frame = read(data, definition=find(self.settings.detector, both), labels_needed=False)
         report = judge(compare(artefact.run(candidate), champion, frame, limits), limits, datetime.now(UTC))
         self.settings.gate_reports.mkdir(parents=True, exist_ok=True)
         (self.settings.gate_reports / f"{report.digest}.json").write_bytes(report.encode())

@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from models import artefact
-from models.features import load_spec
+from models.definition import cards
 from models.protocol import DAY
 from models.recipe import TrainingConfig
 from models.training import train
@@ -37,7 +37,7 @@ class Recipe:
             on_epoch: Called after each epoch with the number of epochs done.
         """
         days = frame.filter(DAY.is_between(self.since, self.until))
-        made = train(days, load_spec(), self.config, "card-fraud", version, lambda epoch, _: on_epoch(epoch))
+        made = train(days, cards(), self.config, "card-fraud", version, lambda epoch, _: on_epoch(epoch))
         artefact.save(path, *made)
         return path
 

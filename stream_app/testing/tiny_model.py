@@ -6,22 +6,15 @@ from pathlib import Path
 import torch
 
 from models import artefact
-from models.manifest import (
-    Calibration,
-    GoldenRow,
-    Input,
-    Manifest,
-    Segment,
-    Segments,
-    SignalReference,
-    signal_layout,
-)
+from models.manifest import Calibration, GoldenRow, Manifest, Segment, Segments, SignalReference, signal_layout
+from schemas.definition import Definition, EventFields, Input
 from schemas.transactions import ModelRef
 
 INPUTS = [
-    Input("amount", "amount", "EUR", "reject"),
+    Input("amount", "amount", "EUR", "reject", least=0),
     Input("terminal_risk_7d", "features.terminal_risk_7d", "share", "impute", "risk"),
 ]
+DEFINITION = Definition("tiny", EventFields("transaction_id", "event_time", "customer_id"), tuple(INPUTS))
 
 
 class TinyGraph(torch.nn.Module):
@@ -55,7 +48,7 @@ def tiny_manifest(version: str, centre: float = 0.0, golden_error: float = 0.0) 
         name="tiny",
         version=version,
         created_at=datetime(2026, 1, 1, tzinfo=UTC),
-        inputs=INPUTS,
+        definition=DEFINITION,
         latent_size=1,
         trained_from="2026-01-01",
         trained_until="2026-01-02",

@@ -42,7 +42,7 @@ from stream_app.pipeline.decode import Decoder
 from stream_app.rollout.guard.guard import Guard
 from stream_app.settings import Settings
 from tests.unit.stream_app.drift.streams import doubled, fold, stream, summaries, world
-from tests.unit.stream_app.pipeline.rows import INPUTS, raw
+from tests.unit.stream_app.pipeline.rows import DEFINITION, raw
 
 AT = datetime(2018, 7, 25, 0, 0, 31, tzinfo=UTC)
 MODEL = ModelRef("card-fraud", "7", "ab" * 32)
@@ -90,7 +90,7 @@ def drift_records() -> tuple[DriftSummary, DriftAlert]:
 
 
 DRIFT_SUMMARY, DRIFT_ALERT = drift_records()
-REFUSED = Decoder(INPUTS, record_max_bytes=1024)(raw(b"\xff")).refused[0]
+REFUSED = Decoder(DEFINITION, record_max_bytes=1024)(raw(b"\xff")).refused[0]
 
 EXAMPLES = [
     Transaction("4782313", AT, "596", 57.16, "3156", "EUR", {"customer_nb_tx_1d": 2.0, "terminal_risk_7d": 0.0}),

@@ -84,7 +84,7 @@ def test_produce_publishes_every_transaction_once_keyed_by_customer(cli, setting
     assert json.loads(result.stdout)[name]["events"] == len(frame)
     messages = list(read_to_end(settings, TRANSACTIONS))
     events = [msgspec.json.decode(message.value(), type=Transaction) for message in messages]
-    assert sorted(event.transaction_id for event in events) == sorted(frame["transaction_id"])
+    assert sorted(event.transaction_id for event in events) == sorted(frame["event_id"])
     assert all(m.key() == e.customer_id.encode() for m, e in zip(messages, events, strict=True))
 
 
@@ -116,7 +116,7 @@ def test_produce_takes_the_days_and_the_number_asked_for(cli, settings, data, fr
 def test_produce_publishes_the_further_columns_asked_for(cli, settings, data, frame):
     assert cli("produce", data, "--limit", 20, "--field", "country").exit_code == 0
     events = [json.loads(m.value()) for m in read_to_end(settings, TRANSACTIONS)]
-    countries = dict(frame.select("transaction_id", "country").iter_rows())
+    countries = dict(frame.select("event_id", "country").iter_rows())
     assert {e["transaction_id"]: e["country"] for e in events} == {
         e["transaction_id"]: countries[e["transaction_id"]] for e in events
     }
@@ -130,7 +130,7 @@ def test_labels_are_published_only_when_asked_for_and_never_in_an_event(cli, set
     assert cli("produce", data, "--limit", 50, "--labels").exit_code == 0
     labels = [msgspec.json.decode(m.value(), type=Label) for m in read_to_end(settings, LABELS)]
     head = frame.head(50)
-    assert {b.transaction_id: b.fraud for b in labels} == dict(zip(head["transaction_id"], head["fraud"], strict=True))
+    assert {b.transaction_id: b.fraud for b in labels} == dict(zip(head["event_id"], head["fraud"], strict=True))
     assert all(b"fraud" not in m.value() for m in read_to_end(settings, TRANSACTIONS))
 
 
@@ -157,7 +157,7 @@ def test_consume_prints_everything_up_to_the_end_and_stops(cli, data, frame):
     result = cli("consume", "transactions", "--until-end", "--json")
     assert result.exit_code == 0
     ids = [json.loads(line)["transaction_id"] for line in result.stdout.splitlines()]
-    assert sorted(ids) == sorted(frame["transaction_id"])
+    assert sorted(ids) == sorted(frame["event_id"])
 
 
 def test_consume_stops_at_the_number_asked_for(cli, data):

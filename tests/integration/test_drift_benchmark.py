@@ -8,7 +8,7 @@ import pytest
 from benchmarks import drift_streams
 from models.data.drift import Drift, DriftKind
 from models.data.simulator import Simulation, simulate
-from models.features import load_spec
+from models.definition import cards
 from models.recipe import TrainingConfig
 from models.training import train
 from schemas.drift import DriftPhase
@@ -26,7 +26,7 @@ def weeks() -> tuple[pl.DataFrame, pl.DataFrame]:
 
 @pytest.fixture(scope="module")
 def model(weeks):
-    return drift_streams.Model(*train(weeks[0], load_spec(), TrainingConfig(epochs=3), "card-fraud", "1"))
+    return drift_streams.Model(*train(weeks[0], cards(), TrainingConfig(epochs=3), "card-fraud", "1"))
 
 
 @pytest.fixture(scope="module")

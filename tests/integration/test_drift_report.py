@@ -14,7 +14,7 @@ from models.data.drift import Drift
 from models.data.events import encode
 from models.data.frame import write
 from models.data.simulator import Simulation, simulate
-from models.features import load_spec
+from models.definition import cards, segmented
 from models.recipe import TrainingConfig
 from models.training import train
 from schemas import topics as declared
@@ -55,7 +55,7 @@ def drifted(settings, frame, tmp_path, wait_until):
     topics.ensure(own, declared.ALL)
     days = (frame["event_time"] - frame["event_time"][0]).dt.total_days()
     rows = frame.filter(days < TRAINED_DAYS).with_columns(currency=pl.lit("EUR"))
-    fitted = train(rows, load_spec(), TrainingConfig(epochs=4, segment_by="currency"), "card-fraud", "1")
+    fitted = train(rows, segmented(cards(), "currency"), TrainingConfig(epochs=4), "card-fraud", "1")
     artefact.save(tmp_path / "1.pt", *fitted)
     write(frame, tmp_path / "history.parquet")
     commands.deploy(own, Order("test", timeout_s=0), tmp_path / "1.pt")

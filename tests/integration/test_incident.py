@@ -14,11 +14,12 @@ from benchmarks import recipes
 from models import archive, artefact
 from models.data.events import encode
 from models.data.frame import read
+from models.definition import find
 from models.evaluation import metrics_of, score_in_batches
-from models.features import matrix
 from models.gates.comparison import compare
 from models.gates.judge import judge
 from models.gates.limits import load_limits
+from models.inputs import matrix
 from models.manifest import Quality
 from models.protocol import DAY, protocol_rows
 from schemas import topics as declared
@@ -83,7 +84,7 @@ def test_an_equally_good_candidate_passes_every_gate(world, champion, equal):
 
 def test_the_handbooks_weeks_have_an_incident_too(handbook_file, tmp_path):
     """Its candidate finds frauds as well, with a quarter more alerts, and is refused for the same two reasons."""
-    frame = read(handbook_file, until=recipes.TEST_WEEK[1])
+    frame = read(handbook_file, until=recipes.TEST_WEEK[1], definition=find("handbook"))
     trainings = {"champion": recipes.CHAMPION, "shifted": recipes.SHIFTED, "equal": recipes.EQUAL}
     champion, shifted, equal = (recipe.make(frame, name, tmp_path / name) for name, recipe in trainings.items())
     ours, theirs = (figures(model, frame, recipes.TEST_WEEK) for model in (shifted, champion))

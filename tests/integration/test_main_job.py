@@ -9,7 +9,7 @@ import pytest
 from models import archive, artefact
 from models.data.events import encode
 from models.evaluation import evaluate, metrics_of, score_in_batches
-from models.features import matrix
+from models.inputs import matrix
 from models.protocol import DAY, protocol_rows
 from schemas import topics as declared
 from schemas.topics import ANOMALIES, SCORES
@@ -37,7 +37,7 @@ def expected(champion, test_week):
     """Transaction id to score, computed beside the stream: what an undisturbed run must publish."""
     runtime = artefact.load(champion)
     scores = score_in_batches(runtime, matrix(test_week, runtime.manifest.inputs))
-    everything = dict(zip(test_week["transaction_id"], scores.tolist(), strict=True))
+    everything = dict(zip(test_week["event_id"], scores.tolist(), strict=True))
     return everything, {t: s for t, s in everything.items() if s >= runtime.manifest.calibration.threshold}
 
 
@@ -75,7 +75,7 @@ def test_scores_on_the_topic_are_those_of_evaluate(stream, champion, world, test
     assert_scores_are({a.transaction_id: a.score for a in anomalies}, expected[1])
 
     rows = protocol_rows(world, SINCE, UNTIL)
-    of_topic = metrics_of(np.array([scores[t] for t in rows["transaction_id"]]), rows)
+    of_topic = metrics_of(np.array([scores[t] for t in rows["event_id"]]), rows)
     of_evaluate = evaluate(artefact.load(champion), world, SINCE, UNTIL)
     for figure in ("auc_roc", "average_precision", "card_precision_at_100"):
         assert getattr(of_topic, figure) == pytest.approx(getattr(of_evaluate, figure), abs=1e-4)
@@ -103,7 +103,7 @@ def test_every_anomaly_says_why_in_the_units_of_its_inputs(stream, champion, tes
     with running(stream, tmp_path) as worker:
         worker.await_ready()
         wait_until(lambda: committed_offsets(stream) >= sent, 120)
-    values = {row["transaction_id"]: row for row in test_week[:20_000].iter_rows(named=True)}
+    values = {row["event_id"]: row for row in test_week[:20_000].iter_rows(named=True)}
     reference = archive.read(champion).manifest
     names = [entry.name for entry in reference.inputs]
     anomalies = committed_records(stream, ANOMALIES)

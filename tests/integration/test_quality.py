@@ -8,8 +8,8 @@ import pytest
 
 from models import artefact
 from models.data.frame import read
+from models.definition import cards, find
 from models.evaluation import Evaluation, evaluate
-from models.features import load_spec
 from models.protocol import protocol_rows
 from models.recipe import TrainingConfig
 from models.training import train
@@ -23,10 +23,12 @@ def simulated(world: pl.DataFrame, champion: Path) -> Evaluation:
 @pytest.fixture(scope="module")
 def handbooks(handbook_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
     """Of the model of its first week, on its third."""
-    week = read(handbook_file, date(2018, 7, 11), date(2018, 7, 17))
+    week = read(handbook_file, date(2018, 7, 11), date(2018, 7, 17), definition=find("handbook"))
     path = tmp_path_factory.mktemp("handbook") / "1.pt"
-    artefact.save(path, *train(week, load_spec(), TrainingConfig(), "card-fraud", "1"))
-    return evaluate(artefact.load(path), read(handbook_file), date(2018, 7, 25), date(2018, 7, 31))
+    artefact.save(path, *train(week, cards(), TrainingConfig(), "card-fraud", "1"))
+    return evaluate(
+        artefact.load(path), read(handbook_file, definition=find("handbook")), date(2018, 7, 25), date(2018, 7, 31)
+    )
 
 
 def is_above_every_baseline(found: Evaluation) -> bool:
@@ -51,7 +53,8 @@ def test_a_week_later_the_simulated_world_s_alert_budget_of_one_in_a_hundred_is_
 
 def test_the_rows_left_are_as_many_as_the_handbook_prints(handbook_file):
     """Its section 3.4.3: trained on 2018-07-25..2018-07-31, 58264 transactions to test on, among them 385 frauds."""
-    rows = protocol_rows(read(handbook_file, date(2018, 7, 25)), date(2018, 8, 8), date(2018, 8, 14))
+    frame = read(handbook_file, date(2018, 7, 25), definition=find("handbook"))
+    rows = protocol_rows(frame, date(2018, 8, 8), date(2018, 8, 14))
     assert (rows.height, rows["fraud"].sum()) == (58_264, 385)
 
 

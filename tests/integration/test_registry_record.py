@@ -8,7 +8,7 @@ import pytest
 from msgspec import structs
 
 from models import archive, artefact, signing
-from models.data.frame import read, write
+from models.data.frame import read, restore, store, write
 from models.data.simulator import Simulation, simulate
 from models.registry import rerun
 from models.registry.address import RegistryError
@@ -115,13 +115,13 @@ def test_a_run_is_repeated_from_its_record_alone(trained: Trained, tmp_path: Pat
 
 def test_a_record_whose_rows_were_changed_is_not_repeated(trained: Trained, tmp_path: Path) -> None:
     kept = local_path(trained.registry.find("models:/card-fraud/1").uri).parents[1] / "data/transactions.parquet"
-    rows = read(kept, also=["channel"])
-    write(rows[:-1], kept)
+    rows = restore(kept)
+    store(rows[:-1], kept)
     try:
         with pytest.raises(RegistryError, match="its rows are not those that it was trained on"):
             rerun.recorded(trained.registry, "models:/card-fraud/1", tmp_path)
     finally:
-        write(rows, kept)
+        store(rows, kept)
 
 
 def test_a_repetition_that_gives_other_scores_fails_and_says_by_how_much(trained: Trained, tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_versions_are_known_by_digest_and_aliases_move(trained: Trained) -> None
 def test_a_registry_that_is_down_leaves_the_artefact_and_says_what_is_missing(trained: Trained, tmp_path: Path) -> None:
     result = stream_app(
         "train", trained.data, "--out", tmp_path / "m.pt", "--config", trained.folder / "how.toml", "--json",
-        STREAM_APP_TRACKING_URI="http://127.0.0.1:1", STREAM_APP_MODEL_NAME="gift-cards",
+        "--name", "gift-cards", STREAM_APP_TRACKING_URI="http://127.0.0.1:1",
     )  # fmt: skip
     assert result.exit_code == 0
     assert archive.read(tmp_path / "m.pt").manifest.name == "gift-cards"

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from models.data.frame import FEATURES, HANDBOOK
-from models.features import load_spec
+from models.data.windows import FEATURES
+from models.definition import cards, find
 
 ROOT = Path(__file__).parents[2]
-OF_THE_BENCHMARK = {*FEATURES, *HANDBOOK.values(), "during_", "_nb_tx", "_avg_amount", "_risk_", "terminal_risk"}
-# The layout of its files, the features of chapter 3.3, the drifts that are put into them, and the test kit's model.
+HANDBOOK = {entry.path for entry in find("handbook").inputs}
+OF_THE_BENCHMARK = {*FEATURES, *HANDBOOK, "during_", "_nb_tx", "_avg_amount", "_risk_", "terminal_risk"}
+# The features of chapter 3.3, the drifts that are put into them, and the test kit's model.
 KNOW_THEM = {
-    "models/data/frame.py",
     "models/data/windows.py",
     "models/data/drift.py",
     "stream_app/testing/tiny_model.py",
@@ -41,4 +41,4 @@ def test_only_what_reads_and_makes_the_benchmarks_data_names_its_columns():
     ],
 )
 def test_the_specification_says_what_makes_a_column_special(role, names):
-    assert [entry.name for entry in load_spec().inputs if entry.role == role] == names
+    assert [entry.name for entry in cards().inputs if entry.role == role] == names

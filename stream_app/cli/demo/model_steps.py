@@ -9,7 +9,7 @@ import polars as pl
 from msgspec import structs
 
 from models import archive, artefact
-from models.features import load_spec
+from models.definition import cards
 from models.recipe import TrainingConfig
 from models.training import train
 from schemas.comparison import Comparison
@@ -111,7 +111,7 @@ class ModelSteps:
     def _train(self, version: str, history: pl.DataFrame, how: TrainingConfig) -> Path:
         path = self._folder / f"card-fraud-{version}.pt"
         with progress(f"training card-fraud {version}", how.epochs) as advance:
-            self._newest = train(history, load_spec(), how, "card-fraud", version, lambda epoch, _: advance(epoch))
+            self._newest = train(history, cards(), how, "card-fraud", version, lambda epoch, _: advance(epoch))
         artefact.save(path, *self._newest)
         return path
 

@@ -9,7 +9,7 @@ import torch
 
 from models import artefact
 from models.data.simulator import Simulation, simulate
-from models.features import load_spec
+from models.definition import cards
 from models.recipe import TrainingConfig
 from models.runtime import Runtime
 from models.training import train
@@ -30,9 +30,7 @@ def trained(week: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Sim
     """`path`, `sha256`, `manifest`, `runtime`, and the `losses` of its epochs."""
     losses: list[float] = []
     path: Path = tmp_path_factory.mktemp("model") / "small.pt"
-    graph, manifest = train(
-        week, load_spec(), TrainingConfig(epochs=4), "small", "1", lambda _, loss: losses.append(loss)
-    )
+    graph, manifest = train(week, cards(), TrainingConfig(epochs=4), "small", "1", lambda _, loss: losses.append(loss))
     sha256 = artefact.save(path, graph, manifest)
     runtime = artefact.load(path, sha256)
     return SimpleNamespace(path=path, sha256=sha256, manifest=manifest, runtime=runtime, losses=losses)

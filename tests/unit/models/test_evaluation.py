@@ -5,9 +5,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from models.data.frame import LAYOUT
 from models.evaluation import baselines, card_precision, evaluate, metrics_of, us_per_event
-from models.features import matrix
+from models.inputs import matrix
 from models.protocol import EvaluationError, protocol_rows
 
 FIRST = datetime(2018, 7, 11, 12, tzinfo=UTC)
@@ -18,10 +17,10 @@ def transactions(*rows: tuple[int, str, bool]) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "event_time": [FIRST + timedelta(days=day) for day, _, _ in rows],
-            "customer_id": [customer for _, customer, _ in rows],
+            "entity": [customer for _, customer, _ in rows],
             "fraud": [fraud for _, _, fraud in rows],
         },
-        schema={name: LAYOUT[name] for name in ("event_time", "customer_id", "fraud")},
+        schema={"event_time": pl.Datetime("us", "UTC"), "entity": pl.String(), "fraud": pl.Boolean()},
     )
 
 
@@ -29,8 +28,8 @@ def test_a_customer_is_left_out_from_eight_days_after_a_fraud_on():
     frame = transactions((0, "a", True), *((day, name, False) for day in range(6, 11) for name in ("a", "b")))
     kept = protocol_rows(frame, FIRST.date() + timedelta(days=6))
     days = kept.with_columns((pl.col("event_time") - FIRST).dt.total_days().alias("day"))
-    assert days.filter(customer_id="a")["day"].to_list() == [6, 7]
-    assert days.filter(customer_id="b")["day"].to_list() == [6, 7, 8, 9, 10]
+    assert days.filter(entity="a")["day"].to_list() == [6, 7]
+    assert days.filter(entity="b")["day"].to_list() == [6, 7, 8, 9, 10]
 
 
 def test_only_the_days_asked_for_are_measured():
@@ -96,7 +95,7 @@ def test_a_model_of_a_simulated_week_beats_every_baseline_on_it(trained, week):
 
 def test_baselines_bear_missing_values(trained, week):
     gaps = week.with_columns(pl.lit(float("nan")).alias("terminal_risk_7d"))
-    found = baselines(gaps, trained.manifest.inputs)
+    found = baselines(gaps, trained.manifest.inputs, matrix(gaps, trained.manifest.inputs))
     assert found["random"].auc_roc == pytest.approx(0.5, abs=0.15)
 
 

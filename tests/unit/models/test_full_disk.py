@@ -11,7 +11,7 @@ import pytest
 from models import artefact
 from models.data.files import DataError
 from models.data.frame import write
-from models.features import load_spec
+from models.definition import cards
 from models.recipe import TrainingConfig
 from models.training import train
 from stream_app.cli.errors import report
@@ -41,7 +41,7 @@ def test_data_that_does_not_fit_is_one_line(week: pl.DataFrame, tmp_path: Path) 
 def test_a_model_that_does_not_fit_is_one_line(
     week: pl.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    graph, manifest = train(week[:3000], load_spec(), TrainingConfig(epochs=1), "m", "1")
+    graph, manifest = train(week[:3000], cards(), TrainingConfig(epochs=1), "m", "1")
     path = tmp_path / "new" / "1.pt"
     with room_for(4096), pytest.raises(OSError, match="File too large") as caught:
         artefact.save(path, graph, manifest)

@@ -9,7 +9,8 @@ import torch
 
 from models import archive, artefact
 from models.archive import ArtefactError
-from models.features import load_spec, matrix
+from models.definition import cards
+from models.inputs import matrix
 from models.recipe import TrainingConfig
 from models.runtime import torchscript
 from models.training import train
@@ -78,7 +79,7 @@ def test_a_golden_row_that_does_not_reproduce_is_refused(tmp_path, trained):
 def test_a_manifest_of_another_model_is_refused(tmp_path, trained):
     manifest = trained.manifest
     others = {
-        "does not run": {"inputs": manifest.inputs[:-1]},
+        "does not run": {"definition": msgspec.structs.replace(manifest.definition, inputs=manifest.inputs[:-1])},
         "does not return what its manifest says": {"latent_size": manifest.latent_size + 1},
         "does not describe the signals": {"signals": manifest.signals[::-1]},
     }
@@ -92,7 +93,7 @@ def test_a_manifest_of_another_model_is_refused(tmp_path, trained):
 def test_a_file_stays_as_it_was_when_saving_fails(tmp_path, week, trained):
     path = tmp_path / ("m" * 245)  # a name that leaves no room for the one that is written first
     path.write_bytes(b"before")
-    graph, manifest = train(week, load_spec(), TrainingConfig(epochs=1), "m", "1")
+    graph, manifest = train(week, cards(), TrainingConfig(epochs=1), "m", "1")
     with pytest.raises(OSError, match="too long"):
         artefact.save(path, graph, manifest)
     assert path.read_bytes() == b"before"

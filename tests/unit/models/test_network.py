@@ -5,20 +5,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from models.data.frame import FEATURES
-from models.features import Feature, FeatureSpec, matrix
+from models.data.windows import FEATURES
+from models.inputs import matrix
 from models.network import Preprocessing
 from models.recipe import TrainingConfig
 from models.runtime import Runtime
 from models.training import fit
+from schemas.definition import Definition, EventFields, Input
 
 COLUMNS = 1 + len(FEATURES)
-RATIO_SPEC = FeatureSpec(
+RATIO = Definition(
+    "ratio",
+    EventFields("id", "at", "card"),
     (
-        Feature("amount", "amount", "EUR", "reject", "ratio", "usual"),
-        Feature("usual", "features.usual", "EUR", "impute"),
-        Feature("count", "features.count", "1", "impute", "sqrt"),
-    )
+        Input("amount", "amount", "EUR", "reject", transform="ratio", relative_to="usual"),
+        Input("usual", "features.usual", "EUR"),
+        Input("count", "features.count", "1", transform="sqrt"),
+    ),
 )
 
 
@@ -118,7 +121,7 @@ def rows_for_ratio() -> np.ndarray:
 
 def test_preprocessing_standardises_what_it_transforms_and_inverts_it():
     rows = rows_for_ratio()
-    preprocessing = Preprocessing(RATIO_SPEC, rows)
+    preprocessing = Preprocessing(RATIO, rows)
     standardised, relative_to = preprocessing(torch.from_numpy(rows))
     np.testing.assert_allclose(standardised.mean(0), 0, atol=1e-4)
     np.testing.assert_allclose(standardised.std(0), 1, atol=1e-3)
@@ -131,7 +134,7 @@ def test_preprocessing_standardises_what_it_transforms_and_inverts_it():
 
 def test_a_ratio_to_nothing_or_to_a_missing_value_is_one_to_a_floor_or_to_the_median():
     rows = rows_for_ratio()
-    preprocessing = Preprocessing(RATIO_SPEC, rows)
+    preprocessing = Preprocessing(RATIO, rows)
     median = float(np.median(rows[:, 1]))
     probes = torch.tensor([[30.0, float("nan"), 5.0], [30.0, 0.0, 5.0], [30.0, -5.0, 5.0]])
     _, relative_to = preprocessing(probes)
@@ -143,7 +146,7 @@ def test_a_ratio_to_nothing_or_to_a_missing_value_is_one_to_a_floor_or_to_the_me
 def test_an_input_that_never_varied_in_training_adds_a_bounded_part_when_it_does(value: float, moved: float):
     rows = rows_for_ratio()
     rows[:, 2] = value
-    graph = fit(rows, RATIO_SPEC, TrainingConfig(epochs=2))
+    graph = fit(rows, RATIO, TrainingConfig(epochs=2))
     changed = rows[:50].copy()
     changed[:, 2] = moved * value if value else moved
     (usual, _, before, *_), (score, contributions, after, *_) = (

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.features import matrix
+from models.inputs import matrix
 from models.manifest import signal_layout
 from models.reference import BINS, inner_edges
 

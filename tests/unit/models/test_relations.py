@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from models.manifest import HOURS, Input
+from models.manifest import HOURS
 from models.relations import relations
 from models.season import Hours
+from schemas.definition import Input
 
 INPUTS = [Input(name, name, "1", "impute") for name in ("a", "b")]
 

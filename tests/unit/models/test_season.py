@@ -79,10 +79,6 @@ def test_the_pipeline_counts_every_hour_of_the_year_in_its_cell():
 
 
 def test_the_weekend_flag_of_data_files_is_the_weekend_of_the_cells():
-    times = (
-        pl.DataFrame({"event_time": HOURS_OF_A_YEAR})
-        .with_row_index("transaction_id")
-        .cast({"transaction_id": pl.String})
-    )
-    rows = times.with_columns(customer_id=pl.lit("1"), terminal_id=pl.lit("1"), amount=1.0, fraud=pl.lit(value=False))
+    times = pl.DataFrame({"event_time": HOURS_OF_A_YEAR}).with_row_index("event_id").cast({"event_id": pl.String})
+    rows = times.with_columns(entity=pl.lit("1"), terminal_id=pl.lit("1"), amount=1.0, fraud=pl.lit(value=False))
     assert [flag == 1 for flag in add_features(rows)["during_weekend"]] == [cell_of(at) >= 24 for at in HOURS_OF_A_YEAR]

@@ -4,16 +4,17 @@ import numpy as np
 import polars as pl
 import pytest
 
-from models.features import SpecError, load_spec, matrix
+from models.definition import cards, segmented
+from models.inputs import matrix
 from models.manifest import CLIP, Manifest
-from models.recipe import TrainingConfig, load_config
+from models.recipe import TrainingConfig
 from models.season import hour_cells
 from models.segments import FEWEST_ROWS, MOST, Places, manifest_of
 from models.training import TrainingError, train
 
 
 def trained_by(frame: pl.DataFrame, field: str) -> Manifest:
-    _, manifest = train(frame, load_spec(), TrainingConfig(epochs=1, segment_by=field), "m", "1")
+    _, manifest = train(frame, segmented(cards(), field), TrainingConfig(epochs=1), "m", "1")
     return manifest
 
 
@@ -81,7 +82,7 @@ def test_a_segment_like_the_whole_is_known_as_the_whole(week):
 
 def test_the_manifest_says_it_to_whoever_reads_it(manifest):
     assert Manifest.decode(manifest.encode()) == manifest
-    assert manifest.training["segment_by"] == "channel"
+    assert manifest.definition.segments.by == "channel"
 
 
 def test_a_manifest_from_before_there_were_segments_has_none(trained):
@@ -101,20 +102,10 @@ def test_the_whole_is_known_in_the_same_way_with_and_without_segments(by_channel
     [
         ("city", "drift cannot be watched by city: the data has no such column"),
         ("amount", "drift cannot be watched by amount: name a field that holds text"),
-        ("features", "drift cannot be watched by features: name a field that holds text"),
+        ("features", "drift cannot be watched by features: the data has no such column"),
         ("transaction_id", f"no transaction_id has {FEWEST_ROWS:,} transactions"),
     ],
 )
 def test_a_field_that_nothing_can_be_watched_by_is_refused_in_one_line(week, field, complaint):
     with pytest.raises(TrainingError, match=complaint):
         trained_by(week, field)
-
-
-def test_the_field_is_part_of_the_configuration(tmp_path):
-    path = tmp_path / "config.toml"
-    path.write_text('[training]\nsegment_by = "channel"\n')
-    assert load_config(path).segment_by == "channel"
-    assert load_config(path, segment_by="terminal_id").segment_by == "terminal_id"
-    path.write_text('[training]\nsegment_by = "a b"\n')
-    with pytest.raises(SpecError, match="field segment_by"):
-        load_config(path)

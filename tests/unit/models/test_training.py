@@ -8,7 +8,8 @@ import torch
 
 from models import artefact
 from models.data.frame import digest
-from models.features import SpecError, load_spec, matrix
+from models.definition import DefinitionError, cards
+from models.inputs import matrix
 from models.recipe import TrainingConfig, load_config
 from models.training import TrainingError, train
 
@@ -16,7 +17,7 @@ QUICK = TrainingConfig(epochs=2)
 
 
 def scores(frame: pl.DataFrame, config: TrainingConfig, rows: np.ndarray) -> np.ndarray:
-    graph, _ = train(frame, load_spec(), config, "m", "1")
+    graph, _ = train(frame, cards(), config, "m", "1")
     with torch.inference_mode():
         found: np.ndarray = graph(torch.from_numpy(rows))[0].numpy()
     return found
@@ -29,7 +30,7 @@ def late(week: pl.DataFrame, since: float) -> pl.Expr:
 
 def test_an_input_that_is_there_in_what_is_fitted_alone_is_no_obstacle(week):
     frame = week.with_columns(terminal_risk_1d=late(week, 0.2))
-    assert train(frame, load_spec(), QUICK, "m", "1")[1].rows == week.height
+    assert train(frame, cards(), QUICK, "m", "1")[1].rows == week.height
 
 
 def test_the_loss_falls_and_is_told_after_each_epoch(trained):
@@ -38,7 +39,7 @@ def test_the_loss_falls_and_is_told_after_each_epoch(trained):
 
 
 def test_same_seed_and_data_give_the_same_scores_and_another_seed_others(week):
-    rows = matrix(week[:500], load_spec().inputs)
+    rows = matrix(week[:500], cards().inputs)
     first, second, other = (scores(week, TrainingConfig(epochs=2, seed=seed), rows) for seed in (3, 3, 4))
     np.testing.assert_array_equal(first, second)
     assert np.abs(first / other - 1).max() > 0.01
@@ -49,16 +50,16 @@ def test_training_leaves_the_global_random_numbers_and_threads_alone(week):
     expected = torch.rand(3)
     torch.manual_seed(5)
     threads = torch.get_num_threads()
-    train(week, load_spec(), QUICK, "m", "1")
+    train(week, cards(), QUICK, "m", "1")
     assert torch.equal(torch.rand(3), expected)
     assert torch.get_num_threads() == threads
 
 
 def test_labels_do_not_enter_anything_but_the_metrics(week):
     relabelled = week.with_columns(pl.col("fraud").not_(), fraud_scenario=pl.lit(0, pl.Int8))
-    rows = matrix(week[:500], load_spec().inputs)
+    rows = matrix(week[:500], cards().inputs)
     np.testing.assert_array_equal(scores(week, QUICK, rows), scores(relabelled, QUICK, rows))
-    (_, one), (_, other) = (train(frame, load_spec(), QUICK, "m", "1") for frame in (week, relabelled))
+    (_, one), (_, other) = (train(frame, cards(), QUICK, "m", "1") for frame in (week, relabelled))
     assert one.calibration == other.calibration
     assert one.signals == other.signals
     assert one.metrics != other.metrics
@@ -66,7 +67,7 @@ def test_labels_do_not_enter_anything_but_the_metrics(week):
 
 def test_the_manifest_says_where_the_model_comes_from(week):
     now = datetime(2026, 3, 1, tzinfo=UTC)
-    _, manifest = train(week, load_spec(), TrainingConfig(epochs=2, seed=9), "fraud", "12", now=now)
+    _, manifest = train(week, cards(), TrainingConfig(epochs=2, seed=9), "fraud", "12", now=now)
     assert (manifest.name, manifest.version, manifest.created_at, manifest.seed) == ("fraud", "12", now, 9)
     assert manifest.data_sha256 == digest(week)
     assert manifest.rows == week.height
@@ -78,7 +79,7 @@ def test_the_manifest_says_where_the_model_comes_from(week):
 
 
 def test_a_week_without_frauds_trains_a_model_without_metrics(week):
-    _, manifest = train(week.filter(~pl.col("fraud")), load_spec(), QUICK, "m", "1")
+    _, manifest = train(week.filter(~pl.col("fraud")), cards(), QUICK, "m", "1")
     assert manifest.metrics == {}
 
 
@@ -95,7 +96,7 @@ def test_missing_values_in_the_training_rows_are_no_obstacle(week, tmp_path):
         .otherwise(pl.col("terminal_risk_7d"))
         .alias("terminal_risk_7d")
     )
-    graph, manifest = train(gaps, load_spec(), QUICK, "m", "1")
+    graph, manifest = train(gaps, cards(), QUICK, "m", "1")
     path = tmp_path / "m.pt"
     sha256 = artefact.save(path, graph, manifest)
     assert np.isfinite(artefact.load(path, sha256).score(matrix(gaps, manifest.inputs)).score).all()
@@ -115,22 +116,22 @@ def test_missing_values_in_the_training_rows_are_no_obstacle(week, tmp_path):
 )
 def test_what_cannot_be_trained_on_is_refused_in_one_line(week, spoil, complaint):
     with pytest.raises(TrainingError, match=complaint):
-        train(spoil(week), load_spec(), QUICK, "m", "1")
+        train(spoil(week), cards(), QUICK, "m", "1")
 
 
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
         ("[training]\nepochs = 0", "[training], field epochs: Expected `int` >= 1"),
-        ("[training]\nepoch = 3", "[training]: epoch is not known: did you mean epochs?"),
+        ("[training]\nepoch = 3", "[training], field epoch: is not known: did you mean epochs?"),
         ("[training]\nbudget = 2.0", "[training], field budget: Expected `float` < 1"),
-        ("training = 3", "[training]: Expected `object`, got `int`"),
+        ("training = 3", "[training]: a table is needed"),
     ],
 )
 def test_a_wrong_configuration_is_refused_in_one_line_that_names_the_field(tmp_path, text, complaint):
     path = tmp_path / "config.toml"
     path.write_text(text)
-    with pytest.raises(SpecError, match=re.escape(complaint)):
+    with pytest.raises(DefinitionError, match=re.escape(complaint)):
         load_config(path)
 
 

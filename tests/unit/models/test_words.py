@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from models import words
-from models.features import load_spec
-from models.manifest import Input
+from models.definition import cards
 from models.usual import usual
+from schemas.definition import Input
 from schemas.transactions import Reason, Usual
 
 INPUTS = [
@@ -90,5 +90,5 @@ def test_a_number_has_about_three_digits(value, text):
 
 
 def test_the_projects_own_specification_says_what_is_usual_of_an_amount():
-    of_amount = {entry.over: entry.count for entry in load_spec().inputs if "amount" in entry.usual_of}
+    of_amount = {entry.over: entry.count for entry in cards().inputs if "amount" in entry.usual_of}
     assert of_amount == {"7d": "customer_nb_tx_7d", "30d": "customer_nb_tx_30d"}

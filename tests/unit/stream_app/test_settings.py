@@ -107,7 +107,7 @@ def test_a_misspelt_key_in_the_file_is_an_error(empty_place):
         ("web-port = 6166\n", "web-port is no setting: did you mean web_port?"),
         ("[worker]\nweb_port = 6166\n", "[worker] is no table of the settings: there are [kafka], [trusted_keys]"),
         ('guarantee = "exactly-once"\n', "'exactly_once' or 'at_least_once' (got 'exactly-once')"),
-        ('model_name = "M\xfcller"\n', "stream_app.toml, line 1, is not UTF-8"),
+        ('detector = "M\xfcller"\n', "stream_app.toml, line 1, is not UTF-8"),
     ],
 )
 def test_what_is_wrong_in_the_file_is_said_with_what_is_allowed(empty_place, text, says):

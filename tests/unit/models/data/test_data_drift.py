@@ -41,7 +41,7 @@ def test_a_drift_touches_its_own_columns_from_its_moment_on_and_nothing_else(
 ) -> None:
     drifted = Drift(kind, AT).apply(week)
     assert drifted.schema == week.schema
-    assert drifted["transaction_id"].equals(week["transaction_id"])
+    assert drifted["event_id"].equals(week["event_id"])
     before = pl.col("event_time") < AT
     assert drifted.filter(before).equals(week.filter(before))
     changed = {name for name in week.columns if not drifted[name].equals(week[name], null_equal=True)}
@@ -51,7 +51,7 @@ def test_a_drift_touches_its_own_columns_from_its_moment_on_and_nothing_else(
 @pytest.mark.parametrize("kind", DriftKind)
 def test_a_drift_in_one_country_leaves_the_others_alone(week: pl.DataFrame, kind: DriftKind) -> None:
     drifted = Drift(kind, AT, where="country=FR").apply(week)
-    assert drifted["transaction_id"].equals(week["transaction_id"])
+    assert drifted["event_id"].equals(week["event_id"])
     elsewhere = pl.col("country") != "FR"
     assert drifted.filter(elsewhere).equals(week.filter(elsewhere))
     inside = Drift(kind, AT).apply(week.filter(~elsewhere))
@@ -119,12 +119,12 @@ def test_an_attack_is_six_hours_of_labelled_frauds_at_few_busy_terminals(week: p
     burst = week.filter(pl.col("event_time").is_between(AT, AT + ATTACK_DURATION, closed="left"))
     assert attack.height == pytest.approx(0.02 * burst.height, rel=0.6)
     assert attack["fraud"].all()
-    assert set(attack["transaction_id"]) <= set(burst["transaction_id"])
+    assert set(attack["event_id"]) <= set(burst["event_id"])
     assert attack["terminal_id"].n_unique() <= 5
     assert attack["terminal_nb_tx_7d"].min() > burst["terminal_nb_tx_7d"].quantile(0.95)
-    as_it_was = week.filter(pl.col("transaction_id").is_in(attack["transaction_id"].implode()))
+    as_it_was = week.filter(pl.col("event_id").is_in(attack["event_id"].implode()))
     assert attack["amount"].to_list() == pytest.approx((5 * as_it_was["amount"]).to_list())
-    others = ~pl.col("transaction_id").is_in(attack["transaction_id"].implode())
+    others = ~pl.col("event_id").is_in(attack["event_id"].implode())
     assert drifted.filter(others).equals(week.filter(others))
 
 

@@ -8,7 +8,7 @@ import polars as pl
 
 from models.data.drift import Drift, DriftKind
 from models.data.events import CHUNK_ROWS, encode, labels
-from models.data.frame import FEATURES
+from models.data.windows import FEATURES
 from schemas.transactions import Label, Transaction
 
 
@@ -16,16 +16,16 @@ def test_an_event_has_the_shape_of_the_design(week: pl.DataFrame) -> None:
     row = week.row(0, named=True)
     key, value, at_ms = next(encode(week))
     assert json.loads(value) == {
-        "transaction_id": row["transaction_id"],
+        "transaction_id": row["event_id"],
         "event_time": row["event_time"].strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "customer_id": row["customer_id"],
+        "customer_id": row["entity"],
         "terminal_id": row["terminal_id"],
         "amount": row["amount"],
         "currency": "EUR",
         "country": row["country"],
         "features": {name: row[name] for name in FEATURES},
     }
-    assert key == row["customer_id"].encode()
+    assert key == row["entity"].encode()
     assert at_ms == round(row["event_time"].timestamp() * 1000)
     assert b'"during_weekend":0.0' in value  # a float, for readers that tell the two apart
 
@@ -33,7 +33,7 @@ def test_an_event_has_the_shape_of_the_design(week: pl.DataFrame) -> None:
 def test_every_row_becomes_one_event_that_the_contract_accepts_with_its_values(week: pl.DataFrame) -> None:
     events = [msgspec.json.decode(value, type=Transaction) for _, value, _ in encode(week)]
     assert len(events) == week.height > CHUNK_ROWS
-    assert [event.transaction_id for event in events] == week["transaction_id"].to_list()
+    assert [event.transaction_id for event in events] == week["event_id"].to_list()
     assert [event.event_time for event in events] == week["event_time"].to_list()
     assert [event.amount for event in events] == week["amount"].to_list()
     for name in FEATURES:
@@ -77,5 +77,5 @@ def test_labels_come_a_week_after_the_transaction_with_the_scenario_of_a_fraud(w
     told = list(labels(week))
     assert [label.fraud for label in told] == week["fraud"].to_list()
     assert [label.scenario for label in told] == [scenario or None for scenario in week["fraud_scenario"]]
-    assert told[0] == Label(week["transaction_id"][0], False, week["event_time"][0] + timedelta(days=7))
+    assert told[0] == Label(week["event_id"][0], False, week["event_time"][0] + timedelta(days=7))
     assert next(labels(week, timedelta(0))).labelled_at == week["event_time"][0]

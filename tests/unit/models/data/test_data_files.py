@@ -11,16 +11,19 @@ import pytest
 
 from models.data.events import encode
 from models.data.files import DataError
-from models.data.frame import FEATURES, LAYOUT, digest, read
+from models.data.frame import digest, read
+from models.data.windows import FEATURES
+from tests.unit.models.data.layout import READ, filed
 
 ROW = pl.int_range(pl.len())
 COLUMN = "event_time"
+FRAME = {"transaction_id": "event_id", "customer_id": "entity"}
 
 
 @pytest.fixture(scope="module")
 def day(week: pl.DataFrame) -> pl.DataFrame:
     """A few rows without further columns."""
-    return week[:400].select(*LAYOUT)
+    return filed(week[:400].select(READ))
 
 
 def written(frame: pl.DataFrame, path: Path) -> Path:
@@ -45,10 +48,10 @@ def as_json_lines(frame: pl.DataFrame, folder: Path) -> Path:
 
 
 def as_events(frame: pl.DataFrame, folder: Path) -> Path:
-    labels = frame.select("fraud", "fraud_scenario").rows()
+    labels = frame["fraud"].to_list()
     lines = [
-        value[:-1] + f',"fraud":{str(fraud).lower()},"fraud_scenario":{scenario}}}'.encode()
-        for (_, value, _), (fraud, scenario) in zip(encode(frame), labels, strict=True)
+        value[:-1] + f',"fraud":{str(fraud).lower()}}}'.encode()
+        for (_, value, _), fraud in zip(encode(frame.rename(FRAME)), labels, strict=True)
     ]
     (folder / "events.jsonl").write_bytes(b"\n".join(lines))
     return folder / "events.jsonl"
@@ -97,12 +100,12 @@ FORMS = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_the_same_rows_are_the_same_data_in_any_form(day: pl.DataFrame, form: str, tmp_path: Path) -> None:
-    assert digest(read(FORMS[form](day, tmp_path))) == digest(day)
+    assert digest(read(FORMS[form](day, tmp_path))) == digest(day.rename(FRAME))
 
 
 def test_several_files_are_read_as_one(day: pl.DataFrame, tmp_path: Path) -> None:
     first, second = written(day[:100], tmp_path / "1.parquet"), as_csv(day[100:], tmp_path)
-    assert read([second, first, first]).equals(day)
+    assert read([second, first, first]).equals(day.rename(FRAME))
 
 
 def text(name: str) -> pl.Expr:
@@ -133,14 +136,13 @@ SAME = {
     "labels as yes and no": pl.when("fraud").then(pl.lit("Yes")).otherwise(pl.lit("no")).alias("fraud"),
     "labels as text": text("fraud").str.to_titlecase(),
     "labels as numbers with gaps once": pl.col("fraud").cast(pl.Float64),
-    "legitimate rows without a scenario": pl.when("fraud").then("fraud_scenario").alias("fraud_scenario"),
     "legitimate rows without a label": pl.when("fraud").then("fraud").alias("fraud"),
 }
 
 
 @pytest.mark.parametrize("how", SAME)
 def test_a_column_may_be_written_in_several_ways(day: pl.DataFrame, how: str, tmp_path: Path) -> None:
-    assert read(written(day.with_columns(SAME[how]), tmp_path / "day.parquet")).equals(day)
+    assert read(written(day.with_columns(SAME[how]), tmp_path / "day.parquet")).equals(day.rename(FRAME))
 
 
 def test_rows_without_a_label_count_as_legitimate_and_that_is_said(
@@ -160,7 +162,7 @@ def test_the_time_zone_of_the_machine_changes_nothing(
     monkeypatch.setenv("TZ", "Pacific/Chatham")
     time.tzset()
     try:
-        assert digest(read(naive)) == digest(day)
+        assert digest(read(naive)) == digest(day.rename(FRAME))
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -168,18 +170,18 @@ def test_the_time_zone_of_the_machine_changes_nothing(
 
 def test_names_of_columns_may_be_in_capitals(day: pl.DataFrame, tmp_path: Path) -> None:
     shouted = day.rename({name: name.upper() for name in day.columns})
-    assert read(written(shouted, tmp_path / "day.parquet")).equals(day)
+    assert read(written(shouted, tmp_path / "day.parquet")).equals(day.rename(FRAME))
 
 
 def test_an_id_that_a_gap_made_floating_point_is_the_id_of_the_stream(day: pl.DataFrame, tmp_path: Path) -> None:
     numbered = day.with_columns(customer_id=(ROW % 7).cast(pl.Float64), code=pl.when(ROW > 0).then(ROW % 3 / 1.0))
     frame = read(written(numbered, tmp_path / "day.parquet"), also=["code"])
-    assert set(frame["customer_id"]) == {*map(str, range(7))}
+    assert set(frame["entity"]) == {*map(str, range(7))}
     assert set(frame["code"]) == {"", "0", "1", "2"}
 
 
 def test_an_id_in_a_csv_keeps_its_zeros(day: pl.DataFrame, tmp_path: Path) -> None:
-    assert set(read(as_csv(day.with_columns(customer_id=pl.lit("007")), tmp_path))["customer_id"]) == {"007"}
+    assert set(read(as_csv(day.with_columns(customer_id=pl.lit("007")), tmp_path))["entity"]) == {"007"}
 
 
 def once(name: str, value: object) -> pl.Expr:
@@ -188,13 +190,13 @@ def once(name: str, value: object) -> pl.Expr:
 
 
 REFUSED = {
-    "has 1 negative amounts, -5.0 is one: leave those rows out": once("amount", -5.0),
+    "has 1 values of amount below 0, -5.0 is one: leave those rows out": once("amount", -5.0),
     "has infinite values in amount: leave": once("amount", float("inf")),
-    "has infinite values in terminal_risk_7d: leave": once("terminal_risk_7d", float("inf")),
+    "has infinite values in features.terminal_risk_7d: leave": once("terminal_risk_7d", float("inf")),
     "without a value in customer_id: fill them": once("customer_id", ""),
     "without a value in event_time: fill them": once("event_time", None),
     "ids of more than 1,024 characters": once("customer_id", "x" * 2000),
-    "holds 1 ('again' is one) transaction ids more than once": pl.when(ROW < 2)
+    "holds 1 ('again' is one) ids of events in different rows": pl.when(ROW < 2)
     .then(pl.lit("again"))
     .otherwise("transaction_id")
     .alias("transaction_id"),
@@ -205,9 +207,6 @@ REFUSED = {
     "column event_time: 42 (400 values) is not a time": pl.lit(42).alias(COLUMN),
     "holds times from 1970-01-20 18:51:50 to 1970": epoch("s").cast(pl.Datetime("ms")),
     "column customer_id: 1e+17 (400 values) is not an id": pl.lit(1e17).alias("customer_id"),
-    "column fraud_scenario: 1000 (1 values) is not a number up to 127": once(
-        "fraud_scenario", pl.Series([1000], dtype=pl.Int64)[0]
-    ),
 }
 
 

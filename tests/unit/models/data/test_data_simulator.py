@@ -11,8 +11,10 @@ import pytest
 
 from models.data.drift import Drift
 from models.data.files import DataError
-from models.data.frame import FEATURES, LAYOUT, digest, read
-from models.data.simulator import COUNTRIES, LARGE_AMOUNT, Scenario, Simulation, simulate
+from models.data.frame import digest, read
+from models.data.simulator import COLUMNS, COUNTRIES, LARGE_AMOUNT, Scenario, Simulation, simulate
+from models.data.windows import FEATURES
+from models.definition import find
 
 ROOT = Path(__file__).parents[4]
 HANDBOOKS_MEAN_AND_SPREAD = {  # of the Handbook's transactions from 2018-07-11 to 2018-08-14
@@ -35,7 +37,7 @@ HANDBOOKS_MEAN_AND_SPREAD = {  # of the Handbook's transactions from 2018-07-11 
 SMALL = Simulation(days=5, customers=300, seed=11)
 PRINT_DIGEST = """
 from models.data.frame import digest
-from models.data.simulator import Simulation, simulate
+from models.data.simulator import COLUMNS, Simulation, simulate
 print(digest(simulate(Simulation(days=5, customers=300, seed=11))))
 """
 
@@ -46,10 +48,10 @@ def month() -> pl.DataFrame:
 
 
 def test_the_frame_has_the_layout_the_days_and_the_order_that_were_asked_for(week: pl.DataFrame) -> None:
-    assert week.schema == pl.Schema({**LAYOUT, "country": pl.String()})
+    assert week.schema == pl.Schema(COLUMNS)
     assert week["event_time"].dt.date().unique().sort().to_list() == [date(2024, 3, day) for day in range(4, 11)]
-    assert week.equals(week.sort("event_time", "transaction_id"))
-    assert week["transaction_id"].is_unique().all()
+    assert week.equals(week.sort("event_time", "event_id"))
+    assert week["event_id"].is_unique().all()
     assert week.null_count().sum_horizontal().item() == 0
     assert week["amount"].min() >= 0
     assert week["amount"].equals(week["amount"].round(2))
@@ -106,7 +108,7 @@ def test_the_simulated_month_is_distributed_as_the_handbooks(month: pl.DataFrame
 
 
 def test_these_are_the_handbooks_figures(handbook_file: Path) -> None:
-    theirs = read(handbook_file)
+    theirs = read(handbook_file, definition=find("handbook")).rename({"TERMINAL_ID": "terminal_id"})
     for column, (mean, spread) in HANDBOOKS_MEAN_AND_SPREAD.items():
         assert (theirs[column].mean(), theirs[column].std()) == pytest.approx((mean, spread), rel=1e-4), column
 
@@ -135,11 +137,11 @@ def test_frauds_are_what_their_scenario_says(month: pl.DataFrame) -> None:
     stolen = month.filter(fraud_scenario=Scenario.COMPROMISED_CUSTOMER)
     ordinary = month.filter(fraud=False)["amount"].mean()
     assert stolen["amount"].mean() == pytest.approx(5 * ordinary, rel=0.1)
-    assert stolen["customer_id"].n_unique() <= 3 * (35 + 13)
+    assert stolen["entity"].n_unique() <= 3 * (35 + 13)
 
 
 def test_customers_keep_to_the_terminals_near_them(month: pl.DataFrame) -> None:
-    terminals = month.group_by("customer_id").agg(pl.col("terminal_id").n_unique())["terminal_id"]
+    terminals = month.group_by("entity").agg(pl.col("terminal_id").n_unique())["terminal_id"]
     assert terminals.max() < 130  # a disc of radius 5 holds 78.5 terminals on average, of 10,000
 
 

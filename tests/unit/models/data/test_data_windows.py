@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.data.frame import FEATURES, WINDOW_DAYS, read
-from models.data.windows import HISTORY_DAYS, LABEL_DELAY_DAYS, add_features
+from models.data.frame import read
+from models.data.windows import FEATURES, HISTORY_DAYS, LABEL_DELAY_DAYS, WINDOW_DAYS, add_features
+from models.definition import find
 
 DAY = timedelta(days=1)
 START = datetime(2018, 4, 1, tzinfo=UTC)
@@ -23,7 +24,7 @@ transactions = st.lists(
 
 
 def test_the_handbooks_own_columns_are_recomputed_where_its_days_reach_back_far_enough(handbook_file: Path) -> None:
-    theirs = read(handbook_file)
+    theirs = read(handbook_file, definition=find("handbook")).rename({"TERMINAL_ID": "terminal_id"})
     ours = add_features(theirs.drop(FEATURES))
     # the file is shorter than the 37 days that these two look back: the count by hand covers them
     for feature in set(FEATURES) - {"terminal_nb_tx_30d", "terminal_risk_30d"}:
@@ -70,9 +71,9 @@ def test_weekend_and_night_follow_the_calendar_in_utc() -> None:
 
 def test_customers_are_apart_however_many_and_however_they_are_named() -> None:
     many = _bare([(hour, str(hour % 5), "x", 100, False) for hour in range(100)])
-    counts = add_features(many).select("customer_id", "customer_nb_tx_30d")
-    assert counts.group_by("customer_id").max()["customer_nb_tx_30d"].to_list() == [20] * 5
-    numbered = add_features(many.with_columns(pl.col("customer_id").cast(pl.Int32)))
+    counts = add_features(many).select("entity", "customer_nb_tx_30d")
+    assert counts.group_by("entity").max()["customer_nb_tx_30d"].to_list() == [20] * 5
+    numbered = add_features(many.with_columns(pl.col("entity").cast(pl.Int32)))
     assert numbered["customer_nb_tx_30d"].equals(counts["customer_nb_tx_30d"])
 
 
@@ -85,17 +86,15 @@ def _days_seen(feature: str) -> int:
 
 def _same_instant() -> pl.Expr:
     """The Handbook takes transactions of a customer in the same second in the order of its file, which is no column."""
-    return (
-        pl.struct("customer_id", "event_time").is_duplicated() | pl.struct("terminal_id", "event_time").is_duplicated()
-    )
+    return pl.struct("entity", "event_time").is_duplicated() | pl.struct("terminal_id", "event_time").is_duplicated()
 
 
 def _bare(rows: list[tuple[int, str, str, int, bool]]) -> pl.DataFrame:
     return pl.DataFrame(
         {
-            "transaction_id": [f"{number:04}" for number in range(len(rows))],
+            "event_id": [f"{number:04}" for number in range(len(rows))],
             "event_time": [START + timedelta(hours=hour) for hour, *_ in rows],
-            "customer_id": [customer for _, customer, *_ in rows],
+            "entity": [customer for _, customer, *_ in rows],
             "terminal_id": [terminal for _, _, terminal, *_ in rows],
             "amount": [cents / 100 for *_, cents, _ in rows],
             "fraud": [fraud for *_, fraud in rows],
@@ -105,9 +104,9 @@ def _bare(rows: list[tuple[int, str, str, int, bool]]) -> pl.DataFrame:
 
 def _by_hand(row: dict, rows: list[dict]) -> dict[str, float]:
     """The definition, row by row."""
-    now = (row["event_time"], row["transaction_id"])
-    past = [other for other in rows if (other["event_time"], other["transaction_id"]) <= now]
-    mine = [other for other in past if other["customer_id"] == row["customer_id"]]
+    now = (row["event_time"], row["event_id"])
+    past = [other for other in rows if (other["event_time"], other["event_id"]) <= now]
+    mine = [other for other in past if other["entity"] == row["entity"]]
     there = [other for other in past if other["terminal_id"] == row["terminal_id"]]
     known = row["event_time"] - LABEL_DELAY_DAYS * DAY
     expected = {}

@@ -24,7 +24,7 @@ def rows(seed: int = 0) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "event_time": [FIRST + timedelta(seconds=int(s)) for s in second],
-            "customer_id": rng.integers(0, CUSTOMERS, ROWS).astype(str),
+            "entity": rng.integers(0, CUSTOMERS, ROWS).astype(str),
             "fraud": rng.random(ROWS) < 0.02,
         }
     )

@@ -78,7 +78,7 @@ def test_a_customer_drawn_twice_counts_as_two():
     drawn = int(customers(frame)[int(frame["fraud"].arg_true()[0])])
     times[drawn] = 2
     twice = frame.filter(pl.Series(customers(frame) == drawn))
-    both = pl.concat([frame, twice.with_columns(customer_id=pl.lit("another"))])
+    both = pl.concat([frame, twice.with_columns(entity=pl.lit("another"))])
     both_scores = np.concatenate([found, found[customers(frame) == drawn]])
     assert AveragePrecision.of(frame, found)(times) == pytest.approx(
         average_precision_score(both["fraud"], both_scores), rel=1e-3

@@ -10,9 +10,10 @@ import torch
 
 from models import artefact
 from models.data.simulator import Simulation, simulate
-from models.features import load_spec, matrix
+from models.definition import cards
 from models.gates import cost, robustness
 from models.gates.judge import without_data
+from models.inputs import matrix
 from models.recipe import TrainingConfig
 from models.runtime import Runtime, torchscript
 from models.training import train
@@ -133,7 +134,7 @@ def test_a_model_of_weekdays_alone_may_serve_and_a_weekend_is_no_flood_of_anomal
     """The flag of the weekend had one value in training: nothing is known that it could be far from."""
     days = simulate(Simulation(days=6, start=date(2018, 4, 2), customers=500))
     weekdays, saturday = (days.filter(pl.col("during_weekend") == flag) for flag in (0, 1))
-    graph, manifest = train(weekdays, load_spec(), TrainingConfig(epochs=3), "m", "1")
+    graph, manifest = train(weekdays, cards(), TrainingConfig(epochs=3), "m", "1")
     assert manifest.constant == ["during_weekend"]
     sha256 = artefact.save(tmp_path / "m.pt", graph, manifest)
     model = artefact.load(tmp_path / "m.pt", sha256)

@@ -9,8 +9,9 @@ import pytest
 from msgspec.structs import replace
 
 from models import archive, artefact
+from models.data.frame import write
 from models.data.simulator import Simulation, simulate
-from models.features import load_spec
+from models.definition import cards
 from models.recipe import TrainingConfig
 from models.training import train
 from stream_app.cli.commanded import gates
@@ -37,10 +38,10 @@ def cast(tmp_path_factory):
     """A champion, one of another seed, one whose threshold is half of what it should be, and a week of data."""
     folder = tmp_path_factory.mktemp("gate")
     week = simulate(Simulation(days=7, customers=700, seed=1))
-    week.write_parquet(folder / "week.parquet")
-    week.drop("fraud", "fraud_scenario").write_parquet(folder / "unlabelled.parquet")
+    write(week, folder / "week.parquet")
+    write(week.drop("fraud", "fraud_scenario"), folder / "unlabelled.parquet")
     for seed, name in ((0, "champion"), (1, "equal")):
-        graph, manifest = train(week, load_spec(), TrainingConfig(epochs=4, seed=seed), "small", name)
+        graph, manifest = train(week, cards(), TrainingConfig(epochs=4, seed=seed), "small", name)
         artefact.save(folder / f"{name}.pt", graph, manifest)
     lax = replace(manifest, version="lax", calibration=replace(manifest.calibration, threshold=3.0))
     artefact.save(folder / "lax.pt", graph, lax)

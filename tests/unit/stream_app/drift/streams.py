@@ -8,10 +8,11 @@ import numpy as np
 import polars as pl
 from msgspec.structs import replace
 
-from models.manifest import Calibration, Input, Manifest, signal_layout
+from models.manifest import Calibration, Manifest, signal_layout
 from models.reference import input_relations, signals
 from models.runtime import Scored
 from models.segments import describe
+from schemas.definition import Definition, EventFields, Input
 from schemas.drift import DriftAlert, DriftPhase, DriftSummary, SegmentSummary
 from stream_app.drift.aggregator import Aggregator
 from stream_app.pipeline.sums import Bins, PartitionSums
@@ -57,7 +58,7 @@ def manifest(name: str = "small") -> Manifest:
     return replace(
         tiny_manifest("1"),
         name=name,
-        inputs=INPUTS,
+        definition=Definition("small", EventFields("id", "at", "card"), tuple(INPUTS)),
         latent_size=LATENTS,
         calibration=Calibration(0.01, 10.0, [0.0, 10.0], [1.0, 0.01]),
         signals=signals(INPUTS, raw, scored),

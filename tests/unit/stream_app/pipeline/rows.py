@@ -5,17 +5,19 @@ from datetime import UTC, datetime
 import msgspec
 import numpy as np
 
-from models.manifest import Input, SignalReference, signal_layout
+from models.manifest import SignalReference, signal_layout
 from models.runtime import Scored
+from schemas.definition import Definition, EventFields, Input
 from schemas.transactions import Severity
 from stream_app.pipeline.batch import Raw, Reasoned
 from stream_app.testing.memory_clients import MemoryMessage
 
 INPUTS = [
-    Input("amount", "amount", "EUR", "reject"),
+    Input("amount", "amount", "EUR", "reject", least=0),
     Input("customer_nb_tx_1d", "features.customer_nb_tx_1d", "1/day", "impute", "window"),
     Input("terminal_risk_7d", "features.terminal_risk_7d", "share", "impute", "risk"),
 ]
+DEFINITION = Definition("small", EventFields("transaction_id", "event_time", "customer_id"), tuple(INPUTS))
 LATENTS = 2
 AT = datetime(2018, 7, 26, 0, 0, 31, tzinfo=UTC)  # a day later than the events
 

@@ -8,9 +8,9 @@ from schemas.transactions import RefusalCode
 from stream_app.pipeline.batch import Decoded
 from stream_app.pipeline.decode import Decoder
 from stream_app.testing.tiny_model import segments_of
-from tests.unit.stream_app.pipeline.rows import INPUTS, encoded, raw
+from tests.unit.stream_app.pipeline.rows import DEFINITION, encoded, raw
 
-decode = Decoder(INPUTS, 10_000, segments_of("currency", "EUR", "USD"))
+decode = Decoder(DEFINITION, 10_000, segments_of("currency", "EUR", "USD"))
 CURRENCIES = ["EUR", "USD", "GBP"]
 
 
@@ -45,7 +45,9 @@ def test_the_same_rows_are_kept_in_every_column(mask: list[bool]) -> None:
 
 @given(st.lists(st.booleans(), min_size=1, max_size=20))
 def test_what_is_refused_later_is_added_to_what_was_refused_before_and_no_row_is_lost(mask: list[bool]) -> None:
-    left = batch(len(mask)).refuse(np.array(mask), RefusalCode.NOT_SCORABLE, "no finite score")
+    left = batch(len(mask)).refuse(
+        {i: "no finite score" for i, gone in enumerate(mask) if gone}, RefusalCode.NOT_SCORABLE
+    )
     refused = [refusal.row for refusal in left.refused]
     assert refused == [0, *(row + 1 for row, gone in enumerate(mask) if gone)]
     assert sorted([*refused, *left.rows.tolist()]) == list(range(len(mask) + 1))

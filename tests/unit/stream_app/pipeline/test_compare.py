@@ -18,12 +18,12 @@ from stream_app.pipeline.compare import SecondScorer
 from stream_app.pipeline.comparison_counter import BLOCK, ComparisonCounter
 from stream_app.pipeline.decode import Decoder
 from stream_app.pipeline.serving import SecondModel, Serving
-from stream_app.testing.tiny_model import INPUTS, tiny_model
+from stream_app.testing.tiny_model import DEFINITION, tiny_model
 from tests.unit.stream_app.pipeline.rows import encoded, raw
 
 CUSTOMERS = [f"customer-{n}" for n in range(500)]
 RAW = raw(*(encoded(customer_id=c, amount=float(n % 5)) for n, c in enumerate(CUSTOMERS)))
-DECODED = Decoder(INPUTS, 10_000)(RAW)
+DECODED = Decoder(DEFINITION, 10_000)(RAW)
 
 
 @dataclass(frozen=True)

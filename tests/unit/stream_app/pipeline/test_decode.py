@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from models.manifest import Input
+from schemas.definition import Input
 from schemas.transactions import RefusalCode
 from stream_app.pipeline.decode import Decoder
 from stream_app.testing.tiny_model import segments_of
-from tests.unit.stream_app.pipeline.rows import INPUTS, encoded, event, raw
+from tests.unit.stream_app.pipeline.rows import DEFINITION, INPUTS, encoded, event, raw
 
 LIMIT = 10_000
-decode = Decoder(INPUTS, LIMIT)
-by_currency = Decoder(INPUTS, LIMIT, segments_of("currency", "EUR", "US$", "\u20ac"))
+decode = Decoder(DEFINITION, LIMIT)
+by_currency = Decoder(DEFINITION, LIMIT, segments_of("currency", "EUR", "US$", "\u20ac"))
 
 
 def test_the_inputs_come_out_in_the_order_of_the_manifest():
@@ -54,7 +55,9 @@ REFUSED = {
     "a number as text": (encoded(amount="57.16"), RefusalCode.WRONG_TYPE),
     "a boolean amount": (encoded(amount=True), RefusalCode.WRONG_TYPE),
     "a null amount": (encoded(amount=None), RefusalCode.WRONG_TYPE),
-    "an id that is a number": (encoded(transaction_id=4782313), RefusalCode.WRONG_TYPE),
+    "an id that is a fraction": (encoded(transaction_id=4782313.5), RefusalCode.WRONG_TYPE),
+    "an entity that is true": (encoded(customer_id=True), RefusalCode.WRONG_TYPE),
+    "a time that is a number": (encoded(event_time=1532476831), RefusalCode.WRONG_TYPE),
     "features that are a list": (encoded(features=[1.0]), RefusalCode.WRONG_TYPE),
     "a feature that is text": (encoded(features={"terminal_risk_7d": "high"}), RefusalCode.WRONG_TYPE),
     "an empty id": (encoded(customer_id=""), RefusalCode.OUT_OF_RANGE),
@@ -81,7 +84,8 @@ def test_a_bad_record_is_refused_with_its_code_and_costs_no_other(value, code):
 
 
 def test_an_input_that_must_be_there_is_refused_when_missing():
-    strict = Decoder([Input("terminal_risk_7d", "features.terminal_risk_7d", "share", "reject")], LIMIT)
+    needed = Input("terminal_risk_7d", "features.terminal_risk_7d", "share", "reject")
+    strict = Decoder(replace(DEFINITION, inputs=(needed,)), LIMIT)
     decoded = strict(raw(encoded(features={}), encoded(features=...), encoded()))
     assert [refusal.code for refusal in decoded.refused] == [RefusalCode.MISSING_FIELD] * 2
     assert decoded.inputs.tolist() == [[0.0]]
@@ -110,10 +114,10 @@ def test_a_record_that_is_not_whole_is_not_completed_by_the_next_one():
     """Found by the fuzzer: as many values as records, of two records that are none."""
     good = encoded()
     values = [good[:-1], b"}" + good, good]
-    assert [refusal.row for refusal in Decoder(INPUTS, 10_000)(raw(*values)).refused] == [0, 1]
-    assert len(Decoder(INPUTS, 10_000)(raw(good + good, b"", good)).rows) == 1
-    assert len(Decoder(INPUTS, 10_000)(raw(good, good + b"null")).rows) == 1
-    assert len(Decoder(INPUTS, 10_000)(raw(good + b"null null")).rows) == 0
+    assert [refusal.row for refusal in Decoder(DEFINITION, 10_000)(raw(*values)).refused] == [0, 1]
+    assert len(Decoder(DEFINITION, 10_000)(raw(good + good, b"", good)).rows) == 1
+    assert len(Decoder(DEFINITION, 10_000)(raw(good, good + b"null")).rows) == 1
+    assert len(Decoder(DEFINITION, 10_000)(raw(good + b"null null")).rows) == 0
 
 
 @given(st.dictionaries(st.sampled_from(list(event())), json_values | st.just(...)))
@@ -174,7 +178,7 @@ def test_a_record_is_in_the_segment_that_its_field_says_however_it_is_written_an
     {b"1": 1, b"1.0": 1, b"2.50": 2, b'"1"': 1, b'"1.0"': 0, b"true": 3, b"false": 0, b"-1": 0, b"1e300": 0}.items(),
 )
 def test_a_number_is_in_the_segment_of_its_text(value, segment):
-    by_channel = Decoder(INPUTS, LIMIT, segments_of("currency", "1", "2.5", "true"))
+    by_channel = Decoder(DEFINITION, LIMIT, segments_of("currency", "1", "2.5", "true"))
     record = encoded(currency="?").replace(b'"?"', value)
     assert by_channel(raw(record)).segments.tolist() == [segment]
 
@@ -192,13 +196,13 @@ def test_rows_keep_their_segment_when_others_are_refused():
 
 
 def test_a_field_that_every_record_must_have_can_be_watched_too():
-    by_customer = Decoder(INPUTS, LIMIT, segments_of("customer_id", "596"))
+    by_customer = Decoder(DEFINITION, LIMIT, segments_of("customer_id", "596"))
     assert by_customer(raw(encoded(), encoded(customer_id="597"))).segments.tolist() == [1, 0]
 
 
 def test_values_are_dealt_to_the_same_groups_in_every_process():
     """By their CRC-32, as zip files have it: 0x8bf850db, of which the last digit in base 16 is 11."""
-    by_terminal = Decoder(INPUTS, LIMIT, segments_of("terminal_id", "3", "11", groups=16))
+    by_terminal = Decoder(DEFINITION, LIMIT, segments_of("terminal_id", "3", "11", groups=16))
     records = encoded(), encoded(terminal_id=""), encoded(terminal_id=3156)
     assert by_terminal(raw(*records)).segments.tolist() == [2, 0, 2]
 

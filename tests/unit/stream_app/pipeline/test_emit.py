@@ -19,7 +19,7 @@ from stream_app.pipeline.faults import PipelineFailed
 from stream_app.pipeline.score import score
 from stream_app.testing.memory_clients import MemoryMessage
 from stream_app.testing.memory_kafka import MemoryKafka, assign, error
-from stream_app.testing.tiny_model import INPUTS
+from stream_app.testing.tiny_model import DEFINITION
 from tests.unit.stream_app.pipeline.rig import STRANGE, USUAL, Rig, served
 from tests.unit.stream_app.pipeline.rows import encoded, raw
 
@@ -36,7 +36,7 @@ def emitter(kafka: MemoryKafka, outputs: Outputs) -> Emitter:
 def emitted(first, taken: Raw, outputs: Outputs = OUTPUTS) -> MemoryKafka:
     """What is published of a batch that the first model decides."""
     kafka, serving = MemoryKafka(), served(first)
-    decoded, scored = score(first[0], Decoder(INPUTS, 20_000_000)(taken))
+    decoded, scored = score(first[0], Decoder(DEFINITION, 20_000_000)(taken))
     decided = Decided(serving, decoded, scored)
     emitter(kafka, outputs).outcomes(taken, decided, explain(scored, first[0].manifest.calibration, 2))
     return kafka
@@ -82,7 +82,7 @@ def test_a_field_that_no_model_reads_ends_nothing_whatever_it_holds(first, forei
 
 def test_an_input_that_hardly_contributes_is_no_reason_and_a_missing_one_has_no_value(first) -> None:
     taken = raw(encoded(amount=9.95, features={"terminal_risk_7d": 0.9}), encoded(amount=5.0, features={}))
-    decoded, scored = score(first[0], Decoder(INPUTS, 10_000)(taken))
+    decoded, scored = score(first[0], Decoder(DEFINITION, 10_000)(taken))
     found = explain(scored, first[0].manifest.calibration, 2)
     decided = Decided(served(first), decoded, scored)
     assert found.shares[0, 1] < LEAST_SHARE

@@ -8,9 +8,9 @@ from schemas.transactions import RefusalCode
 from stream_app.pipeline.batch import Raw
 from stream_app.pipeline.decode import Decoder
 from stream_app.testing.memory_clients import MemoryMessage
-from tests.unit.stream_app.pipeline.rows import INPUTS, encoded, raw
+from tests.unit.stream_app.pipeline.rows import DEFINITION, encoded, raw
 
-decode = Decoder(INPUTS, 10_000)
+decode = Decoder(DEFINITION, 10_000)
 NOON_MS = 1_772_366_400_000  # 2026-03-01T12:00Z
 STAMPS_THAT_CANNOT_BE = [-1, 0, 1, NOON_MS // 1000, NOON_MS * 1000, NOON_MS * 10**6]
 
@@ -58,7 +58,7 @@ def test_an_event_later_than_its_record_allows_is_refused_with_both_times() -> N
 
 
 def test_how_much_later_is_a_setting() -> None:
-    patient = Decoder(INPUTS, 10_000, ahead_max_s=14 * 3600.0)
+    patient = Decoder(DEFINITION, 10_000, ahead_max_s=14 * 3600.0)
     assert len(patient(at("2026-03-02T02:00:00Z", "2026-03-02T02:00:01Z")).refused) == 1
 
 

@@ -5,9 +5,9 @@ import math
 from schemas.transactions import RefusalCode
 from stream_app.pipeline.decode import Decoder
 from stream_app.pipeline.interval import LATENCY_SAMPLE, Interval
-from tests.unit.stream_app.pipeline.rows import INPUTS, encoded, raw, reasoned
+from tests.unit.stream_app.pipeline.rows import DEFINITION, encoded, raw, reasoned
 
-decode = Decoder(INPUTS, 10_000)
+decode = Decoder(DEFINITION, 10_000)
 
 
 def test_spans_of_batches_are_joined_and_their_ends_are_committed() -> None:

@@ -7,9 +7,9 @@ import numpy as np
 from schemas.transactions import RefusalCode
 from stream_app.pipeline.decode import Decoder
 from stream_app.pipeline.score import score
-from tests.unit.stream_app.pipeline.rows import INPUTS, encoded, raw, scored
+from tests.unit.stream_app.pipeline.rows import DEFINITION, encoded, raw, scored
 
-decode = Decoder(INPUTS, 10_000)
+decode = Decoder(DEFINITION, 10_000)
 
 
 class Fragile:

@@ -15,9 +15,9 @@ from stream_app.pipeline.decode import Decoder
 from stream_app.pipeline.summarise import Summaries, signal_matrix
 from stream_app.pipeline.sums import Bins, PartitionSums
 from stream_app.testing.tiny_model import segments_of
-from tests.unit.stream_app.pipeline.rows import INPUTS, LATENTS, encoded, raw, references, scored
+from tests.unit.stream_app.pipeline.rows import DEFINITION, INPUTS, LATENTS, encoded, raw, references, scored
 
-decode = Decoder(INPUTS, 10_000)
+decode = Decoder(DEFINITION, 10_000)
 SHA = "0" * 64
 SPANS = dict.fromkeys(range(4), (0, 99))  # nothing but the record's own offsets comes of them
 
@@ -156,7 +156,7 @@ def test_hours_are_those_of_utc_weekends_apart():
 
 CURRENCIES = ("EUR", "USD", "CHF")
 BY_CURRENCY = segments_of("currency", *CURRENCIES)
-in_segments = Decoder(INPUTS, 10_000, BY_CURRENCY)
+in_segments = Decoder(DEFINITION, 10_000, BY_CURRENCY)
 
 
 def by_segment() -> Summaries:

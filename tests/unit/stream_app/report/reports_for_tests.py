@@ -9,7 +9,7 @@ from schemas.transactions import ModelRef
 from stream_app.report.comparison import Column, ReferenceComparison
 from stream_app.report.report import DriftReport, Figures, IncidentFigures, LevelFigure, SignalFigure
 from stream_app.report.view import Distribution, Trace, View
-from stream_app.report.window import Window
+from stream_app.report.window import ReportWindow
 from tests.unit.stream_app.report.alerts_for_tests import SINCE, an_alert
 
 HOURS = [SINCE + timedelta(hours=hour) for hour in range(-3, 5)]
@@ -35,7 +35,7 @@ def a_report(**changed: Any) -> DriftReport:
     told = {
         "figures": Figures(
             made_at=HOURS[-1],
-            window=Window(HOURS[0], HOURS[-1]),
+            window=ReportWindow(HOURS[0], HOURS[-1]),
             model=ModelRef("card-fraud", "1", "a" * 64),
             events=9600,
             alert_rate=0.02,

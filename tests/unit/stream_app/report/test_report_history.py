@@ -8,7 +8,7 @@ from schemas.drift import DriftPhase
 from schemas.transactions import ModelRef
 from stream_app.report.history import History, SummarySpan, total
 from stream_app.report.report import lasts_into
-from stream_app.report.window import Window
+from stream_app.report.window import ReportWindow
 from tests.unit.stream_app.drift.streams import OTHER_SHA, SHA, START, SUMMARY_ROWS, event_time, summaries, world
 from tests.unit.stream_app.report.alerts_for_tests import an_alert
 
@@ -115,6 +115,6 @@ def test_the_total_of_blocks_is_the_sum_of_what_is_in_them(log):
 def test_an_incident_that_is_not_over_is_in_every_window_in_which_its_model_has_scored(log, phase, sha256, lasts):
     model = ModelRef("card-fraud", "1", sha256)
     alert = an_alert(since=event_time(100), raised_at=event_time(200), phase=phase, model=model)
-    assert lasts_into(Window(event_time(800), event_time(900)), alert, history_of(log)) is lasts
-    assert lasts_into(Window(event_time(150), event_time(900)), alert, history_of(log))
-    assert not lasts_into(Window(event_time(0), event_time(99)), alert, history_of(log))
+    assert lasts_into(ReportWindow(event_time(800), event_time(900)), alert, history_of(log)) is lasts
+    assert lasts_into(ReportWindow(event_time(150), event_time(900)), alert, history_of(log))
+    assert not lasts_into(ReportWindow(event_time(0), event_time(99)), alert, history_of(log))
