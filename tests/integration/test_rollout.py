@@ -237,14 +237,17 @@ def test_noise_on_the_log_stops_nobody_and_goes_on_record(
 ) -> None:
     worker = join("w1")
     wait_until(lambda: worker.follower.caught_up)
+    for version in "12":
+        tiny_model(tmp_path / f"{version}.pt", version)
+    outcome = deploy(cluster, Order("ann"), tmp_path / "1.pt")  # its controller has read the log to its end, too
+    assert outcome.ok, outcome.sentence
+    nothing = rollback(cluster, Order("bob"))
+    assert not nothing.ok
+    assert "no previous model" in nothing.sentence
     producer = clients.producer(cluster)
     for value in (b"\x80\x04noise", None, b"{}"):
         producer.produce(topics.name(cluster, MODEL_SWAP), value=value)
     producer.flush(10)
-    tiny_model(tmp_path / "1.pt", "1")
-    outcome = deploy(cluster, Order("ann"), tmp_path / "1.pt")
+    outcome = deploy(cluster, Order("ann"), tmp_path / "2.pt")
     assert outcome.ok, outcome.sentence
     wait_until(lambda: [r.action for r in audit(cluster)].count("refuse") >= 3)
-    nothing = rollback(cluster, Order("bob"))
-    assert not nothing.ok
-    assert "no previous model" in nothing.sentence

@@ -118,17 +118,18 @@ def test_a_rollback_takes_effect_while_a_load_hangs(bench: Bench, wait_until: Wa
     pipe = bench.folder / "endless.pt"
     os.mkfifo(pipe)  # reading it blocks for as long as somebody holds its other end
     bench.log.append(stage(ModelRef("tiny", "9", "9" * 64), pipe, "s9"))
-    wait_until(lambda: _is_read(pipe))
-    writer = os.open(pipe, os.O_WRONLY)
+    writers: list[int] = []
+    wait_until(lambda: _opened(pipe, writers))
     bench.log.append(rollback("back"))
     wait_until(lambda: served(follower) == ("1", None))
     assert heard.answers() == []
-    os.close(writer)
+    os.close(writers.pop())
 
 
-def _is_read(pipe: Path) -> bool:
+def _opened(pipe: Path, writers: list[int]) -> bool:
+    """Whether somebody reads it. Its other end stays open: once closed, the reader has reached the end of the file."""
     try:
-        os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+        writers.append(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
     except OSError:
         return False
     return True
