@@ -71,7 +71,7 @@ BAD: dict[str, tuple[bytes | None, RefusalCode]] = {
     "an empty id": (transaction(0, customer_id=""), RefusalCode.OUT_OF_RANGE),
     "an endless id": (transaction(0, customer_id="9" * 900_000), RefusalCode.OUT_OF_RANGE),
     "an amount in words": (transaction(0, amount="much"), RefusalCode.WRONG_TYPE),
-    "an id that is a number": (transaction(0, transaction_id=1), RefusalCode.WRONG_TYPE),
+    "an id that is a fraction": (transaction(0, transaction_id=1.5), RefusalCode.WRONG_TYPE),
     "features in a list": (transaction(0, features=[1.0]), RefusalCode.WRONG_TYPE),
     "an array": (b"[" + transaction(0) + b"]", RefusalCode.WRONG_TYPE),
     "no amount": (transaction(0, amount=...), RefusalCode.MISSING_FIELD),
