@@ -13,7 +13,7 @@ import pytest
 from benchmarks import recipes
 from models import archive, artefact
 from models.data.events import encode
-from models.data.frame import read
+from models.data.frame import read, write
 from models.definition import find
 from models.evaluation import metrics_of, score_in_batches
 from models.gates.comparison import compare
@@ -99,7 +99,7 @@ def test_a_deploy_of_the_shifted_candidate_is_refused_unless_somebody_says_why_n
     settings, tmp_path, world, champion, shifted, equal, wait_until
 ):
     week = tmp_path / "week.parquet"
-    live_week(world).write_parquet(week)
+    write(live_week(world), week)
     strict = settings.model_copy(update={"gates": GatePolicy.REQUIRE, "gate_reports": tmp_path / "reports"})
     topics.ensure(strict, declared.ALL)
     with running(strict, tmp_path) as worker:
