@@ -70,7 +70,7 @@ def test_fractions_of_a_second_are_kept(week: pl.DataFrame) -> None:
 def test_nothing_becomes_of_a_transaction_whose_label_is_not_known(week: pl.DataFrame) -> None:
     known = week["fraud"] | (pl.int_range(week.height, eager=True) % 3 == 0)
     told = list(labels(week.with_columns(fraud=pl.when(known).then(pl.col("fraud")))))
-    assert [label.transaction_id for label in told] == week.filter(known)["transaction_id"].to_list()
+    assert [label.transaction_id for label in told] == week.filter(known)["event_id"].to_list()
 
 
 def test_labels_come_a_week_after_the_transaction_with_the_scenario_of_a_fraud(week: pl.DataFrame) -> None:

@@ -15,7 +15,7 @@ from stream_app.drift.detectors import Detectors, change_interval
 from stream_app.drift.evidence import gather, signal_shifts
 from stream_app.drift.merge import Sums
 from stream_app.drift.standardise import DEAD_LETTERS, Observation, Reference, Statistic, field_of
-from tests.unit.stream_app.drift.streams import INPUTS, LAYOUT, MANIFEST, summaries, world
+from tests.unit.stream_app.drift.streams import LAYOUT, MANIFEST, summaries, world
 
 REFERENCE = Reference(MANIFEST)
 BOUND = Bound(effect=0.15)
@@ -150,8 +150,9 @@ def test_refusals_without_any_other_change_are_the_producers():
 @pytest.mark.parametrize(("role", "kind"), [("risk", DriftCause.ATTACK), ("window", DriftCause.POPULATION)])
 def test_inputs_that_move_together_are_an_attack_if_they_are_windows_over_labels(role, kind):
     """Whatever they are called: the role that the specification gives them decides."""
-    inputs = [msgspec.structs.replace(i, role=role) if i.name in ("count", "average") else i for i in INPUTS]
-    manifest = msgspec.structs.replace(MANIFEST, inputs=inputs)
+    known = MANIFEST.definition
+    inputs = tuple(msgspec.structs.replace(i, role=role) if i.name in ("count", "average") else i for i in known.inputs)
+    manifest = msgspec.structs.replace(MANIFEST, definition=msgspec.structs.replace(known, inputs=inputs))
     rows = world(4096)
     rows[:, [LAYOUT.index("input:count"), LAYOUT.index("input:average")]] += 1.0
     change = sums(rows)
