@@ -57,10 +57,6 @@ def train(
 
     Args:
         frame: The training window, as `models.data.frame.read` returns it.
-        definition: What the model reads.
-        config: How to train it.
-        name: Name of the model.
-        version: Its version.
         progress: Called after each epoch with its number, from 1, and its mean loss.
         now: Moment of creation. None: the clock's.
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from schemas.transactions import Count, ModelRef, Moment, NonEmpty, Sha256, TopicId
+from schemas.transactions import Count, ModelRef, Moment, NonEmpty, PartitionNumber, Sha256, TopicId
 
 Summable = Annotated[float, Meta(ge=-1e60, le=1e60)]  # any sum of float32, and far from where sums overflow
 
@@ -47,7 +47,7 @@ class DriftSummary(Struct, frozen=True):
     the model that serves and of a canary together.
     """
 
-    partition: Count
+    partition: PartitionNumber
     from_offset: Annotated[Count, Meta(description="first input offset accounted for")]
     to_offset: Annotated[Count, Meta(description="next input offset: the offset committed with this summary")]
     scored: Count

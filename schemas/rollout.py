@@ -10,7 +10,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from schemas.comparison import GuardReport
-from schemas.transactions import Count, ModelRef, Moment, NonEmpty, Sha256
+from schemas.transactions import Count, ModelRef, Moment, NonEmpty, PartitionNumber, Sha256
 
 
 class _Command(Struct, frozen=True, tag_field="type", omit_defaults=True, kw_only=True):
@@ -133,7 +133,7 @@ class Phase(StrEnum):
 class PartitionProgress(Struct, frozen=True):
     """Where a worker stands on one input partition. Lag is what can be read and has not been."""
 
-    partition: Count
+    partition: PartitionNumber
     position: Count
     lag: Count
     behind_open_transaction: Annotated[

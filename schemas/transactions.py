@@ -23,6 +23,7 @@ TopicId = Annotated[
 ]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]  # a number of records, or an offset
+PartitionNumber = Annotated[int, Meta(ge=0, le=2**31 - 1)]  # Kafka has no greater one
 
 
 class Transaction(Struct, frozen=True, omit_defaults=True):
@@ -49,7 +50,7 @@ class Source(Struct, frozen=True):
     """
 
     topic: str
-    partition: Count
+    partition: PartitionNumber
     offset: Count
     topic_id: TopicId = ""
 

@@ -66,6 +66,17 @@ def read(
     frame = frame.select(source.name for source in wanted if source.name in frame.columns)
     if frame.is_empty():
         raise DataError(f"{where} holds no transactions")
+    kept = _within(where, frame, since, until)
+    if labels_guessed and FRAUD in kept.columns:
+        kept = _labelled(where, kept)
+    kept = _once(where, kept)
+    for complaint in _complaints(kept, wanted):
+        raise DataError(f"{where} {complaint}")
+    return with_clock(kept, definition)
+
+
+def _within(where: str, frame: pl.DataFrame, since: date | None, until: date | None) -> pl.DataFrame:
+    """The rows of these days, in the order of time."""
     day = pl.col(EVENT_TIME).dt.date()
     within = (day >= since if since else pl.lit(True)) & (day <= until if until else pl.lit(True))
     kept = frame.filter(within).sort(EVENT_TIME, EVENT_ID)
@@ -74,12 +85,7 @@ def read(
         raise DataError(
             f"{where} holds no transactions from {since or first} to {until or last}: it holds {first} to {last}"
         )
-    if labels_guessed and FRAUD in kept.columns:
-        kept = _labelled(where, kept)
-    kept = _once(where, kept)
-    for complaint in _complaints(kept, wanted):
-        raise DataError(f"{where} {complaint}")
-    return with_clock(kept, definition)
+    return kept
 
 
 def with_clock(frame: pl.DataFrame, definition: Definition) -> pl.DataFrame:

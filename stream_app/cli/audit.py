@@ -68,15 +68,10 @@ def audit(
     if aspect is Aspect.VERIFY:
         _verify(settings, head, as_json)
         return
-    start = since.replace(tzinfo=UTC) if since is not None else None
+    start = since and since.replace(tzinfo=UTC)
     known_from = start or datetime.now(UTC) - HEARTBEATS_BACK
-    shown = [
-        line
-        for line in _lines(settings, known_from, seals=action == SEAL)
-        if (action is None or action in (line.what, *(record.action for record in line.records)))
-        and (actor is None or actor in line.who or any(actor in record.actor for record in line.records))
-        and (start is None or line.at >= start)
-    ]
+    lines = _lines(settings, known_from, seals=action == SEAL)
+    shown = [x for x in lines if _is_asked_for(x, actor, action) and (start is None or x.at >= start)]
     if html is not None:
         from stream_app.report import timeline_page
 
@@ -90,6 +85,11 @@ def audit(
         say(f"lost workers, and alerts around swaps: by heartbeats since {moment(known_from)} UTC, {kept}")
     else:
         out("nothing is on record" + (" that fits" if actor or action or since else ""))
+
+
+def _is_asked_for(line: TimelineLine, actor: str | None, action: str | None) -> bool:
+    by = actor is None or actor in line.who or any(actor in record.actor for record in line.records)
+    return by and (action is None or action in (line.what, *(record.action for record in line.records)))
 
 
 def _lines(settings: Settings, known_from: datetime, seals: bool) -> list[TimelineLine]:

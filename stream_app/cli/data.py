@@ -1,6 +1,6 @@
 """`stream-app simulate` and `produce`: labelled history into a file, and from a file onto the input topic."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -104,12 +104,7 @@ def produce(  # noqa: PLR0913 - as simulate
             labels_guessed=False,
             also=fields or (),
         )
-    label = None if definition.label is None else definition.label.column
-    known = {*frame.columns, *(entry.path for entry in definition.inputs)} - {label, "fraud"}
-    if refused := set(fields or ()) - known:
-        raise typer.BadParameter(f"{named(data)} has no {', '.join(sorted(refused))} for events", param_hint="--field")
-    if labels and "fraud" not in frame.columns:
-        raise typer.BadParameter(f"the detector {definition.name} has no [label]", param_hint="--labels")
+    _refuse_what_is_not_there(frame, definition, named(data), fields or (), labels)
     if limit is not None:
         frame = frame.head(limit)
     if labels and (unknown := frame["fraud"].null_count()):
@@ -120,6 +115,17 @@ def produce(  # noqa: PLR0913 - as simulate
         return
     for topic, result in published.items():
         out(f"{result.events:,} records on {topic} in {result.seconds:.1f} s: {result.events_per_second:,.0f} a second")
+
+
+def _refuse_what_is_not_there(
+    frame: "pl.DataFrame", definition: Definition, where: str, fields: Sequence[str], labels: bool
+) -> None:
+    label = None if definition.label is None else definition.label.column
+    known = {*frame.columns, *(entry.path for entry in definition.inputs)} - {label, "fraud"}
+    if refused := set(fields) - known:
+        raise typer.BadParameter(f"{where} has no {', '.join(sorted(refused))} for events", param_hint="--field")
+    if labels and "fraud" not in frame.columns:
+        raise typer.BadParameter(f"the detector {definition.name} has no [label]", param_hint="--labels")
 
 
 def publish_frame(

@@ -129,3 +129,8 @@ def figure(value: float | None, digits: int = 3) -> str:
 
 def _from_numpy(value: Any) -> Any:
     return value.tolist()
+
+
+def say_unlogged(error: Exception) -> None:
+    """A training goes on without the registry, which is said before it takes its time."""
+    say(f"this training will not be logged, nor its model registered: {error}")

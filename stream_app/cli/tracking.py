@@ -16,8 +16,7 @@ from models.registry.address import Registered, RegistryError
 from models.registry.record import Training, record
 from models.registry.registry import Registry, connect
 from schemas.definition import Definition
-from stream_app.cli.terminal import out, out_json, progress, say, waiting
-from stream_app.cli.training import UNLOGGED
+from stream_app.cli.terminal import out, out_json, progress, say, say_unlogged, waiting
 from stream_app.settings import Settings
 
 VERSION_BY_TIME = "%Y%m%d-%H%M%S"
@@ -46,7 +45,7 @@ class Tracker:
                 registry = connect(uri)
                 self.next_version = registry.next_version(name)
         except RegistryError as error:
-            say(f"{UNLOGGED}: {error}")
+            say_unlogged(error)
         else:
             self._registry = registry
 

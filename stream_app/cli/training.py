@@ -17,15 +17,13 @@ from stream_app.cli.configured import settings
 from stream_app.cli.detector import Detector, chosen_detector
 from stream_app.cli.model_argument import resolve_model
 from stream_app.cli.options import DATA_HELP, PLACES, DataFiles, FirstDay, Json, LastDay, day, named
-from stream_app.cli.terminal import console, out, out_json, say, table, waiting
+from stream_app.cli.terminal import console, out, out_json, say_unlogged, table, waiting
 from stream_app.rollout import artefacts
 
 if TYPE_CHECKING:
     from models.evaluation import Evaluation
 
 app = typer.Typer(rich_markup_mode=None)
-
-UNLOGGED = "this training will not be logged, nor its model registered"
 
 Data = Annotated[list[Path] | None, typer.Argument(metavar="DATA", help=DATA_HELP)]
 Destination = Annotated[Path, typer.Option("--out", metavar="MODEL", help="Where the artefact goes.")]
@@ -84,8 +82,7 @@ def train(  # noqa: PLR0913 - one parameter for each option is typer's way
         return
     if not data:
         raise typer.BadParameter("name the transactions to train on", param_hint="DATA")
-    key = None if sign_with is None else signing.read_key(sign_with)
-    uri = _answering(chosen.tracking_uri)
+    key, uri = None if sign_with is None else signing.read_key(sign_with), _answering(chosen.tracking_uri)
     from models.data.frame import read
     from models.definition import segmented
     from models.recipe import load_config
@@ -111,7 +108,7 @@ def _answering(uri: str) -> str:
     try:
         registry.look(uri)
     except RegistryError as error:
-        say(f"{UNLOGGED}: {error}")
+        say_unlogged(error)
         return ""
     return uri
 

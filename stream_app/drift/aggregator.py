@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from msgspec.structs import replace
 
 from models.distances import Distances
-from models.manifest import HOURS, Manifest
-from schemas.drift import DriftAlert, DriftPhase, DriftSummary, SignalSums
+from models.manifest import Manifest
+from schemas.drift import DriftAlert, DriftPhase, DriftSummary
+from stream_app.drift.foreign import check
 from stream_app.drift.monitor import ModelMonitor
 from stream_app.drift.published import SERVES_NO_LONGER
 from stream_app.drift.segmented import SegmentedMonitor
@@ -28,10 +29,6 @@ log = logging.getLogger(__name__)
 
 def _unknown(_: str) -> None:
     """No swap is known."""
-
-
-class ForeignSummaryError(ValueError):
-    """A summary that cannot be of the model that it names; the message says why."""
 
 
 class Aggregator:
@@ -65,7 +62,7 @@ class Aggregator:
         """
         manifest = self._manifest(summary.model_sha256)
         if manifest is not None:
-            _check(summary, manifest)
+            check(summary, manifest)
         if self._models.get(summary.partition) != summary.model_sha256:
             self._move(summary)
         ended = self._ended(summary) if len(self._monitors) > 1 else []
@@ -141,27 +138,3 @@ class Aggregator:
 
 def _over(alert: DriftAlert, because: str) -> DriftAlert:
     return replace(alert, phase=DriftPhase.OVER, over_because=because)
-
-
-def _check(summary: DriftSummary, manifest: Manifest) -> None:
-    """Raises ForeignSummaryError unless the sums have the columns of the model, of the summary's own transactions."""
-    if summary.signals != manifest.signal_names:
-        raise ForeignSummaryError("it has other signals than its model")
-    parts = [(part.scored, part.sums) for part in summary.by_segment.values()]
-    if sum(scored for scored, _ in parts) > summary.scored:
-        raise ForeignSummaryError("its segments have more transactions than it has")
-    widths = _widths_of(manifest)
-    for scored, sums in [(summary.scored, summary.sums), *parts]:
-        if sums is not None and (_widths(sums) != widths or max(sums.missing) > scored):
-            raise ForeignSummaryError("its sums have other columns than its model, or more values than transactions")
-
-
-def _widths(sums: SignalSums) -> list[int]:
-    columns = (sums.missing, sums.mean, sums.tail, sums.clipped, sums.squares, sums.products, sums.raw, sums.hours)
-    return [*(len(column) for column in columns), *map(len, sums.histogram)]
-
-
-def _widths_of(manifest: Manifest) -> list[int]:
-    signals, components = len(manifest.signals), len(manifest.relations.weights) if manifest.relations else 0
-    products = components * (components + 1) // 2
-    return [*[signals] * 5, products, len(manifest.inputs), HOURS, *(len(signal.shares) for signal in manifest.signals)]

@@ -17,7 +17,8 @@ from models.distances import Distances
 from models.manifest import Manifest
 from schemas.drift import DriftAlert, DriftPhase, DriftSummary
 from schemas.topics import DRIFT_ALERTS, DRIFT_SUMMARIES
-from stream_app.drift.aggregator import Aggregator, ForeignSummaryError
+from stream_app.drift.aggregator import Aggregator
+from stream_app.drift.foreign import ForeignSummaryError
 from stream_app.kafka import clients, topics
 from stream_app.kafka.log import read_to_end
 from stream_app.kafka.records import RecordDecoder, Unreadable

@@ -117,7 +117,7 @@ class InputConsumer:
     def lost(self) -> dict[int, tuple[int, int]]:
         """Partition to the offsets that are gone from before its start, from and to; each is handed out once.
 
-        The two are the same for a place that only the ledger had: the group commits it anew.
+        The two are the same for a place that the group has not committed: the next commit does.
         """
         lost, self._lost_spans = self._lost_spans, {}
         return lost
@@ -229,7 +229,10 @@ class InputConsumer:
                 )
                 self._lost_spans[partition] = (found.offset, found.offset)
         accounted |= recalled
-        return {p: self._start(p, accounted.get(p), low, end) for p, (low, end) in bounds.items()}
+        starts = {p: self._start(p, accounted.get(p), low, end) for p, (low, end) in bounds.items()}
+        # A partition of which nothing is on record gets its place committed at once: what is deleted later is missed
+        self._lost_spans |= {p: (start, start) for p, start in starts.items() if p not in accounted}
+        return starts
 
     def _is_here(self, place: Accounted, bounds: tuple[int, int]) -> bool:
         """Whether a place is on this topic. One without an id, of an older version, is where the offset can be."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from schemas.topics import DRIFT_SUMMARIES
-from schemas.transactions import Count, TopicId
+from schemas.transactions import Count, PartitionNumber, TopicId
 from stream_app.kafka.log import Record, read_backwards
 from stream_app.kafka.records import RecordDecoder
 from stream_app.settings import Settings
@@ -30,7 +30,7 @@ class Accounted(NamedTuple):
 
 
 class _Span(msgspec.Struct):
-    partition: Count
+    partition: PartitionNumber
     to_offset: Count
     topic_id: TopicId = ""
 

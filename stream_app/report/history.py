@@ -18,7 +18,7 @@ from stream_app.kafka.records import is_plausible
 
 
 class SummarySpan(NamedTuple):
-    """The input offsets of one summary, and the event times in them."""
+    """The input offsets of one summary, the event times in them, and the model that scored."""
 
     partition: int
     from_offset: int
@@ -26,6 +26,7 @@ class SummarySpan(NamedTuple):
     scored: int
     first: datetime
     last: datetime
+    model_sha256: str = ""
 
 
 class History:
@@ -53,7 +54,15 @@ class History:
             return
         self.latest_model = summary.model_sha256
         self.spans.append(
-            SummarySpan(summary.partition, summary.from_offset, summary.to_offset, summary.scored, first, last)
+            SummarySpan(
+                summary.partition,
+                summary.from_offset,
+                summary.to_offset,
+                summary.scored,
+                first,
+                last,
+                summary.model_sha256,
+            )
         )
         self._fold(summary, WHOLE)
         for label, part in summary.by_segment.items():

@@ -1,13 +1,15 @@
 """The three steps of a drift report: read the topics, re-score transactions, compute what the page shows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 
 from models import archive, artefact
 from models.manifest import Manifest
@@ -17,10 +19,11 @@ from schemas.drift import DriftAlert, DriftPhase, DriftSummary
 from schemas.rollout import Stage
 from schemas.topics import DRIFT_ALERTS, DRIFT_SUMMARIES
 from schemas.transactions import ModelRef
+from stream_app.drift.foreign import ForeignSummaryError, check
 from stream_app.drift.merge import Sums
 from stream_app.drift.published import published
 from stream_app.drift.standardise import field_of
-from stream_app.kafka.log import read_to_end
+from stream_app.kafka.log import Record, read_to_end
 from stream_app.kafka.records import RecordDecoder
 from stream_app.report import rows, view
 from stream_app.report.alerts import ReportError
@@ -140,20 +143,21 @@ def gather(settings: Settings, window: str, tell: Callable[[str], None]) -> Gath
         BrokerError: a topic cannot be read.
         FetchError, ArtefactError: the model that scored last cannot be fetched or loaded.
     """
-    history = _history(settings, tell)
+    uris = _uris(settings)
+    manifest = cache(partial(_manifest, settings, uris))
+    summaries = read_to_end(settings, DRIFT_SUMMARIES)
+    history = history_of(summaries, settings.drift_block_events, manifest, tell)
     if history.latest_model is None:
         raise ReportError("nothing has been scored yet: there is nothing to report on (stream-app status)")
     span = resolve(window, history.spans)
     tell("alerts and models")
-    uris = _uris(settings)
     raised = published(read_to_end(settings, DRIFT_ALERTS))
     alerts = [incident.alert for incident in raised if lasts_into(span, incident.alert, history)]
-    manifests = {sha256: _manifest(settings, uris, sha256) for sha256 in {a.model.sha256 for a in alerts}}
     path = _fetch(settings, uris, history.latest_model)
     return Gathered(
         window=span,
         history=history,
-        incidents=[(alert, manifests[alert.model.sha256]) for alert in alerts],
+        incidents=[(alert, manifest(alert.model.sha256)) for alert in alerts],
         runtime=artefact.load(path, history.latest_model),
         events=sum(s.scored for s in history.spans if s.first <= span.until and s.last >= span.since),
     )
@@ -214,18 +218,35 @@ def lasts_into(window: ReportWindow, alert: DriftAlert, history: History) -> boo
         return False
     if alert.raised_at >= window.since:
         return True
-    return alert.phase is not DriftPhase.OVER and bool(
-        history.blocks(alert.model.sha256, window.since, window.until, 1, alert.segment)
+    return alert.phase is not DriftPhase.OVER and any(
+        span.model_sha256 == alert.model.sha256 and span.first <= window.until and span.last >= window.since
+        for span in history.spans
     )
 
 
-def _history(settings: Settings, tell: Callable[[str], None]) -> History:
-    history, decoder = History(settings.drift_block_events), RecordDecoder[DriftSummary](DriftSummary)
-    for count, message in enumerate(read_to_end(settings, DRIFT_SUMMARIES)):
+def history_of(
+    summaries: Iterable[Record],
+    block_events: int,
+    manifest_of: Callable[[str], Manifest | None],
+    tell: Callable[[str], None],
+) -> History:
+    """What the topic holds; of a model whose manifest is gone, where it has scored and no sums."""
+    history, decoder = History(block_events), RecordDecoder[DriftSummary](DriftSummary)
+    for count, message in enumerate(summaries):
         if count % PROGRESS_EVERY == 0:
             tell(f"reading what was scored: {count:,} summaries")
         summary = decoder.read(message)
-        if summary is not None:
+        if summary is None:
+            continue
+        manifest = manifest_of(summary.model_sha256)
+        if manifest is None:
+            history.add(replace(summary, sums=None, by_segment={}))
+            continue
+        try:
+            check(summary, manifest)
+        except ForeignSummaryError as error:
+            decoder.refuse(message, str(error))
+        else:
             history.add(summary)
     return history
 

@@ -6,7 +6,7 @@ written in the transaction that committed them. `stream_app.verify.ledger` has t
 
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -122,7 +122,7 @@ class _Check:
         self._on_progress("open transactions")
         _await_visible(self._settings, self._group, self._reader)
         self._on_progress("summaries")
-        chains = self._chains(committed)
+        chains = self._chains(committed, there)
         self._join(chains, committed)
         self._on_progress("dead letters")
         self._outputs(chains, topics.DEAD_LETTERS, "dead letter", lambda span: span.dead_lettered)
@@ -148,22 +148,31 @@ class _Check:
             remarks=self._remarks,
         )
 
-    def _chains(self, committed: dict[int, int]) -> dict[Place, list[LedgerSpan]]:
+    def _chains(self, committed: dict[int, int], there: Sequence[int]) -> dict[Place, list[LedgerSpan]]:
         """The spans of each place; those of the present topic only as far as they are committed."""
         chains: dict[Place, list[LedgerSpan]] = {}
         gone: dict[int, int] = {}
         former: set[str] = set()
+        strange: list[int] = []
         for partition, spans in _spans(self._settings).items():
             for topic_id, chain in ledger.by_topic(spans, self._present).items():
                 chains[topic_id, partition] = chain
                 if topic_id != self._present:
                     former.add(topic_id)
+                elif partition not in there:
+                    del chains[topic_id, partition]
+                    strange.append(partition)
                 elif partition in committed:
                     chains[topic_id, partition] = ledger.up_to(chain, committed[partition])
                 else:
                     gone[partition] = committed[partition] = chain[-1].to_offset
         for partition in offsets.committed(self._group, self._transactions, [*gone]):
             del gone[partition]  # its first commit has come meanwhile
+        if strange:
+            self._remarks.append(
+                f"{name(self._settings, topics.DRIFT_SUMMARIES)} speaks of partition "
+                f"{', '.join(map(str, sorted(strange)))}, which {self._transactions} does not have: not looked at"
+            )
         if former:
             self._remarks.append(
                 f"{self._transactions} was deleted and made again: the ledger also has {', '.join(sorted(former))}, "

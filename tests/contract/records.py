@@ -44,8 +44,8 @@ def _values(kind: inspect.Type) -> st.SearchStrategy[Any]:
                 min_value=above if low is None else low, max_value=high, allow_nan=False, allow_infinity=False
             )
             return numbers if above is None else numbers.filter(lambda number: number > above)
-        case inspect.IntType(ge=low):
-            return st.integers(-INT_64 if low is None else low, INT_64 - 1)
+        case inspect.IntType(ge=low, le=high):
+            return st.integers(-INT_64 if low is None else low, INT_64 - 1 if high is None else high)
         case inspect.DateTimeType():
             return MOMENTS
         case inspect.BytesType():

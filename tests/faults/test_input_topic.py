@@ -7,10 +7,10 @@ import pytest
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
-from schemas.topics import ANOMALIES, AUDIT, TRANSACTIONS
+from schemas.topics import ANOMALIES, AUDIT, DRIFT_SUMMARIES, TRANSACTIONS
 from stream_app.audit.record import audit_record
 from stream_app.cli.status import observe
-from stream_app.kafka import clients, topics
+from stream_app.kafka import clients, offsets, topics
 from stream_app.settings import Settings
 from stream_app.verify.acknowledged import ACKNOWLEDGE
 from stream_app.verify.cluster import verify
@@ -77,6 +77,39 @@ def test_where_retention_overtakes_a_worker_that_is_away_the_loss_is_on_record_u
     assert (verdict.ok, verdict.breaks, verdict.lost, verdict.scored) == (False, [], 300, 2 * SENT - 300)
     assert anomalies(stream) == [i for i in anomalous(2 * SENT) if not SENT <= int(i) < SENT + 300]
     assert proved(stream).lost == 300
+
+
+def test_a_loss_on_a_partition_that_never_had_a_record_is_no_silent_one(
+    stream: Settings, admin: AdminClient, tmp_path: Path, wait_until: Wait
+) -> None:
+    name = topics.name(stream, TRANSACTIONS)
+    group = clients.group_observer(stream)
+    with running(stream, tmp_path):
+        wait_until(lambda: offsets.committed(group, name, [0]) == {0: 0}, 60)
+    group.close()
+    publish(stream, transactions(SENT))
+    (deleted,) = admin.delete_records([TopicPartition(name, 0, 300)]).values()
+    assert deleted.result().low_watermark == 300
+    with running(stream, tmp_path):
+        wait_until(lambda: committed_offsets(stream) == SENT, 90)
+    verdict = verify(stream)
+    assert (verdict.ok, verdict.breaks, verdict.lost, verdict.scored) == (False, [], 300, SENT - 300)
+
+
+def test_a_summary_of_a_partition_that_the_input_does_not_have_ends_no_proof(
+    stream: Settings, tmp_path: Path, wait_until: Wait
+) -> None:
+    scored(stream, tmp_path, wait_until, SENT)
+    ledger = topics.name(stream, DRIFT_SUMMARIES)
+    (real, *_) = committed_records(stream, DRIFT_SUMMARIES)
+    producer = clients.producer(stream)
+    for partition in (77, 2**31):
+        value = msgspec.json.encode({**msgspec.to_builtins(real), "partition": partition})
+        producer.produce(ledger, value)
+    assert producer.flush(10) == 0
+    verdict = proved(stream)
+    assert verdict.scored == SENT
+    assert any("partition 77" in remark for remark in verdict.remarks)
 
 
 def loss_is_reported(stream: Settings) -> bool:

@@ -5,7 +5,7 @@ import pytest
 from msgspec.structs import replace
 
 from schemas.drift import DriftCause, DriftPhase, DriftSeverity, SegmentSummary
-from stream_app.drift.aggregator import ForeignSummaryError
+from stream_app.drift.foreign import ForeignSummaryError
 from stream_app.drift.monitor import severity
 from stream_app.drift.standardise import DEAD_LETTERS
 from tests.unit.stream_app.drift.streams import (

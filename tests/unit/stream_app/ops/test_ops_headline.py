@@ -162,13 +162,13 @@ EXAMPLES: dict[Kind, tuple[Change, str]] = {
         also("vm-12", volume=AlertVolume(10_000, 500, 0.01)),
         "The model in service alerts on 5 % where 1 % was usual: `stream-app drift explain`.",
     ),
-    Kind.DRIFT: (
-        lambda facts: replace(facts, alerts=[RaisedAlert(alert(), after(-60))]),
-        "Drift, warning: Customers spend more: `stream-app drift explain a1`.",
-    ),
     Kind.INPUT_CHANGED: (
         also("vm-13", notices=[Notice(after(-60), "transactions was deleted and made again")]),
         "Transactions was deleted and made again.",
+    ),
+    Kind.DRIFT: (
+        lambda facts: replace(facts, alerts=[RaisedAlert(alert(), after(-60))]),
+        "Drift, warning: Customers spend more: `stream-app drift explain a1`.",
     ),
     Kind.WORKER_GONE: (
         also("vm-14", Presence.LOST, after(-90)),

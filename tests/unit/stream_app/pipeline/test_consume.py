@@ -75,6 +75,15 @@ def test_it_starts_at_the_committed_offset_and_else_at_the_beginning() -> None:
     assert reading(kafka, partitions=(0, 1)).positions == {0: 0, 1: 7}
 
 
+def test_a_partition_of_which_nothing_is_on_record_is_to_be_committed_where_it_starts() -> None:
+    kafka = MemoryKafka()
+    kafka.publish(1, *[b"x"] * 9)
+    kafka.committed = {1: 7}
+    consumer = reading(kafka, partitions=(0, 1))
+    assert consumer.lost() == {0: (0, 0)}
+    assert consumer.lost() == {}
+
+
 def test_of_heavy_records_fewer_are_taken_at_once_and_of_light_ones_more_in_the_course_of_time() -> None:
     kafka = MemoryKafka()
     kafka.publish(0, *[b"x" * 1000] * 300)

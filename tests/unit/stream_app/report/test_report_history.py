@@ -1,5 +1,6 @@
 """The log of summaries as blocks of each model and its segments, and where in the input they were counted."""
 
+import msgspec
 import numpy as np
 import pytest
 from msgspec.structs import replace
@@ -7,9 +8,20 @@ from msgspec.structs import replace
 from schemas.drift import DriftPhase
 from schemas.transactions import ModelRef
 from stream_app.report.history import History, SummarySpan, total
+from stream_app.report.report import history_of as read_history
 from stream_app.report.report import lasts_into
 from stream_app.report.window import ReportWindow
-from tests.unit.stream_app.drift.streams import OTHER_SHA, SHA, START, SUMMARY_ROWS, event_time, summaries, world
+from stream_app.testing.memory_clients import MemoryMessage
+from tests.unit.stream_app.drift.streams import (
+    MANIFEST,
+    OTHER_SHA,
+    SHA,
+    START,
+    SUMMARY_ROWS,
+    event_time,
+    summaries,
+    world,
+)
 from tests.unit.stream_app.report.alerts_for_tests import an_alert
 
 ROWS, BLOCK = 1024, 128
@@ -50,7 +62,7 @@ def test_blocks_are_in_the_order_of_the_log_and_know_their_event_times(log):
 
 def test_a_span_says_where_a_summary_was_counted(log):
     first, second, third = history_of(log).spans[:3]
-    assert first == SummarySpan(0, 0, SUMMARY_ROWS, SUMMARY_ROWS, event_time(0), event_time(SUMMARY_ROWS - 1))
+    assert first == SummarySpan(0, 0, SUMMARY_ROWS, SUMMARY_ROWS, event_time(0), event_time(SUMMARY_ROWS - 1), SHA)
     assert (second.partition, second.from_offset) == (1, 0)
     assert (third.partition, third.from_offset) == (0, SUMMARY_ROWS)
 
@@ -118,3 +130,13 @@ def test_an_incident_that_is_not_over_is_in_every_window_in_which_its_model_has_
     assert lasts_into(ReportWindow(event_time(800), event_time(900)), alert, history_of(log)) is lasts
     assert lasts_into(ReportWindow(event_time(150), event_time(900)), alert, history_of(log))
     assert not lasts_into(ReportWindow(event_time(0), event_time(99)), alert, history_of(log))
+
+
+def test_sums_that_cannot_be_of_their_model_are_passed_over_wherever_they_stand(log):
+    empty = replace(log[0], sums=replace(log[0].sums, missing=[]))
+    stranger = replace(log[0], sums=replace(log[0].sums, tail=[]), model_sha256=OTHER_SHA)
+    messages = [MemoryMessage(msgspec.json.encode(summary)) for summary in (empty, stranger, *log, empty)]
+    history = read_history(messages, BLOCK, {SHA: MANIFEST}.get, lambda _: None)
+    assert scored(history.blocks(SHA, START, END, 1000)) == ROWS
+    assert history.blocks(OTHER_SHA, START, END, 1000) == []
+    assert [span.model_sha256 for span in history.spans] == [OTHER_SHA, *[SHA] * len(log)]
