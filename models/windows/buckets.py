@@ -307,20 +307,20 @@ def recall(p: Plan, m: Memory, at: int, k: int, newest: int, value: int) -> floa
 
 
 @inlined
-def remember(p: Plan, m: Memory, at: int, k: int, hop: int, value: int) -> None:
-    """The value was seen in this hop. Where there is no room, the one seen longest ago makes way."""
+def remember(p: Plan, m: Memory, at: int, k: int, hop: int, bound: int, value: int) -> None:
+    """The value was seen in this hop. In its place goes one last seen before `bound`, or where all places are taken."""
     known = list_of(p, m, at, k)
     place = _place(m, known, value)
     if place >= 0:
         m.ints[known.hops + place] = max(m.ints[known.hops + place], hop)
         return
-    if known.length < known.room:
+    place = _stalest(m, known)
+    spent = known.length > 0 and m.ints[known.hops + place] < bound
+    if not spent and known.length < known.room:
         place = known.length
         m.shorts[known.header + LENGTH] = known.length + 1
-    else:
-        place = _stalest(m, known)
-        if m.ints[known.hops + place] > hop:
-            return
+    elif m.ints[known.hops + place] > hop:
+        return
     m.longs[known.longs + place] = value
     m.ints[known.hops + place] = hop
 

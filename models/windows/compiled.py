@@ -108,7 +108,7 @@ def _count(p: Plan, m: Memory, at: int, times: tuple[int, int], numbers: np.ndar
     for k in range(len(p.lists)):
         hop, newest, value = times[0] // p.lists[k, 0], times[1] // p.lists[k, 0], identities[p.lists[k, 2]]
         if value != 0 and hop >= newest - p.lists[k, 1]:
-            remember(p, m, at, k, hop, value)
+            remember(p, m, at, k, hop, newest - p.lists[k, 1], value)
     return lost
 
 

@@ -108,9 +108,14 @@ UNSOUND = "the window state holds a record that was not written for these window
 def _cut(
     keys: np.ndarray, ends: np.ndarray, content: np.ndarray, gone: np.ndarray
 ) -> Iterator[tuple[bytes, bytes | None]]:
-    names, cut, whole, start = keys.astype(KEY).tobytes(), (ends * 8).tolist(), content.tobytes(), 0
-    for place, end in enumerate(cut):
-        yield names[place * 8 : place * 8 + 8], whole[start:end]
+    whole, start = content.tobytes(), 0
+    for key, end in zip(_names(keys), (ends * 8).tolist(), strict=True):
+        yield key, whole[start:end]
         start = end
-    for key in gone.astype(KEY):
-        yield key.tobytes(), None
+    for key in _names(gone):
+        yield key, None
+
+
+def _names(keys: np.ndarray) -> Iterator[bytes]:
+    content = keys.astype(KEY).tobytes()
+    return (content[at : at + 8] for at in range(0, len(content), 8))
