@@ -17,6 +17,7 @@ COUNT, SUM, MEAN, STD, MIN, MAX, DEVIATION, SINCE_LAST, DISTINCT, IS_NEW = range
 # number always.
 S, M2, LEAST, MOST = range(4)
 MADE_OF = {COUNT: (), SUM: (S,), MEAN: (S,), STD: (S, M2), DEVIATION: (S, M2), MIN: (LEAST,), MAX: (MOST,)}
+WITHOUT_DELAY = {"since_last", "distinct", "is_new"}
 REMEMBERED = 64  # values of an entity that `distinct` and `is_new` tell apart
 HEADER = 3  # words of a block: owner and size; newest time; last position
 MOST_WORDS = 32_767  # of a block: places in it are 16 bits wide
@@ -32,6 +33,10 @@ class WindowsError(UserError):
 
 class OneWindow(Protocol):
     """What this package reads of a window of the definition."""
+
+    @property
+    def entity(self) -> str:
+        """Path of the entity whose past it is."""
 
     @property
     def aggregate(self) -> str:
@@ -86,23 +91,27 @@ class Layout:
         identities: Paths of the values that are only the same or not: columns of `keys.keys_of`.
         most_words: The largest block of an entity, in words of 8 bytes.
         fingerprint: Differs where the content of a block differs.
+        totals_fingerprint: Differs where the content of a bucket differs.
     """
 
-    def __init__(self, windows: Sequence[OneWindow], slack: int = 0) -> None:
+    def __init__(self, windows: Sequence[OneWindow], slack_s: int = 0) -> None:
         """Lay out the buckets.
 
         Args:
             windows: In the order of the columns of the result.
-            slack: Hops to hold beyond what the newest event needs, for readers that are behind.
+            slack_s: Hops are held for so many seconds longer than the newest event needs, for readers that are behind.
 
         Raises:
             WindowsError: they cannot be computed, or would take too much of each entity.
         """
+        for window in windows:
+            if window.delay_hops and window.aggregate in WITHOUT_DELAY:
+                raise WindowsError(f"{window.aggregate} knows no delay: leave it out")
         asked = [_Asked(AGGREGATES.index(w.aggregate), w, column) for column, w in enumerate(windows)]
         self.columns = len(asked)
         self.numbers = _paths(one for one in asked if MADE_OF.get(one.kind))
         self.identities = _paths(one for one in asked if one.kind in (DISTINCT, IS_NEW))
-        rings, puts, walks, ends = _rings([one for one in asked if one.kind in MADE_OF], self.numbers, slack)
+        rings, puts, walks, ends = _rings([one for one in asked if one.kind in MADE_OF], self.numbers, slack_s)
         lists, recalls = _lists([one for one in asked if one.kind in (DISTINCT, IS_NEW)], self.identities)
         lasts = [(one.hop_us, one.window.hops, one.column) for one in asked if one.kind == SINCE_LAST]
         self.plan = Plan(*(_table(rows) for rows in (rings, puts, walks, ends, lists, recalls, lasts)))
@@ -112,6 +121,7 @@ class Layout:
                 f"these windows take up to {self.most_words * 8 // 1024} KiB of each entity, {MOST_WORDS // 128} KiB "
                 "are the most: use fewer values, or lengths with fewer hops"
             )
+        self.totals_fingerprint = zlib.crc32(repr((self.numbers, [(r[0], *r[2:]) for r in rings], puts)).encode())
         self.fingerprint = zlib.crc32(repr((self.numbers, self.identities, rings, puts, lists)).encode())
 
     @property
@@ -137,7 +147,7 @@ def _paths(asked: Iterable[_Asked]) -> tuple[str, ...]:
 
 
 def _rings(
-    asked: list[_Asked], numbers: tuple[str, ...], slack: int
+    asked: list[_Asked], numbers: tuple[str, ...], slack_s: int
 ) -> tuple[list[Row], list[Row], list[Row], list[Row]]:
     """The rows of rings, puts, walks and ends."""
     rings: list[Row] = []
@@ -158,7 +168,7 @@ def _rings(
                 rows = sorted((one.window.hops, one.kind, one.column) for one in of_walk)
                 walks.append((*put, delay, len(ends), len(ends) + len(rows)))
                 ends += rows
-        depth = max(one.window.hops + one.window.delay_hops for one in of_ring) + slack
+        depth = max(one.window.hops + one.window.delay_hops for one in of_ring) - (-slack_s * SECOND_US // hop_us)
         rings.append((hop_us, depth, counts, values))
     return rings, puts, walks, ends
 

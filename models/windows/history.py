@@ -1,0 +1,79 @@
+"""The windows of a whole history, by the code that computes them in the stream: what a model is trained on."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from models.windows.compiled import Batch
+from models.windows.keys import keys_of
+from models.windows.plan import OneWindow
+from models.windows.state import WindowState
+from models.windows.totals import HopTotals, TotalsView
+
+CHUNK = 65_536  # rows
+
+
+def windows_of(frame: pl.DataFrame, windows: Sequence[OneWindow], *, time: str, entity: str) -> np.ndarray:
+    """Compute the windows of every row from the rows before it.
+
+    Args:
+        frame: In the order in which the stream would have it: by time. A column for each path that a window reads;
+            `label` as it is known by now.
+        windows: In the order of the result's columns.
+        time: Column of the time.
+        entity: Path of the entity of the decision; other entities have their windows from totals.
+
+    Returns:
+        float32 [rows, windows], NaN where missing.
+    """
+    times = frame[time].dt.epoch("us").to_numpy()
+    out = np.empty((frame.height, len(windows)), np.float32)
+    for path in dict.fromkeys(window.entity for window in windows):
+        places = [place for place, window in enumerate(windows) if window.entity == path]
+        chosen = [windows[place] for place in places]
+        computed = _own if path == entity else _others
+        computed(frame, times, path, chosen, out, places)
+    return out
+
+
+def _own(
+    frame: pl.DataFrame, times: np.ndarray, path: str, windows: Sequence[OneWindow], out: np.ndarray, places: list[int]
+) -> None:
+    state = WindowState(windows, frame[path].n_unique())
+    for at in range(0, frame.height, CHUNK):
+        rows = frame[at : at + CHUNK]
+        identities = [_keys(rows[name]) for name in state.layout.identities]
+        batch = Batch(
+            np.arange(at, at + rows.height),
+            _keys(rows[path]),
+            times[at : at + CHUNK].copy(),
+            _numbers(rows, state.layout.numbers),
+            np.stack(identities, axis=1) if identities else np.empty((rows.height, 0), np.int64),
+        )
+        out[at : at + CHUNK, places] = state.step(batch)
+
+
+def _others(
+    frame: pl.DataFrame, times: np.ndarray, path: str, windows: Sequence[OneWindow], out: np.ndarray, places: list[int]
+) -> None:
+    """Hop by hop of the newest time: when one is over, its totals are published, as a partition does."""
+    totals, view = HopTotals(windows), TotalsView(windows, frame[path].n_unique())
+    hop_us = int(totals.layout.plan.rings[:, 0].min())
+    newest = np.maximum.accumulate(times)
+    numbers, keys = _numbers(frame, totals.layout.numbers), _keys(frame[path])
+    starts = np.flatnonzero(np.r_[True, np.diff(newest // hop_us) > 0]) if times.size else np.empty(0, np.int64)
+    for start, end in zip(starts.tolist(), [*starts[1:].tolist(), times.size], strict=True):
+        for record in totals.finished(int(newest[start])):
+            view.add(0, record)
+        out[start:end, places] = view.look(keys[start:end], times[start:end])
+        totals.add(keys[start:end], times[start:end], numbers[start:end])
+
+
+def _keys(column: pl.Series) -> np.ndarray:
+    return keys_of(column.cast(pl.String).to_list())
+
+
+def _numbers(frame: pl.DataFrame, names: Sequence[str]) -> np.ndarray:
+    columns = [frame[name].cast(pl.Float64).fill_null(float("nan")).to_numpy() for name in names]
+    return np.ascontiguousarray(np.stack(columns, axis=1)) if columns else np.empty((frame.height, 0))

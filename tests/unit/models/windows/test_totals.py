@@ -1,0 +1,146 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.windows.plan import WindowsError
+from models.windows.totals import QUANTUM, HopTotals, TotalsView
+from tests.unit.models.windows.oracle import MICRO, OracleWindow, of_values
+
+HOUR, DAY = 3600 * MICRO, 86_400 * MICRO
+MAY = 17_652 * DAY
+WINDOWS = [
+    OracleWindow("count", "1h", delay="5m"),
+    OracleWindow("mean", "2d", "label", delay="1d"),
+    OracleWindow("sum", "1d", "amount", delay="1h"),
+    OracleWindow("mean", "1d", "amount", delay="2h"),
+    OracleWindow("count", "30d", delay="7d"),
+]
+HOPS = [300 * MICRO, HOUR, DAY]
+
+
+def published(totals, view, partition, now):
+    for record in totals.finished(now):
+        view.add(partition, record)
+
+
+def streamed(events, partitions, cuts):
+    """Values of the events, each in its partition, all of which publish what is over before one reads."""
+    totals = [HopTotals(WINDOWS) for _ in range(partitions)]
+    view = TotalsView(WINDOWS, 100, range(partitions))
+    found = np.empty((len(events), len(WINDOWS)), np.float32)
+    for start, end in zip([0, *cuts], [*cuts, len(events)], strict=True):
+        for partition in {event[0] % partitions for event in events[start:end]}:
+            rows = [n for n in range(start, end) if events[n][0] % partitions == partition]
+            keys = np.array([events[n][1] for n in rows], np.int64)
+            times = np.array([events[n][2] for n in rows], np.int64)
+            for one in range(partitions):
+                published(totals[one], view, one, int(times[0]))
+            found[rows] = view.look(keys, times)
+        for event in events[start:end]:
+            one = (np.array([value], np.int64) for value in event[1:3])
+            totals[event[0] % partitions].add(*one, np.array([[event[3], event[4]]]))
+    assert view.incomplete == 0
+    return found
+
+
+def hop_starts(events):
+    """Where a hop begins: a batch that a worker reads is looked up before its own totals are published."""
+    return [n for n in range(1, len(events)) if events[n][2] // HOPS[0] != events[n - 1][2] // HOPS[0]]
+
+
+def expected(events):
+    rows = []
+    for _, key, time, *_ in events:
+        row = []
+        for window in WINDOWS:
+            hop_us = window.hop_s * MICRO
+            last = time // hop_us - window.delay_hops - 1
+            covered = [e for e in events if e[1] == key and last - window.hops < e[2] // hop_us <= last]
+            values = [value for e in covered if math.isfinite(value := e[3] if window.of == "label" else e[4])]
+            row.append(float(len(covered)) if window.aggregate == "count" else of_values(window.aggregate, values, 0))
+        rows.append(row)
+    return rows
+
+
+@st.composite
+def histories(draw):
+    """Partition, merchant, time, label, amount, in the order of time."""
+    events, now = [], MAY
+    for _ in range(draw(st.integers(1, 50))):
+        now += draw(st.sampled_from([0, 1, 60 * MICRO, 400 * MICRO, HOUR, 5 * HOUR, DAY, 6 * DAY]))
+        amount = draw(st.sampled_from([0.1, 12.34, 99.99, 7e6, math.nan, math.inf]))
+        events.append(
+            (draw(st.integers(0, 7)), draw(st.sampled_from([5, 6, 2**63 - 1])), now, 1.0 * draw(st.booleans()), amount)
+        )
+    return events
+
+
+@settings(max_examples=60, deadline=None)
+@given(events=histories(), partitions=st.integers(1, 4), more=st.lists(st.integers(1, 49)))
+def test_any_partitions_and_batches_give_the_same_bits(events, partitions, more):
+    starts = hop_starts(events)
+    whole = streamed(events, 1, starts)
+    cuts = sorted({*starts, *(cut for cut in more if cut < len(events))})
+    assert streamed(events, partitions, cuts).tobytes() == whole.tobytes()
+    np.testing.assert_allclose(whole, np.array(expected(events)), rtol=1e-6, atol=30 * QUANTUM)
+
+
+def test_a_label_counts_in_the_hop_of_its_event_from_when_it_arrives():
+    totals, view = HopTotals(WINDOWS), TotalsView(WINDOWS, 10)
+    keys, times = np.array([5, 5]), np.array([MAY, MAY + HOUR])
+    totals.add(keys, times, np.zeros((2, 2)))
+    published(totals, view, 0, MAY + 2 * DAY)
+    asked = (np.array([5]), np.array([MAY + 2 * DAY]))
+    assert view.look(*asked)[0, 1] == 0.0
+    totals.add_values(keys[:1], times[:1], np.array([[1.0, 0.0]]))
+    published(totals, view, 0, MAY + 3 * DAY)
+    assert view.look(*asked)[0, 1] == 0.5
+
+
+def test_what_a_partition_has_not_published_is_counted_as_incomplete():
+    totals, other, view = HopTotals(WINDOWS), HopTotals(WINDOWS), TotalsView(WINDOWS, 10, [0, 1])
+    asked = (np.array([5, 6]), np.array([MAY, MAY + 2 * DAY]))
+    view.look(*asked)
+    assert view.incomplete == 2
+    published(totals, view, 0, MAY + DAY)
+    published(other, view, 1, MAY + 3 * DAY)
+    view.look(*asked)
+    assert view.incomplete == 3
+    published(totals, view, 0, MAY + 3 * DAY)
+    view.look(*asked)
+    assert view.incomplete == 3
+
+
+def test_what_is_not_over_survives_a_restart():
+    totals, view, rng = HopTotals(WINDOWS), TotalsView(WINDOWS, 100), np.random.default_rng(0)
+    events = rng.integers(0, 50, 200), np.sort(rng.integers(MAY, MAY + DAY, 200)), rng.random((200, 2))
+    totals.add(*events)
+    again = HopTotals(WINDOWS)
+    again.restore(totals.checkpoint())
+    assert again.finished(MAY + 5 * DAY) == totals.finished(MAY + 5 * DAY)
+    with pytest.raises(WindowsError, match="same definition"):
+        view.add(0, b"nonsense")
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.binary(max_size=300), keep=st.integers(0, 300))
+def test_nonsense_is_refused(data, keep):
+    totals, view = HopTotals(WINDOWS), TotalsView(WINDOWS, 100)
+    totals.add(np.array([1, 2]), np.array([MAY, MAY]), np.ones((2, 2)))
+    sound = totals.finished(MAY + DAY)[0]
+    mixed = sound[:keep] + data
+    if mixed[: len(sound)] == sound and len(mixed) == len(sound):
+        return
+    try:
+        view.add(0, mixed)
+    except WindowsError:
+        assert view.figures.entities == 0
+
+
+@pytest.mark.parametrize("window", [OracleWindow("std", "1d", "amount", delay="1h"), OracleWindow("count", "1d")])
+def test_windows_that_totals_cannot_hold_are_refused(window):
+    with pytest.raises(WindowsError, match="delay of at least one hop"):
+        TotalsView([window], 10)
