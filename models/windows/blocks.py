@@ -14,7 +14,7 @@ the open segment, with some room to spare; a segment in which much has become fr
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numba import njit
@@ -31,25 +31,29 @@ LIVE, FILLED = range(2)  # of a segment: words
 HELD, LIMIT, NEWEST, OLDEST, OPEN, OPEN_END, WORDS, FORGOTTEN, LATE, LOST, GONE, MARK = range(12)  # of the counters
 NONE = -1
 
+# Strictly by IEEE 754: no operation is moved, merged or left out. Arrays are not counted (_nrt): all are Python's, and
+# counting the references to them took half of the time.
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
+
 Function = TypeVar("Function", bound=Callable[..., object])
 
 
 def compiled(function: Function) -> Function:
-    """Compiled when it is first called, strictly by IEEE 754: no operation is moved, merged or left out."""
-    done: Function = njit(nogil=True, error_model="numpy", _nrt=False)(function)
+    """Compiled when it is first called."""
+    done: Function = njit(**OPTIONS)(function)
     return done
 
 
 def inlined(function: Function) -> Function:
     """As `compiled`, without a call: it would pass on dozens of numbers, five and more for each array."""
-    done: Function = njit(nogil=True, error_model="numpy", _nrt=False, forceinline=True)(function)
+    done: Function = njit(**OPTIONS, forceinline=True)(function)
     return done
 
 
 def cached(function: Function) -> Function:
     """Compiled, and kept for the next process where there is a place to keep it."""
     try:
-        done: Function = njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function)
+        done: Function = njit(**OPTIONS, cache=True)(function)
     except RuntimeError:  # neither this folder nor the user's cache can be written
         done = compiled(function)
     return done
@@ -81,7 +85,7 @@ class Store(NamedTuple):
         segments: int64 [segments, 2].
         keys: int64 [entities].
         links: int32 [entities, 3]: the block, and which entity was seen after and before it.
-        index: int32 [a power of two]: open addressing, entity + 1.
+        table: int32 [a power of two]: open addressing, entity + 1.
         gone: int64: keys of entities forgotten since the last checkpoint.
         counters: int64.
     """
@@ -90,7 +94,7 @@ class Store(NamedTuple):
     segments: np.ndarray
     keys: np.ndarray
     links: np.ndarray
-    index: np.ndarray
+    table: np.ndarray
     gone: np.ndarray
     counters: np.ndarray
 
@@ -98,12 +102,12 @@ class Store(NamedTuple):
 @inlined
 def find(s: Store, key: int) -> int:
     """The entity of a key, or -1."""
-    mask = s.index.size - 1
+    mask = s.table.size - 1
     at = key & mask
-    while s.index[at] != 0:
-        entity = s.index[at] - 1
+    while s.table[at] != 0:
+        entity = s.table[at] - 1
         if s.keys[entity] == key:
-            return entity
+            return int(entity)
         at = (at + 1) & mask
     return NONE
 
@@ -124,14 +128,14 @@ def admit(s: Store, key: int) -> int:
         if c[MARK] >= 0:
             s.gone[c[GONE]] = s.keys[entity]
             c[GONE] += 1
-    mask = s.index.size - 1
+    mask = s.table.size - 1
     at = key & mask
-    while s.index[at] != 0:
+    while s.table[at] != 0:
         at = (at + 1) & mask
-    s.index[at] = entity + 1
+    s.table[at] = entity + 1
     s.keys[entity] = key
     _link(s, entity)
-    return entity
+    return int(entity)
 
 
 @inlined
@@ -146,7 +150,7 @@ def touch(s: Store, entity: int) -> None:
 def lacks(s: Store, words: int) -> bool:
     """Whether there is no room for a block, or none for the key of an entity that goes."""
     c = s.counters
-    return c[OPEN] + words > c[OPEN_END] or c[GONE] == s.gone.size
+    return bool(c[OPEN] + words > c[OPEN_END] or c[GONE] == s.gone.size)
 
 
 @compiled
@@ -159,7 +163,7 @@ def take(s: Store, entity: int, words: int) -> int:
     s.memory.ints[2 * at] = entity
     s.memory.ints[2 * at + 1] = words
     s.links[entity, BLOCK] = at
-    return at
+    return int(at)
 
 
 @compiled
@@ -276,15 +280,15 @@ def _link(s: Store, entity: int) -> None:
 @compiled
 def _strike(s: Store, key: int) -> None:
     """Take a key out of the index; those behind it move up to where they will be looked for."""
-    mask = s.index.size - 1
+    mask = s.table.size - 1
     gap = key & mask
-    while s.keys[s.index[gap] - 1] != key:
+    while s.keys[s.table[gap] - 1] != key:
         gap = (gap + 1) & mask
     at = (gap + 1) & mask
-    while s.index[at] != 0:
-        home = s.keys[s.index[at] - 1] & mask
+    while s.table[at] != 0:
+        home = s.keys[s.table[at] - 1] & mask
         if ((at - home) & mask) >= ((at - gap) & mask):
-            s.index[gap] = s.index[at]
+            s.table[gap] = s.table[at]
             gap = at
         at = (at + 1) & mask
-    s.index[gap] = 0
+    s.table[gap] = 0

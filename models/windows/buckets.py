@@ -126,7 +126,7 @@ def _lengthen(p: Plan, m: Memory, at: int, time: int, only: int, identities: np.
 
 @inlined
 def _room(section: Section, lacking: bool, most: int) -> int:
-    wide = min(section.length + 1 + section.length // 4, most)
+    wide = min(section.length + 1 + section.length // 8, most)
     return wide if lacking else max(min(section.room, wide), 1)
 
 
@@ -213,34 +213,38 @@ def walk(p: Plan, m: Memory, at: int, k: int, times: tuple[int, int], x: float, 
     counts, delay, window, end = ring.hops + (1 + row[2]) * ring.room, row[7], row[8], row[9]
     total, spread = _sums(ring, row[3]), _sums(ring, row[4])
     least, most = _sums(ring, row[5]), _sums(ring, row[6])
+    rich = spread >= 0 or least >= 0 or most >= 0
     last = times[0] // hop_us - (delay + 1 if delay > 0 else 0)
     newest = times[1] // hop_us - delay
-    n, a, b, low, high = 0, 0.0, 0.0, math.inf, -math.inf
+    events, n, a, b, low, high = 0, 0, 0.0, 0.0, math.inf, -math.inf
     for i in range(ring.length - 1, -1, -1):
         slot = around(ring.start + i, ring.room)
         hop, count = m.ints[ring.hops + slot], m.ints[counts + slot]
         if hop > last:
             continue
         while hop < newest - p.ends[window, 0]:
-            out[p.ends[window, 2]] = _value(p.ends[window, 1], n, a, b, low, high, x)
+            kind = p.ends[window, 1]
+            out[p.ends[window, 2]] = events if kind == COUNT else _value(kind, n, a, b, low, high, x)
             window += 1
             if window == end:
                 return
-        if count > 0:
+        events += m.ints[ring.hops + ring.room + slot]
+        if rich and count > 0:
             if spread >= 0:
                 b += m.floats[spread + slot]
                 if n > 0:  # Chan, Golub and LeVeque (1979), in sums in place of means
                     q = m.floats[total + slot] * n - a * count
                     b += q * q / (float(n) * count * (n + count))
-            if total >= 0:
-                a += m.floats[total + slot]
             if least >= 0:
                 low = min(low, m.floats[least + slot])
             if most >= 0:
                 high = max(high, m.floats[most + slot])
-            n += count
+        if total >= 0:
+            a += m.floats[total + slot]
+        n += count
     for rest in range(window, end):
-        out[p.ends[rest, 2]] = _value(p.ends[rest, 1], n, a, b, low, high, x)
+        kind = p.ends[rest, 1]
+        out[p.ends[rest, 2]] = events if kind == COUNT else _value(kind, n, a, b, low, high, x)
 
 
 @compiled
@@ -287,7 +291,7 @@ def since_last(p: Plan, m: Memory, at: int, k: int, time: int) -> float:
     before, hop_us = m.longs[at + TIME], p.lasts[k, 0]
     if m.longs[at + POSITION] == NONE or before > time or before // hop_us < time // hop_us - p.lasts[k, 1]:
         return math.nan
-    return (time - before) / 1e6
+    return float((time - before) / 1e6)
 
 
 @inlined

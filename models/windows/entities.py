@@ -27,7 +27,7 @@ from models.windows.blocks import (
 )
 from models.windows.plan import Layout, WindowsError
 
-FREE_SHARE = 0.15  # of the memory that may lie idle before a segment is swept
+FREE_SHARE = 0.1  # of the memory that may lie idle before a segment is swept
 MOST_WORDS = 1 << 31  # a block is found by 32 bits: 16 GiB
 GONE_KEYS = 4096
 
@@ -73,7 +73,7 @@ class Entities:
             segments=np.zeros((2, 2), np.int64),
             keys=np.zeros(max_entities, np.int64),
             links=np.zeros((max_entities, 3), np.int32),
-            index=np.zeros(1 << (max_entities * 3 // 2).bit_length(), np.int32),
+            table=np.zeros(1 << (max_entities * 3 // 2).bit_length(), np.int32),
             gone=np.zeros(GONE_KEYS, np.int64),
             counters=counters,
         )
@@ -82,7 +82,7 @@ class Entities:
     def figures(self) -> Figures:
         """Since this object was made."""
         c, store = self.store.counters, self.store
-        beside = int(c[HELD]) * (store.keys.itemsize + 3 * store.links.itemsize) + store.index.nbytes
+        beside = int(c[HELD]) * (store.keys.itemsize + 3 * store.links.itemsize) + store.table.nbytes
         return Figures(int(c[HELD]), int(c[FORGOTTEN]), self._longs.nbytes + beside, int(c[LATE]), int(c[LOST]))
 
     def make_room(self) -> None:

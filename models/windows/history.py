@@ -7,7 +7,7 @@ import polars as pl
 
 from models.windows.compiled import Batch
 from models.windows.keys import keys_of
-from models.windows.plan import OneWindow
+from models.windows.plan import MOST_TIME, OneWindow
 from models.windows.state import WindowState
 from models.windows.totals import HopTotals, TotalsView
 
@@ -62,8 +62,9 @@ def _others(
     hop_us = int(totals.layout.plan.rings[:, 0].min())
     newest = np.maximum.accumulate(times)
     numbers, keys = _numbers(frame, totals.layout.numbers), _keys(frame[path])
-    starts = np.flatnonzero(np.r_[True, np.diff(newest // hop_us) > 0]) if times.size else np.empty(0, np.int64)
-    for start, end in zip(starts.tolist(), [*starts[1:].tolist(), times.size], strict=True):
+    starts = np.flatnonzero(np.diff(newest // hop_us, prepend=-MOST_TIME) > 0)
+    ends = np.r_[starts[1:], times.size][: starts.size]
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
         for record in totals.finished(int(newest[start])):
             view.add(0, record)
         out[start:end, places] = view.look(keys[start:end], times[start:end])

@@ -12,6 +12,8 @@ from models.windows.blocks import cached, compiled
 
 MISSING = 0
 
+Four = tuple[np.uint64, np.uint64, np.uint64, np.uint64]
+
 
 def keys_of(texts: Sequence[str | None]) -> np.ndarray:
     """A key for each text, int64; `MISSING` for None."""
@@ -37,7 +39,7 @@ def _rotated(x: np.uint64, bits: int) -> np.uint64:
 
 
 @compiled
-def _rounds(v: tuple[np.uint64, np.uint64, np.uint64, np.uint64], times: int) -> tuple[np.uint64, ...]:
+def _rounds(v: Four, times: int) -> Four:
     a, b, c, d = v
     for _ in range(times):
         a, c = a + b, c + d

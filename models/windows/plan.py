@@ -1,6 +1,7 @@
 """Which buckets of the past a set of windows needs, and what is read of them: the tables of the compiled loop.
 
-Windows of one hop length share a ring of buckets; windows of one ring, value and delay share a walk over it.
+Windows of one hop length share a ring of buckets; windows of one ring, value and delay share a walk over it, and those
+that count events go along.
 """
 
 import zlib
@@ -23,6 +24,8 @@ HEADER = 3  # words of a block: owner and size; newest time; last position
 MOST_WORDS = 32_767  # of a block: places in it are 16 bits wide
 SECOND_US = 1_000_000
 MOST_TIME = (1 << 31) * 300 * SECOND_US  # microseconds: hops are numbered by 32 bits; the year 22,391
+
+EVENTS = -1  # in the place of a value: its count is the first of its ring
 
 Row = tuple[int, ...]
 
@@ -113,7 +116,7 @@ class Layout:
         self.identities = _paths(one for one in asked if one.kind in (DISTINCT, IS_NEW))
         rings, puts, walks, ends = _rings([one for one in asked if one.kind in MADE_OF], self.numbers, slack_s)
         lists, recalls = _lists([one for one in asked if one.kind in (DISTINCT, IS_NEW)], self.identities)
-        lasts = [(one.hop_us, one.window.hops, one.column) for one in asked if one.kind == SINCE_LAST]
+        lasts: list[Row] = [(one.hop_us, one.window.hops, one.column) for one in asked if one.kind == SINCE_LAST]
         self.plan = Plan(*(_table(rows) for rows in (rings, puts, walks, ends, lists, recalls, lasts)))
         self.most_words = _words(self.plan, [depth + 1 for _, depth, _, _ in rings], [REMEMBERED] * len(lists))
         if self.most_words > MOST_WORDS:
@@ -154,23 +157,36 @@ def _rings(
     puts: list[Row] = []
     walks: list[Row] = []
     ends: list[Row] = []
+
+    def source(one: _Asked) -> int:
+        return numbers.index(one.window.of) if MADE_OF[one.kind] else EVENTS
+
     for hop_us, of_ring in _grouped(asked, lambda one: one.hop_us):
-        ring, counts, values = len(rings), 0, 0
-        for source, of_source in _grouped(
-            of_ring, lambda one: numbers.index(one.window.of) if MADE_OF[one.kind] else -1
-        ):
-            needed = {field for one in of_source for field in MADE_OF[one.kind]}
-            places = {field: values + place for place, field in enumerate(sorted(needed))}
-            put = (ring, source, counts, *(places.get(field, -1) for field in (S, M2, LEAST, MOST)))
-            counts, values = counts + 1, values + len(places)
-            puts.append(put)
-            for delay, of_walk in _grouped(of_source, lambda one: one.window.delay_hops):
-                rows = sorted((one.window.hops, one.kind, one.column) for one in of_walk)
-                walks.append((*put, delay, len(ends), len(ends) + len(rows)))
-                ends += rows
+        ring, values, put = len(rings), 0, {}
+        for count, (of, of_source) in enumerate(_grouped(of_ring, source)):
+            needed = sorted({field for one in of_source for field in MADE_OF[one.kind]})
+            places = {field: values + place for place, field in enumerate(needed)}
+            put[of] = (ring, of, count, *(places.get(field, -1) for field in (S, M2, LEAST, MOST)))
+            values += len(needed)
         depth = max(one.window.hops + one.window.delay_hops for one in of_ring) - (-slack_s * SECOND_US // hop_us)
-        rings.append((hop_us, depth, counts, values))
+        rings.append((hop_us, depth, len(put), values))
+        puts += put.values()
+        for delay, of_delay in _grouped(of_ring, lambda one: one.window.delay_hops):
+            for of, of_walk in _walked(of_delay, source).items():
+                rows = sorted((one.window.hops, one.kind, one.column) for one in of_walk)
+                walks.append((*put[of], delay, len(ends), len(ends) + len(rows)))
+                ends += rows
     return rings, puts, walks, ends
+
+
+def _walked(asked: list[_Asked], source: Callable[[_Asked], int]) -> dict[int, list[_Asked]]:
+    """What is walked over, for which windows; those that count events go along with the first of the others."""
+    of = dict(_grouped(asked, source))
+    counting = of.pop(EVENTS, [])
+    if not of:
+        return {EVENTS: counting}
+    of[min(of)] += counting
+    return of
 
 
 def _lists(asked: list[_Asked], identities: tuple[str, ...]) -> tuple[list[Row], list[Row]]:

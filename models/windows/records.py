@@ -129,4 +129,4 @@ def _sound_ring(p: Plan, at: int, k: int, m: Memory) -> bool:
     for i in range(ring.length * p.rings[k, 3]):
         if not math.isfinite(m.floats[ring.longs + i]):
             return False
-    return before <= newest
+    return bool(before <= newest)

@@ -54,7 +54,7 @@ def values_of(window: OracleWindow, before: list[Event], event: Event) -> float:
     first = newest // hop_us - window.delay_hops - window.hops
     last = event.time // hop_us - (window.delay_hops + 1 if window.delay_hops else 0)
     covered = [other for other in before if first <= other.time // hop_us <= last]
-    own = event.values.get(window.of)
+    own = event.values.get(window.of, None if window.of == "shop" else math.nan)
     if window.aggregate == "count":
         return float(len(covered))
     if window.aggregate == "since_last":
@@ -62,11 +62,11 @@ def values_of(window: OracleWindow, before: list[Event], event: Event) -> float:
         known = times and event.time >= max(times) and max(times) // hop_us >= first
         return (event.time - max(times)) / MICRO if known else math.nan
     if window.aggregate in ("distinct", "is_new"):
-        seen = {other.values[window.of] for other in before if other.time // hop_us >= first} - {None}
+        seen = {other.values.get(window.of) for other in before if other.time // hop_us >= first} - {None}
         if window.aggregate == "distinct":
             return float(len(seen))
         return math.nan if own is None or not seen else float(own not in seen)
-    values = [other.values[window.of] for other in covered if math.isfinite(other.values[window.of])]
+    values = [x for other in covered if math.isfinite(x := other.values.get(window.of, math.nan))]
     return of_values(window.aggregate, values, own)
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.windows.compiled import Batch
-from models.windows.plan import WindowsError
+from models.windows.plan import WindowsError, ring_words
 from models.windows.state import WindowState
 from tests.unit.models.windows.oracle import MICRO, Event, OracleWindow, run
 
@@ -218,8 +218,8 @@ def test_a_record_that_this_layout_did_not_write_is_refused(damage):
         case "count":
             words.view(np.int32)[2 * base + section[1]] = -1
         case "nan":
-            words.view(np.float64)[-4:] = math.nan
-            words[[-1, -2]] = 2**61
+            _, length, _, offset = words.view(np.int16)[16:20].tolist()  # the ring of hours, which has sums
+            words.view(np.float64)[offset + ring_words(length, int(state.layout.plan.rings[1, 2]), 0)] = math.nan
         case "length":
             section[1] = 32_000
     damaged = {"cut": record[:-8], "longer": record + b"12345678", "empty": b""}.get(damage, words.tobytes())
