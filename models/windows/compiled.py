@@ -66,6 +66,11 @@ class Totals(NamedTuple):
     sums: np.ndarray
 
 
+def plain(column: np.ndarray, kind: type) -> np.ndarray:
+    """The column as it was compiled for: another kind of array, read-only or with gaps, would be compiled for anew."""
+    return np.require(column, kind, ("C", "W"))
+
+
 @inlined
 def _step(s: Store, p: Plan, batch: Batch, first: int, out: np.ndarray, rooms: np.ndarray) -> int:
     m, c = s.memory, s.counters

@@ -47,7 +47,7 @@ def _own(
         batch = Batch(
             np.arange(at, at + rows.height),
             _keys(rows[path]),
-            times[at : at + CHUNK].copy(),
+            times[at : at + CHUNK],
             _numbers(rows, state.layout.numbers),
             np.stack(identities, axis=1) if identities else np.empty((rows.height, 0), np.int64),
         )
@@ -77,4 +77,4 @@ def _keys(column: pl.Series) -> np.ndarray:
 
 def _numbers(frame: pl.DataFrame, names: Sequence[str]) -> np.ndarray:
     columns = [frame[name].cast(pl.Float64).fill_null(float("nan")).to_numpy() for name in names]
-    return np.ascontiguousarray(np.stack(columns, axis=1)) if columns else np.empty((frame.height, 0))
+    return np.stack(columns, axis=1) if columns else np.empty((frame.height, 0))

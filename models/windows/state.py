@@ -6,12 +6,13 @@ import numpy as np
 
 from models.windows import compiled
 from models.windows.blocks import BLOCK, HELD, MARK, NEWEST, NONE, POSITION, Memory
-from models.windows.compiled import Batch
+from models.windows.compiled import Batch, plain
 from models.windows.entities import Entities, Figures
 from models.windows.plan import MOST_TIME, Layout, OneWindow, WindowsError
 
 VERSION = 1  # of a record of a checkpoint
 KEY = ">i8"
+KINDS = (np.int64, np.int64, np.int64, np.float64, np.int64)  # of the columns of a batch
 
 
 class WindowState:
@@ -45,6 +46,7 @@ class WindowState:
         Returns:
             float32 [events, windows], NaN where missing.
         """
+        batch = Batch(*(plain(column, kind) for column, kind in zip(batch, KINDS, strict=True)))
         if batch.times.size and not -MOST_TIME < batch.times.min() <= batch.times.max() < MOST_TIME:
             raise ValueError("an event of an impossible time: they are refused before windows see them")
         held, plan, first = self._entities, self.layout.plan, 0

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from models.windows import compiled
-from models.windows.compiled import Totals
+from models.windows.compiled import Totals, plain
 from models.windows.entities import Entities, Figures
 from models.windows.plan import MOST_TIME, Layout, OneWindow, WindowsError
 
@@ -157,6 +157,7 @@ class TotalsView:
         """
         if times.size and not -MOST_TIME < times.min() <= times.max() < MOST_TIME:
             raise ValueError("an event of an impossible time: they are refused before windows see them")
+        keys, times = plain(keys, np.int64), plain(times, np.int64)
         out = np.empty((keys.size, self.layout.columns), np.float32)
         compiled.look(self._entities.store, self.layout.plan, keys, times, out)
         over = np.min(list(self._over.values()), axis=0)
