@@ -28,7 +28,10 @@ TIME, POSITION = 1, 2  # words of a header
 START, LENGTH, ROOM, OFFSET = range(4)  # of a section
 BLOCK, NEWER, OLDER = range(3)  # of the links of an entity
 LIVE, FILLED = range(2)  # of a segment: words
-HELD, LIMIT, NEWEST, OLDEST, OPEN, OPEN_END, WORDS, FORGOTTEN, LATE, LOST, GONE, MARK = range(12)  # of the counters
+# of the counters
+HELD, LIMIT, NEWEST, OLDEST, OPEN, OPEN_END, WORDS, FORGOTTEN, LATE, LOST, GONE, MARK, TOUCHED = range(
+    13
+)  # of the counters
 NONE = -1
 
 # Strictly by IEEE 754: no operation is moved, merged or left out. Arrays are not counted (_nrt): all are Python's, and

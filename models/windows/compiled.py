@@ -20,6 +20,7 @@ from models.windows.blocks import (
     NONE,
     POSITION,
     TIME,
+    TOUCHED,
     Memory,
     Store,
     cached,
@@ -30,6 +31,8 @@ from models.windows.blocks import (
 )
 from models.windows.buckets import EVERY, add, block_of, bucket, of_nothing, recall, remember, ring_of, since_last, walk
 from models.windows.plan import Plan
+
+AHEAD = 32  # events
 
 
 class Batch(NamedTuple):
@@ -75,6 +78,8 @@ def plain(column: np.ndarray, kind: type) -> np.ndarray:
 def _step(s: Store, p: Plan, batch: Batch, first: int, out: np.ndarray, rooms: np.ndarray) -> int:
     m, c = s.memory, s.counters
     for i in range(first, batch.keys.size):
+        if i == first or i % AHEAD == 0:
+            c[TOUCHED] ^= _fetch(s, batch.keys, i, min(i - i % AHEAD + AHEAD, batch.keys.size))
         time, numbers, identities = batch.times[i], batch.numbers[i], batch.identities[i]
         at = block_of(s, p, batch.keys[i], time, EVERY, identities, rooms)
         if at == NONE:
@@ -94,6 +99,19 @@ def _step(s: Store, p: Plan, batch: Batch, first: int, out: np.ndarray, rooms: n
         m.longs[at + TIME] = newest
         m.longs[at + POSITION] = batch.positions[i]
     return batch.keys.size
+
+
+@inlined
+def _fetch(s: Store, keys: np.ndarray, first: int, end: int) -> int:
+    """Read a word of each cache line of the blocks to come: the processor waits for many of them at a time."""
+    read = 0
+    for i in range(first, end):
+        entity = find(s, keys[i])
+        if entity != NONE:
+            at = s.links[entity, BLOCK]
+            for word in range(at, at + s.memory.ints[2 * at + 1], 8):
+                read ^= s.memory.longs[word]
+    return read
 
 
 @inlined

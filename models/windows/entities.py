@@ -21,6 +21,7 @@ from models.windows.blocks import (
     OPEN,
     OPEN_END,
     SEGMENT,
+    TOUCHED,
     WORDS,
     Memory,
     Store,
@@ -65,7 +66,7 @@ class Entities:
         self._longs = np.zeros(2 * SEGMENT, np.int64)
         self._spare = 1
         self._gone: list[np.ndarray] = []
-        counters = np.zeros(MARK + 1, np.int64)
+        counters = np.zeros(TOUCHED + 1, np.int64)
         counters[[LIMIT, OPEN_END]] = max_entities, SEGMENT
         counters[[NEWEST, OLDEST, MARK]] = NONE
         self.store = Store(
