@@ -33,7 +33,7 @@ MOST_WORDS = 1 << 31  # a block is found by 32 bits: 16 GiB
 GONE_KEYS = 4096
 
 
-class Figures(NamedTuple):
+class HeldFigures(NamedTuple):
     """What a worker says of its windows.
 
     Attributes:
@@ -80,11 +80,11 @@ class Entities:
         )
 
     @property
-    def figures(self) -> Figures:
+    def figures(self) -> HeldFigures:
         """Since this object was made."""
         c, store = self.store.counters, self.store
         beside = int(c[HELD]) * (store.keys.itemsize + 3 * store.links.itemsize) + store.table.nbytes
-        return Figures(int(c[HELD]), int(c[FORGOTTEN]), self._longs.nbytes + beside, int(c[LATE]), int(c[LOST]))
+        return HeldFigures(int(c[HELD]), int(c[FORGOTTEN]), self._longs.nbytes + beside, int(c[LATE]), int(c[LOST]))
 
     def make_room(self) -> None:
         """Find room for any one block: in a segment that is swept, or in a new one.

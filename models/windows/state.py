@@ -7,7 +7,7 @@ import numpy as np
 from models.windows import compiled
 from models.windows.blocks import BLOCK, HELD, MARK, NEWEST, NONE, POSITION, Memory
 from models.windows.compiled import Batch, plain
-from models.windows.entities import Entities, Figures
+from models.windows.entities import Entities, HeldFigures
 from models.windows.plan import MOST_TIME, Layout, OneWindow, WindowsError
 
 VERSION = 1  # of a record of a checkpoint
@@ -33,7 +33,7 @@ class WindowState:
         self._stamp = VERSION << 32 | self.layout.fingerprint
 
     @property
-    def figures(self) -> Figures:
+    def figures(self) -> HeldFigures:
         """How many are held, forgotten, late."""
         return self._entities.figures
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from models.windows import compiled
 from models.windows.compiled import Totals, plain
-from models.windows.entities import Entities, Figures
+from models.windows.entities import Entities, HeldFigures
 from models.windows.plan import MOST_TIME, Layout, OneWindow, WindowsError
 
 QUANTUM = 2.0**-20  # of a value
@@ -126,7 +126,7 @@ class TotalsView:
         self._least_delay = np.array([walks[walks[:, 0] == ring, 7].min() for ring in range(len(rings))], np.int64)
 
     @property
-    def figures(self) -> Figures:
+    def figures(self) -> HeldFigures:
         """How many are held, forgotten."""
         return self._entities.figures
 
