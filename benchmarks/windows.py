@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from benchmarks.material import FOLDER
 from models.windows.compiled import Batch
 from models.windows.state import WindowState
 from models.windows.totals import HopTotals, TotalsView
+from schemas.definition import Window
 
 DAY_US = 86_400_000_000
 SINCE = 17_622 * DAY_US  # 2018-04-01
@@ -28,31 +29,18 @@ MONTH_US = 30 * DAY_US
 BATCH = 1024
 EVENTS_EACH = 20  # of an entity in a month
 MERCHANTS = 10_000
-HOURS, DAY = 3600, 86_400
 Row = dict[str, Any]
 
 
-class HopWindow(NamedTuple):
-    """A window in the fields that the engine reads."""
-
-    entity: str
-    aggregate: str
-    of: str
-    hop_s: int
-    hops: int
-    delay_hops: int
-
-
-LENGTHS = ((HOURS, 24, 168), (HOURS, 168, 168), (DAY, 30, 7))  # hop, hops of 1, 7 and 30 days, hops of 7 days
-OWN = [
-    HopWindow("card", aggregate, of, hop, hops, 0)
-    for hop, hops, _ in LENGTHS
-    for aggregate, of in (("count", ""), ("mean", "amount"))
-]
+LENGTHS = ("1d", "7d", "30d")
+OWN = [w for over in LENGTHS for w in (Window("card", "count", over), Window("card", "mean", over, "amount"))]
 OTHERS = [
-    HopWindow("merchant", aggregate, of, hop, hops, delay)
-    for hop, hops, delay in LENGTHS
-    for aggregate, of in (("count", ""), ("mean", "label"))
+    window
+    for over in LENGTHS
+    for window in (
+        Window("merchant", "count", over, delay="7d"),
+        Window("merchant", "mean", over, of="label", delay="7d"),
+    )
 ]
 
 

@@ -14,7 +14,9 @@ from schemas.definition import (
     LABEL,
     MOST_HOPS,
     OF_IDENTITIES,
+    OF_OTHERS,
     SECONDS,
+    WITHOUT_DELAY,
     WITHOUT_VALUE,
     Definition,
     EventFields,
@@ -230,6 +232,10 @@ def _window(window: Window, definition: Definition) -> Iterator[str]:
             else f"the past of {window.entity} is in many partitions"
         )
         yield f", field delay: is needed, {what}: delay = {_hop(window)!r} or more"
+    if window.entity != event.entity and window.aggregate not in OF_OTHERS:
+        yield f", field aggregate: of another entity than {event.entity} there are {', '.join(sorted(OF_OTHERS))}"
+    elif window.delay and window.aggregate in WITHOUT_DELAY:
+        yield f", field delay: {window.aggregate} knows none: leave it out"
     if window.entity.startswith("$"):
         yield f", field entity: {window.entity} is no path into the record"
     for name in ("over", "delay"):

@@ -13,6 +13,7 @@ program.
         SignatureError              no valid signature, or a key that cannot be used
         DefinitionError             a detector's definition or a training configuration is wrong
         TrainingError               no model can be made of this
+        WindowsError                windows that cannot be computed, or state that is not of these windows
       schemas
         TomlError                   a file that a person wrote cannot be read; exit code 2
       stream_app

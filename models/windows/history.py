@@ -7,14 +7,15 @@ import polars as pl
 
 from models.windows.compiled import Batch
 from models.windows.keys import keys_of
-from models.windows.plan import MOST_TIME, OneWindow
+from models.windows.plan import MOST_TIME
 from models.windows.state import WindowState
 from models.windows.totals import HopTotals, TotalsView
+from schemas.definition import Window
 
 CHUNK = 65_536  # rows
 
 
-def windows_of(frame: pl.DataFrame, windows: Sequence[OneWindow], *, time: str, entity: str) -> np.ndarray:
+def windows_of(frame: pl.DataFrame, windows: Sequence[Window], *, time: str, entity: str) -> np.ndarray:
     """Compute the windows of every row from the rows before it.
 
     Args:
@@ -38,7 +39,7 @@ def windows_of(frame: pl.DataFrame, windows: Sequence[OneWindow], *, time: str, 
 
 
 def _own(
-    frame: pl.DataFrame, times: np.ndarray, path: str, windows: Sequence[OneWindow], out: np.ndarray, places: list[int]
+    frame: pl.DataFrame, times: np.ndarray, path: str, windows: Sequence[Window], out: np.ndarray, places: list[int]
 ) -> None:
     state = WindowState(windows, frame[path].n_unique())
     for at in range(0, frame.height, CHUNK):
@@ -55,7 +56,7 @@ def _own(
 
 
 def _others(
-    frame: pl.DataFrame, times: np.ndarray, path: str, windows: Sequence[OneWindow], out: np.ndarray, places: list[int]
+    frame: pl.DataFrame, times: np.ndarray, path: str, windows: Sequence[Window], out: np.ndarray, places: list[int]
 ) -> None:
     """Hop by hop of the newest time: when one is over, its totals are published, as a partition does."""
     totals, view = HopTotals(windows), TotalsView(windows, frame[path].n_unique())

@@ -6,10 +6,11 @@ that count events go along.
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from schemas.definition import WITHOUT_DELAY, Window
 from schemas.errors import UserError
 
 AGGREGATES = ("count", "sum", "mean", "std", "min", "max", "deviation", "since_last", "distinct", "is_new")
@@ -18,7 +19,6 @@ COUNT, SUM, MEAN, STD, MIN, MAX, DEVIATION, SINCE_LAST, DISTINCT, IS_NEW = range
 # number always.
 S, M2, LEAST, MOST = range(4)
 MADE_OF = {COUNT: (), SUM: (S,), MEAN: (S,), STD: (S, M2), DEVIATION: (S, M2), MIN: (LEAST,), MAX: (MOST,)}
-WITHOUT_DELAY = {"since_last", "distinct", "is_new"}
 REMEMBERED = 64  # values of an entity that `distinct` and `is_new` tell apart
 HEADER = 3  # words of a block: owner and size; newest time; last position
 MOST_WORDS = 32_767  # of a block: places in it are 16 bits wide
@@ -32,34 +32,6 @@ Row = tuple[int, ...]
 
 class WindowsError(UserError):
     """Windows that cannot be computed, or state that was not written for these windows."""
-
-
-class OneWindow(Protocol):
-    """What this package reads of a window of the definition."""
-
-    @property
-    def entity(self) -> str:
-        """Path of the entity whose past it is."""
-
-    @property
-    def aggregate(self) -> str:
-        """One of `AGGREGATES`."""
-
-    @property
-    def of(self) -> str:
-        """Path of the value; empty without one."""
-
-    @property
-    def hop_s(self) -> int:
-        """Length of a hop, seconds."""
-
-    @property
-    def hops(self) -> int:
-        """How many hops before the current one are covered."""
-
-    @property
-    def delay_hops(self) -> int:
-        """Hops between the end of the window and the current one."""
 
 
 class Plan(NamedTuple):
@@ -97,7 +69,7 @@ class Layout:
         totals_fingerprint: Differs where the content of a bucket differs.
     """
 
-    def __init__(self, windows: Sequence[OneWindow], slack_s: int = 0) -> None:
+    def __init__(self, windows: Sequence[Window], slack_s: int = 0) -> None:
         """Lay out the buckets.
 
         Args:
@@ -137,7 +109,7 @@ class _Asked(NamedTuple):
     """A window, and the column of its result."""
 
     kind: int
-    window: OneWindow
+    window: Window
     column: int
 
     @property

@@ -8,7 +8,8 @@ from models.windows import compiled
 from models.windows.blocks import BLOCK, HELD, MARK, NEWEST, NONE, POSITION, Memory
 from models.windows.compiled import Batch, plain
 from models.windows.entities import Entities, HeldFigures
-from models.windows.plan import MOST_TIME, Layout, OneWindow, WindowsError
+from models.windows.plan import MOST_TIME, Layout, WindowsError
+from schemas.definition import Window
 
 VERSION = 1  # of a record of a checkpoint
 KEY = ">i8"
@@ -18,7 +19,7 @@ KINDS = (np.int64, np.int64, np.int64, np.float64, np.int64)  # of the columns o
 class WindowState:
     """What is held of the entities of one partition."""
 
-    def __init__(self, windows: Sequence[OneWindow], max_entities: int) -> None:
+    def __init__(self, windows: Sequence[Window], max_entities: int) -> None:
         """Begin without a past.
 
         Args:

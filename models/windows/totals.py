@@ -12,7 +12,8 @@ import numpy as np
 from models.windows import compiled
 from models.windows.compiled import Totals, plain
 from models.windows.entities import Entities, HeldFigures
-from models.windows.plan import MOST_TIME, Layout, OneWindow, WindowsError
+from models.windows.plan import MOST_TIME, Layout, WindowsError
+from schemas.definition import OF_OTHERS, Window
 
 QUANTUM = 2.0**-20  # of a value
 MOST_PENDING = 65_536  # rows before they are added up
@@ -24,7 +25,7 @@ HEAD = struct.Struct("<HHIqI")  # version, ring, fingerprint, first hop that is 
 class HopTotals:
     """What the entities of one partition add up to, until their hops are over."""
 
-    def __init__(self, windows: Sequence[OneWindow]) -> None:
+    def __init__(self, windows: Sequence[Window]) -> None:
         self.layout = _layout(windows)
         self._pending = [[_none(*counts)] for counts in self.layout.plan.rings[:, 2:].tolist()]
         self._rows = [0] * len(self._pending)
@@ -106,7 +107,7 @@ class HopTotals:
 class TotalsView:
     """What is known of the entities of all partitions."""
 
-    def __init__(self, windows: Sequence[OneWindow], max_entities: int, partitions: Sequence[int] = (0,)) -> None:
+    def __init__(self, windows: Sequence[Window], max_entities: int, partitions: Sequence[int] = (0,)) -> None:
         """Begin without a past.
 
         Args:
@@ -166,9 +167,9 @@ class TotalsView:
         return out
 
 
-def _layout(windows: Sequence[OneWindow], slack_s: int = 0) -> Layout:
+def _layout(windows: Sequence[Window], slack_s: int = 0) -> Layout:
     for window in windows:
-        if window.aggregate not in ("count", "sum", "mean") or not window.delay_hops:
+        if window.aggregate not in OF_OTHERS or not window.delay_hops:
             raise WindowsError(
                 f"{window.aggregate} is no window over {window.entity}: of another entity than that of the decision "
                 "there are count, sum and mean, with a delay of at least one hop"

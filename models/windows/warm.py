@@ -5,8 +5,6 @@
 Compiling takes half a minute, once in an installation; loading what was kept takes half a second.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 
 from models.windows.compiled import Batch
@@ -15,29 +13,22 @@ from models.windows.keys import keys_of
 from models.windows.plan import SECOND_US
 from models.windows.state import WindowState
 from models.windows.totals import HopTotals, TotalsView
+from schemas.definition import Window
 
-HOUR, EVENTS = 3600, 3 * GONE_KEYS
-
-
-class _Window(NamedTuple):
-    entity: str
-    aggregate: str
-    of: str = ""
-    delay_hops: int = 0
-    hop_s: int = HOUR
-    hops: int = 1
+EVENTS = 3 * GONE_KEYS
 
 
 def warm_up() -> None:
     """Call everything that is compiled once, as a worker does."""
     keys = keys_of([str(number) for number in range(EVENTS)])
     times, numbers, none = np.arange(EVENTS) * SECOND_US, np.ones((EVENTS, 1)), np.zeros((EVENTS, 0), np.int64)
-    state = WindowState([_Window("a", "mean", "b")], EVENTS // 2)
+    mean = Window("a", "mean", "1d", "b")
+    state = WindowState([mean], EVENTS // 2)
     state.step(Batch(np.arange(EVENTS), keys, times, numbers, none))
-    WindowState([_Window("a", "mean", "b")], EVENTS).restore(state.changed())
+    WindowState([mean], EVENTS).restore(state.changed())
     state.step(Batch(np.arange(EVENTS, 2 * EVENTS), keys, times, numbers, none))
     list(state.changed())
-    windows = [_Window("a", "mean", "b", 1)]
+    windows = [Window("a", "mean", "1d", "b", "1h")]
     totals, view = HopTotals(windows), TotalsView(windows, EVENTS)
     totals.add(keys, times, numbers)
     for record in totals.finished(EVENTS * SECOND_US):

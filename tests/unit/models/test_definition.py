@@ -82,6 +82,10 @@ REFUSED = {
     AMOUNT + window(of="label", delay="7d"): "field of: label needs a [label] with the column that has it",
     AMOUNT + window(entity="merchant"): "field delay: is needed, the past of merchant is in many partitions",
     AMOUNT + LABEL + window(of="label"): "field delay: is needed, a label is known only later",
+    AMOUNT + window(entity="shop", delay="1h", of="txn.cents", aggregate="std"): (
+        "field window, field aggregate: of another entity than card.token there are count, mean, sum"
+    ),
+    AMOUNT + window(of="country", delay="1h", aggregate="is_new"): "field delay: is_new knows none: leave it out",
     AMOUNT + window(entity="merchant", delay="90m"): "field delay: 90m is no multiple of its hop, 1h: write '1h'",
     AMOUNT + "[trainig]\nepochs = 1\n": "[trainig] is not known",
     AMOUNT + '[label]\ncolum = "f"\n': "[label], field colum: is not known: did you mean column?",
