@@ -2,9 +2,6 @@
 
 The typed decoder is compiled from the definition in the manifest, so a swap may change what is read. A record that does
 not fit becomes a refusal with a stable code and a sentence, without effect on any other.
-
-A micro-batch is parsed in one call, a record a line, if that cannot mistake one record for another; in any doubt its
-records are decoded one by one, and only there refused.
 """
 
 import struct
@@ -23,20 +20,16 @@ from models.segments import Places
 from schemas.definition import Definition
 from schemas.transactions import RefusalCode
 from stream_app.kafka.log import Record
-from stream_app.pipeline.batch import Decoded, Raw, Refusal
+from stream_app.pipeline.batch import Decoded, Raw
 from stream_app.pipeline.event_time import clock_flags, moments, timely
+from stream_app.pipeline.formats.json import JsonReader
 from stream_app.pipeline.metadata import of_record
 from stream_app.pipeline.shape import Shape, Tuples
-
-# Only a top level takes two values side by side, so an incomplete record cannot be completed by the next one.
-BETWEEN = b"\nnull\nnull\n"
 
 NOTHING: Mapping[str, Category] = MappingProxyType({})
 decode_value = msgspec.json.Decoder(str | bool | int | float).decode
 EXACT = 2**53  # integers beyond have lost digits as floating point
 
-Outcomes = tuple[list[Any], Sequence[int], list[Refusal]]
-"""Events, the row of each in the batch, and the refusals of the other rows."""
 Read = Callable[[Tuples, Sequence[Record]], list[Any]]
 """The values of one path in the accepted records."""
 
@@ -60,11 +53,9 @@ class Decoder:
         ahead_max_s: float = 3600.0,
         categories: Mapping[str, Category] = NOTHING,
     ) -> None:
-        self._record_max_bytes = record_max_bytes
         self._ahead_max = timedelta(seconds=ahead_max_s)
         self._shape = shape = Shape(definition, None if segments is None else segments.field)
-        self._decode = msgspec.json.Decoder(shape.kind).decode
-        self._decode_lines = msgspec.json.Decoder(shape.kind | None).decode_lines
+        self._reader = JsonReader(shape, record_max_bytes)
         self._event = event = definition.event
         self._id, self._entity, self._time = (_read(shape, path) for path in (event.id, event.entity, event.time))
         self._matrix = _Matrix(definition, shape)
@@ -80,7 +71,7 @@ class Decoder:
 
     def __call__(self, raw: Raw) -> Decoded:
         """Decode a micro-batch."""
-        events, rows, refused = self._at_once(raw.values) or self._one_by_one(raw.values)
+        events, rows, refused = self._reader(raw)
         found = self._shape.read(events)
         records = raw.records if len(rows) == len(raw.records) else [raw.records[row] for row in rows if raw.records]
         written = self._time(found, records)
@@ -102,34 +93,6 @@ class Decoder:
             texts=texts,
         )
         return self._sound(timely(decoded, raw.records, self._ahead_max, (self._event, written)))
-
-    def _at_once(self, values: Sequence[bytes | None]) -> Outcomes | None:
-        """All records in one call, which saves a fifth of the time; None unless all are certainly good."""
-        try:
-            lines = BETWEEN.join(values)  # type: ignore[arg-type]  # a tombstone is a TypeError
-            if len(lines) > self._record_max_bytes < max(map(len, values)):  # type: ignore[arg-type]
-                return None
-            found = self._decode_lines(lines)
-        except (TypeError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return None
-        events = found[::3]
-        whole = len(found) == 3 * len(values) - 2 and all(events) and not any(found[1::3]) and not any(found[2::3])
-        return (events, range(len(events)), []) if whole else None
-
-    def _one_by_one(self, values: Sequence[bytes | None]) -> Outcomes:
-        """Record by record, each with its own fate."""
-        events, rows, refused = [], [], []
-        decode, limit = self._decode, self._record_max_bytes
-        for row, value in enumerate(values):
-            if value is None or len(value) > limit:
-                refused.append(_unread(row, value, limit))
-                continue
-            try:
-                events.append(decode(value))
-                rows.append(row)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                refused.append(_refusal(row, value, error))
-        return events, rows, refused
 
     def _sound(self, decoded: Decoded) -> Decoded:
         """Without what only the values of a whole batch show at little cost."""
@@ -233,33 +196,3 @@ def _numbers(tuples: list[tuple[Any, ...]], first: int, width: int) -> np.ndarra
     except struct.error:
         return np.array(rows, dtype=np.float64).reshape(len(rows), width)
     return np.frombuffer(packed).reshape(len(rows), width)
-
-
-def _unread(row: int, value: bytes | None, limit: int) -> Refusal:
-    if value is None:
-        return Refusal(row, RefusalCode.EMPTY, "the record has no value (a tombstone)")
-    return Refusal(row, RefusalCode.TOO_LARGE, f"the record has {len(value)} bytes, {limit} are allowed")
-
-
-def _refusal(row: int, value: bytes, error: Exception) -> Refusal:
-    """The refusal for a decoding error. Its sentence is the decoder's own, which names the path."""
-    sentence = str(error)
-    if not value.strip():
-        return Refusal(row, RefusalCode.EMPTY, "the record is empty")
-    if isinstance(error, RecursionError):
-        return Refusal(row, RefusalCode.TOO_DEEP, "the JSON is nested too deeply")
-    if not isinstance(error, msgspec.ValidationError):
-        return Refusal(row, RefusalCode.NOT_JSON, sentence)
-    if "missing required field" in sentence:
-        return Refusal(row, RefusalCode.MISSING_FIELD, sentence)
-    # Numbers, lengths and times out of bounds: the decoder tells these apart only in its sentences.
-    if any(sign in sentence for sign in ("out of range", ">=", "<=", "Invalid", "timezone")):
-        return Refusal(row, RefusalCode.OUT_OF_RANGE, sentence)
-    return Refusal(row, RefusalCode.WRONG_TYPE, sentence + _hint(sentence))
-
-
-def _hint(sentence: str) -> str:
-    """Where a type is wrong because the definition says another one than the producer has."""
-    if sentence.startswith(("Expected `datetime`, got `int`", "Expected `datetime`, got `float`")):
-        return '; a number needs its unit in the definition: time_unit = "ms" under [event]'
-    return ""

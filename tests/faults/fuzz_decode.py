@@ -9,7 +9,7 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["stream_app.pipeline.decode", "json"]):
+with atheris.instrument_imports(include=["stream_app.pipeline.decode", "stream_app.pipeline.formats", "json"]):
     from tests.decoding import SEED_RECORDS, alone, together
 
 RUNS = 1_000_000
