@@ -57,12 +57,7 @@ def ensure(settings: Settings, topics: Iterable[Topic] = ALL) -> None:
     wanted = {name(settings, topic): topic for topic in topics}
     client = clients.admin(settings)
     try:
-        there = client.list_topics(timeout=ANSWER_S).topics
-        missing = {full: topic for full, topic in wanted.items() if full not in there}
-        _create(client, settings, missing)
-        _await_leaders(client, set(missing), settings)
-        # All of them: another process may meanwhile have created a missing one differently
-        conflicts = _conflicts(client, wanted)
+        conflicts = _made(client, wanted, settings)
     except KafkaException as exception:
         raise explain(exception, settings, "topics") from exception
     if conflicts:
@@ -99,6 +94,26 @@ def look(settings: Settings) -> Found:
         raise explain(exception, settings, "topics") from exception
     prefixes = {full.removesuffix(MODEL_SWAP.name) for full in there if full.endswith(MODEL_SWAP.name)}
     return Found([full for full in wanted if full not in there], conflicts, sorted(prefixes - {settings.topic_prefix}))
+
+
+def _made(client: AdminClient, wanted: dict[str, Topic], settings: Settings) -> list[str]:
+    """Create what is missing, and return what contradicts the declarations.
+
+    All are looked at: another process may meanwhile have created a missing one differently. One that was listed and is
+    gone now was being deleted: it is made again.
+    """
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        there = client.list_topics(timeout=ANSWER_S).topics
+        missing = {full: topic for full, topic in wanted.items() if full not in there}
+        _create(client, settings, missing)
+        _await_leaders(client, set(missing), settings)
+        try:
+            return _conflicts(client, wanted)
+        except KafkaException as exception:
+            if exception.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART or time.monotonic() > deadline:
+                raise
+        time.sleep(POLL_S)
 
 
 def _create(client: AdminClient, settings: Settings, missing: dict[str, Topic]) -> None:
@@ -147,6 +162,8 @@ def _conflicts(client: AdminClient, wanted: dict[str, Topic]) -> list[str]:
         return []
     futures = client.describe_configs([ConfigResource(ResourceType.TOPIC, full) for full in wanted])
     configs = {resource.name: future.result() for resource, future in futures.items()}
+    if not configs.keys() <= metadata.keys():
+        raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
     return [
         sentence
         for full, topic in wanted.items()

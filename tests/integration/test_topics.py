@@ -1,8 +1,10 @@
 """Topics on a real cluster are what `schemas.topics` declares, whoever comes first."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import ConfigResource, NewTopic, ResourceType
 
 from schemas.topics import ALL, AUDIT, DEAD_LETTERS, MODEL_SWAP, TRANSACTIONS
@@ -52,6 +54,16 @@ def test_workers_that_start_together_do_not_get_into_each_others_way(settings):
         for outcome in [workers.submit(topics.ensure, settings) for _ in range(4)]:
             outcome.result()
     assert len(partitions(settings)) == len(ALL)
+
+
+def test_a_topic_that_is_being_deleted_is_no_error(settings):
+    """The broker lists it a moment longer than it has it."""
+    full = topics.name(settings, DEAD_LETTERS)
+    for _ in range(10):
+        topics.ensure(settings)
+        client = clients.admin(settings)
+        with suppress(KafkaException):  # it was still listed when it was ensured
+            client.delete_topics([full])[full].result()
 
 
 def test_an_input_that_its_owner_partitioned_otherwise_is_taken_as_it_is(settings):

@@ -74,12 +74,13 @@ def condemned(settings: Settings, *breaks: LedgerBreak) -> Iterator[None]:
     assert [found for found in verdict.breaks if found not in before] == list(breaks)
 
 
-def without(settings: Settings, topic: Topic, lost: Message) -> None:
+def without(settings: Settings, topic: Topic, lost: Message, wait_until: Wait) -> None:
     """Kafka deletes only beginnings, so the log is written anew without one of its records."""
     kept = [record for record in records(settings, topic) if place(record) != place(lost)]
     name = topics.name(settings, topic)
     admin = clients.admin(settings)
     admin.delete_topics([name])[name].result()
+    wait_until(lambda: name not in admin.list_topics(timeout=10).topics)
     topics.ensure(settings)
     forge(settings, topic, kept)
 
@@ -104,13 +105,13 @@ def test_an_anomaly_that_is_there_twice(done: Settings) -> None:
         forge(done, ANOMALIES, [copy])
 
 
-def test_an_anomaly_that_is_gone(done: Settings) -> None:
+def test_an_anomaly_that_is_gone(done: Settings, wait_until: Wait) -> None:
     lost = records(done, ANOMALIES)[50]
     source = source_of(lost)
     said, start, end = span(done, source)
     what = f"{said.anomalies} promised, {said.anomalies - 1} found: anomaly"
     with condemned(done, LedgerBreak(source["partition"], start, end, what)):
-        without(done, ANOMALIES, lost)
+        without(done, ANOMALIES, lost, wait_until)
 
 
 def test_a_dead_letter_for_a_transaction_that_was_scored(done: Settings) -> None:
@@ -130,12 +131,12 @@ def test_a_summary_that_is_there_twice(done: Settings) -> None:
         forge(done, DRIFT_SUMMARIES, [copy])
 
 
-def test_a_summary_that_is_gone(done: Settings) -> None:
+def test_a_summary_that_is_gone(done: Settings, wait_until: Wait) -> None:
     lost = records(done, DRIFT_SUMMARIES)[0]
     said = summary(lost)
     what = "not accounted for: neither scored nor dead-lettered"
     with condemned(done, LedgerBreak(said.partition, said.from_offset, said.to_offset, what)):
-        without(done, DRIFT_SUMMARIES, lost)
+        without(done, DRIFT_SUMMARIES, lost, wait_until)
 
 
 def test_an_offset_that_was_skipped(done: Settings) -> None:
