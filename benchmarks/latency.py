@@ -25,8 +25,8 @@ import polars as pl
 from benchmarks import own_worker, plots, report
 from benchmarks.material import FOLDER, model, say, transactions
 from models.data.events import encode
+from schemas.scoring import Anomaly
 from schemas.topics import ALL, ANOMALIES, TRANSACTIONS
-from schemas.transactions import Anomaly
 from stream_app.embedded.broker import EmbeddedBroker
 from stream_app.kafka import clients, topics
 from stream_app.kafka.log import Tail
@@ -109,7 +109,7 @@ def latencies(settings: Settings, frame: pl.DataFrame, rate: int) -> np.ndarray:
         sent_at = np.empty(0)
         while wanted < 0 or len(arrived) < wanted:
             for message in tail.poll(0.1, limit=1):  # one by one: a batch would be as late as its last
-                at, identity = time.time(), decode(message.value() or b"").transaction_id
+                at, identity = time.time(), decode(message.value() or b"").event_id
                 if identity.startswith(MARK):
                     arrived[int(identity.removeprefix(MARK))] = at
                     heard = time.monotonic()

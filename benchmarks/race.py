@@ -17,8 +17,8 @@ from benchmarks import own_worker
 from benchmarks.contestants import Contestant
 from benchmarks.material import ROOT
 from benchmarks.peers.contract import Job
+from schemas.scoring import Anomaly
 from schemas.topics import ANOMALIES, TRANSACTIONS
-from schemas.transactions import Anomaly
 from stream_app.kafka import clients, topics
 from stream_app.kafka.log import read_to_end
 from stream_app.rollout import commands
@@ -40,7 +40,7 @@ class Race:
         settings: Where the topic is.
         model: The artefact.
         total: Records on the topic.
-        anomalous: Transaction ids over the threshold, by the model alone.
+        anomalous: Event ids over the threshold, by the model alone.
         edge: Ids too close to the threshold to tell: they may be missing or present.
     """
 
@@ -62,9 +62,7 @@ class Race:
             if not outcome.ok:
                 raise WrongWork(outcome.sentence)
             own_worker.await_commits(self._settings, since, {"bench-warm-up"}, self._total)
-        self._places = {
-            found.transaction_id: (found.source.partition, found.source.offset) for found in self._own(since)
-        }
+        self._places = {found.event_id: (found.source.partition, found.source.offset) for found in self._own(since)}
         self._check_own(list(self._places))
 
     def run(self, contestant: Contestant, python: Path, records: int) -> dict[str, Any]:
@@ -93,7 +91,7 @@ class Race:
         committed = sum(self._committed(name).values())
         if committed != self._total:
             raise WrongWork(f"{name} committed {committed:,} of {self._total:,}")
-        self._check_own([found.transaction_id for found in self._own(since)])
+        self._check_own([found.event_id for found in self._own(since)])
         return figures
 
     def _run_peer(self, name: str, contestant: Contestant, python: Path, records: int) -> dict[str, Any]:
@@ -114,8 +112,7 @@ class Race:
         figures: dict[str, Any] = orjson.loads(lines[-1])
         if contestant.module != "ceiling":
             found = [
-                orjson.loads(message.value() or b"")["transaction_id"]
-                for message in read_to_end(self._settings, output)
+                orjson.loads(message.value() or b"")["event_id"] for message in read_to_end(self._settings, output)
             ]
             self._check_peer(name, found, contestant, figures["events"])
         return figures

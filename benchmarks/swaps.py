@@ -28,8 +28,8 @@ from models.inputs import matrix
 from models.recipe import TrainingConfig
 from models.runtime import Scored, one_thread
 from models.training import train
+from schemas.scoring import ModelRef
 from schemas.topics import ALL
-from schemas.transactions import ModelRef
 from stream_app.embedded.broker import EmbeddedBroker
 from stream_app.embedded.node import free_port
 from stream_app.kafka import topics

@@ -16,7 +16,7 @@ import msgspec
 from models.definition import complaints
 from models.manifest import Manifest
 from schemas.errors import UserError
-from schemas.transactions import ModelRef
+from schemas.scoring import ModelRef
 
 MANIFEST = "manifest.json"
 LARGEST_BYTES = 512 * 1024 * 1024  # of the file, and of all that is in it once unpacked; a usual model has 100 kB

@@ -6,7 +6,7 @@ import numpy as np
 
 from models.words import per_days
 from schemas.definition import Input
-from schemas.transactions import Usual
+from schemas.scoring import Usual
 
 
 def usual(inputs: Sequence[Input], column: int, row: np.ndarray) -> Usual | None:

@@ -1,8 +1,9 @@
 """Figures and reasons in words, the same in terminal and page: the only place that makes them."""
 
 import re
+from collections.abc import Mapping
 
-from schemas.transactions import Reason, Usual
+from schemas.scoring import FieldValue, Reason, Usual
 
 _A_RATE = re.compile(r"1/\(?(?P<count>\d*) ?(?P<period>[dhm])\)?")
 _DAYS = {"d": 1.0, "h": 1 / 24, "m": 1 / 1440}
@@ -34,6 +35,11 @@ def quantity(value: float | None, unit: str = "") -> str:
     if is_money(unit):
         return f"{value:,.2f} {unit}"
     return f"{number(value)} {unit_word(unit)}".rstrip()
+
+
+def fields(values: Mapping[str, FieldValue]) -> list[str]:
+    """What else is shown of an event, each with its path: `amount 57.16`, `card.country RO`, `online yes`."""
+    return [f"{path} {_field(value)}" for path, value in values.items()]
 
 
 def reason(part: Reason) -> str:
@@ -93,6 +99,12 @@ def span(over: str) -> str:
     """The length of a window: `30 days` for `30d`."""
     count, period = over[:-1], _PERIODS.get(over[-1:])
     return over if period is None else f"{count} {period}{'' if count == '1' else 's'}"
+
+
+def _field(value: FieldValue) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.15g}" if isinstance(value, float) else str(value)
 
 
 def _bare(value: float, unit: str) -> str:

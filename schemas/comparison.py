@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from schemas.transactions import Count, NonEmpty, Sha256
+from schemas.scoring import Count, NonEmpty, Sha256
 
 
 class Pairs(Struct, frozen=True):

@@ -24,7 +24,9 @@ Document = dict[str, Any]
 
 
 def structs(topic: Topic) -> tuple[type[msgspec.Struct], ...]:
-    """The structs that the topic's values may hold."""
+    """The structs that the topic's values may hold; none of the input, whose records a definition describes."""
+    if topic is topics.TRANSACTIONS:
+        return ()
     return get_args(topic.record) if isinstance(topic.record, UnionType) else (topic.record,)
 
 
@@ -56,7 +58,7 @@ def asyncapi() -> Document:
         "channels": {topic.name: _channel(topic) for topic in topics.ALL},
         "operations": dict(operation for topic in topics.ALL for operation in _operations(topic)),
         "components": {
-            "messages": {struct.__name__: _message(topic, struct) for topic in topics.ALL for struct in structs(topic)},
+            "messages": {name: message for topic in topics.ALL for name, message in _messages(topic).items()},
             "schemas": _draft_07(_tidy(components)),
         },
     }
@@ -75,7 +77,7 @@ def detector_schema() -> Document:
 
 def documents() -> dict[str, str]:
     """File name to content, for every generated document."""
-    schemas = {f"{topic.name}.schema.json": json_schema(topic) for topic in topics.ALL}
+    schemas = {f"{topic.name}.schema.json": json_schema(topic) for topic in topics.ALL if structs(topic)}
     schemas["detector.schema.json"] = detector_schema()
     return {
         name: json.dumps(document, indent=2, ensure_ascii=False) + "\n"
@@ -108,9 +110,7 @@ def _channel(topic: Topic) -> Document:
     return {
         "address": topic.name,
         "description": f"{topic.description} Written by: {topic.written_by}.",
-        "messages": {
-            struct.__name__: {"$ref": f"#/components/messages/{struct.__name__}"} for struct in structs(topic)
-        },
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in _messages(topic)},
         "bindings": {"kafka": kafka},
     }
 
@@ -128,11 +128,18 @@ def _operations(topic: Topic) -> list[tuple[str, Document]]:
     ]
 
 
-def _message(topic: Topic, struct: type[msgspec.Struct]) -> Document:
+def _messages(topic: Topic) -> dict[str, Document]:
+    """Name to what stands on the topic; of an event the definition alone says what is in it."""
+    payloads = {struct.__name__: {"$ref": f"#/components/schemas/{struct.__name__}"} for struct in structs(topic)}
+    known = payloads or {"Event": {"type": "object", "description": topic.description}}
+    return {name: _message(topic, name, payload) for name, payload in known.items()}
+
+
+def _message(topic: Topic, name: str, payload: Document) -> Document:
     return {
-        "name": struct.__name__,
-        "title": struct.__name__,
-        "payload": {"$ref": f"#/components/schemas/{struct.__name__}"},
+        "name": name,
+        "title": name,
+        "payload": payload,
         "bindings": {"kafka": {"key": {"type": "string", "description": topic.key}, "bindingVersion": "0.5.0"}},
     }
 

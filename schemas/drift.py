@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from schemas.transactions import Count, ModelRef, Moment, NonEmpty, PartitionNumber, Sha256, TopicId
+from schemas.scoring import Count, ModelRef, Moment, NonEmpty, PartitionNumber, Sha256, TopicId
 
 Summable = Annotated[float, Meta(ge=-1e60, le=1e60)]  # any sum of float32, and far from where sums overflow
 

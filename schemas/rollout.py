@@ -10,7 +10,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from schemas.comparison import GuardReport
-from schemas.transactions import Count, ModelRef, Moment, NonEmpty, PartitionNumber, Sha256
+from schemas.scoring import Count, ModelRef, Moment, NonEmpty, PartitionNumber, Sha256
 
 
 class _Command(Struct, frozen=True, tag_field="type", omit_defaults=True, kw_only=True):

@@ -11,7 +11,7 @@ from typing import Any
 from schemas.comparison import Comparison
 from schemas.drift import DriftAlert, DriftSummary
 from schemas.rollout import AuditRecord, Command, ModelStatus
-from schemas.transactions import Anomaly, DeadLetter, Label, Latent, Score, Transaction
+from schemas.scoring import Anomaly, DeadLetter, Label, Latent, Score
 
 FOREVER = timedelta.max
 
@@ -22,7 +22,7 @@ class Topic:
 
     Attributes:
         name: Without the prefix that settings may put before it.
-        record: The struct, or union of structs, that its values hold.
+        record: The struct, or union of structs, that its values hold; a plain object where a definition says it.
         key: What the record key is.
         written_by: Who writes it.
         description: One sentence for the AsyncAPI document and `--help`.
@@ -43,26 +43,26 @@ class Topic:
 
 TRANSACTIONS = Topic(
     "transactions",
-    record=Transaction,
-    key="customer_id",
+    record=dict[str, Any],
+    key="entity",
     written_by="producers",
-    description="The input: one record per card transaction.",
+    description="The input: events, read by the detector's definition.",
     partitions=None,
     retention=timedelta(days=7),
 )
 ANOMALIES = Topic(
     "anomalies",
     record=Anomaly,
-    key="customer_id",
+    key="entity",
     written_by="pipeline",
-    description="One record for each transaction over the threshold.",
+    description="One record for each event over the threshold.",
     partitions=None,
     retention=timedelta(days=30),
 )
 SCORES = Topic(
     "scores",
     record=Score,
-    key="customer_id",
+    key="entity",
     written_by="pipeline, off by default",
     description="Every score.",
     partitions=None,
@@ -71,9 +71,9 @@ SCORES = Topic(
 LATENTS = Topic(
     "latents",
     record=Latent,
-    key="customer_id",
+    key="entity",
     written_by="pipeline, off by default",
-    description="The latent vector of every transaction.",
+    description="The latent vector of every event.",
     partitions=None,
     retention=timedelta(days=7),
 )
@@ -110,7 +110,7 @@ COMPARISONS = Topic(
     record=Comparison,
     key="worker id",
     written_by="pipeline",
-    description="Two models on the same transactions, one per commit while there is a second model: internal.",
+    description="Two models on the same events, one per commit while there is a second model: internal.",
     partitions=1,
     retention=timedelta(days=7),
 )
@@ -139,7 +139,7 @@ MODEL_STATUS = Topic(
 LABELS = Topic(
     "labels",
     record=Label,
-    key="transaction_id",
+    key="event_id",
     written_by="case tools, analysts",
     description="Confirmed fraud or legitimate, often days late.",
     partitions=None,

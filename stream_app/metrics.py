@@ -23,7 +23,7 @@ from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from schemas.drift import DriftSeverity
-from schemas.transactions import RefusalCode, Severity
+from schemas.scoring import RefusalCode, Severity
 
 STAGES = ("consume", "decode", "score", "compare", "explain", "summarise", "emit", "commit")
 

@@ -33,7 +33,7 @@ def decoded(values: Sequence[bytes | None]) -> Decoded:
     assert not np.isinf(outcome.inputs).any()
     assert not np.isnan(outcome.inputs[:, 0]).any(), "the amount may not be missing"
     assert outcome.segments is not None
-    columns = (outcome.inputs, outcome.transaction_ids, outcome.customer_ids, outcome.event_times, outcome.segments)
+    columns = (outcome.inputs, outcome.event_ids, outcome.entities, outcome.event_times, outcome.segments)
     assert {len(column) for column in columns} == {len(outcome.rows)}
     assert all(refusal.sentence and "\n" not in refusal.sentence for refusal in outcome.refused)
     return outcome
@@ -49,7 +49,7 @@ def together(values: Sequence[bytes | None]) -> list[tuple[object, ...]]:
     outcome = decoded(values)
     fates: dict[int, tuple[object, ...]] = {refusal.row: (refusal.code,) for refusal in outcome.refused}
     for place, row in enumerate(outcome.rows.tolist()):
-        identity = outcome.transaction_ids[place], outcome.customer_ids[place], outcome.event_times[place]
+        identity = outcome.event_ids[place], outcome.entities[place], outcome.event_times[place]
         segment = None if outcome.segments is None else int(outcome.segments[place])
         fates[row] = (*identity, outcome.inputs[place].tobytes(), segment)
     return [fates[row] for row in range(len(values))]

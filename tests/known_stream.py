@@ -38,7 +38,7 @@ def anomalous(count: int) -> list[str]:
 
 def anomalies(settings: Settings) -> list[str]:
     """The ids that a read-committed consumer sees, each as often as it is there."""
-    return sorted(anomaly.transaction_id for anomaly in committed_records(settings, ANOMALIES))
+    return sorted(anomaly.event_id for anomaly in committed_records(settings, ANOMALIES))
 
 
 def prepared(settings: Settings, folder: Path) -> Settings:
@@ -62,7 +62,7 @@ def conclude(settings: Settings, sent: int, wait_until: Wait, timeout_s: float =
     verdict = proved(settings)
     assert (verdict.committed, verdict.scored) == (sent, sent)
     found = committed_records(settings, ANOMALIES)
-    assert sorted(anomaly.transaction_id for anomaly in found) == anomalous(sent)
+    assert sorted(anomaly.event_id for anomaly in found) == anomalous(sent)
     assert [anomaly.score for anomaly in found] == pytest.approx([SCORE] * len(found), rel=1e-5)
 
 

@@ -86,8 +86,8 @@ class Scoring:
 
     def _anomaly(self, event: dict[str, Any], score: np.floating[Any]) -> Produced:
         record = {
-            "transaction_id": event["transaction_id"],
-            "customer_id": event["customer_id"],
+            "event_id": event["transaction_id"],
+            "entity": event["customer_id"],
             "event_time": event["event_time"],
             "score": float(score),
             "threshold": self.threshold,

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import polars as pl
 
 from schemas.definition import MICROSECONDS
-from schemas.transactions import PLAUSIBLE
+from schemas.scoring import PLAUSIBLE
 
 # For numbers, truth values and times; as text they may be a name, a country code.
 NOTHING = ["", "null", "none", "nan", "na", "n/a", "nat"]

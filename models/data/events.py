@@ -15,7 +15,7 @@ from models.data.sources import ENTITY, EVENT_ID, EVENT_TIME
 from models.data.windows import LABEL_DELAY_DAYS
 from models.definition import cards
 from schemas.definition import Definition, Input
-from schemas.transactions import Label
+from schemas.scoring import Label
 
 CHUNK_ROWS = 8192  # bounds the Python objects that are alive at once
 PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -52,9 +52,10 @@ def labels(frame: pl.DataFrame, delay: timedelta = timedelta(days=LABEL_DELAY_DA
         delay: How long after the event its label is known.
     """
     known = pl.col("fraud_scenario") if "fraud_scenario" in frame.columns else pl.lit(None)
-    columns = frame.select(EVENT_ID, "fraud", pl.col(EVENT_TIME) + delay, scenario=known)
-    for event, fraud, labelled_at, scenario in columns.filter(pl.col("fraud").is_not_null()).iter_rows():
-        yield Label(event, fraud, labelled_at, scenario if fraud else None)
+    labelled_at = pl.col(EVENT_TIME) + delay
+    columns = frame.select(EVENT_ID, "fraud", ENTITY, EVENT_TIME, labelled_at=labelled_at, scenario=known)
+    for event, fraud, entity, at, known_at, scenario in columns.filter(pl.col("fraud").is_not_null()).iter_rows():
+        yield Label(event, fraud, known_at, scenario if fraud else None, entity=entity, event_time=at)
 
 
 def _fields(frame: pl.DataFrame, definition: Definition) -> dict[str, pl.Expr]:

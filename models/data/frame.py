@@ -20,7 +20,7 @@ from models.definition import cards
 from models.replacing import replacing
 from models.season import is_night, is_weekend
 from schemas.definition import Definition
-from schemas.transactions import LONGEST_ID, PLAUSIBLE
+from schemas.scoring import LONGEST_ID, PLAUSIBLE
 
 CLOCKS = {"weekend": is_weekend, "night": is_night}
 

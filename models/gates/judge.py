@@ -7,7 +7,7 @@ from models.gates.comparison import GateComparison, Side
 from models.gates.limits import Limits
 from models.gates.report import GateReport
 from models.runtime import Runtime
-from schemas.transactions import ModelRef
+from schemas.scoring import ModelRef
 
 
 def judge(comparison: GateComparison, limits: Limits, now: datetime | None = None) -> GateReport:

@@ -8,7 +8,7 @@ from enum import StrEnum
 import msgspec
 from msgspec import Struct
 
-from schemas.transactions import ModelRef
+from schemas.scoring import ModelRef
 
 
 class GateResult(StrEnum):

@@ -11,7 +11,7 @@ import msgspec
 import typer
 from confluent_kafka import Message
 
-from schemas.topics import ALL, DEAD_LETTERS, Topic
+from schemas.topics import ALL, DEAD_LETTERS, TRANSACTIONS, Topic
 from stream_app.cli.configured import connected_settings
 from stream_app.cli.readable import Reader, as_json_line
 from stream_app.cli.terminal import severities
@@ -34,7 +34,7 @@ def consume(
     until_end: Annotated[
         bool, typer.Option("--until-end", help="Everything up to the end as it is now, then stop.")
     ] = False,
-    entity: Annotated[str | None, typer.Option(metavar="ID", help="Only of this customer; --max counts these.")] = None,
+    entity: Annotated[str | None, typer.Option(metavar="ID", help="Only of this entity; --max counts these.")] = None,
     maximum: Annotated[int | None, typer.Option("--max", min=1, help="Stop after so many records.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The values as they are, one JSON document a line.")] = False,
 ) -> None:
@@ -58,22 +58,22 @@ def consume(
 class _Owned(msgspec.Struct):
     """The field by which a record is an entity's."""
 
-    customer_id: str
+    entity: str
 
 
 def _of_entity(topic: Topic, entity: str | None) -> Callable[[Message], bool]:
     """Whether a record is of this entity; every record is, where none is given."""
     if entity is None:
         return lambda _: True
-    if topic is DEAD_LETTERS:  # a refused record has no fields, but the key that it came with
+    if topic in (DEAD_LETTERS, TRANSACTIONS):  # what producers write is an entity's by its key
         return lambda message: message.key() == entity.encode()
-    if "customer_id" not in getattr(topic.record, "__struct_fields__", ()):
-        raise typer.BadParameter(f"the records of {topic.name} are of no customer", param_hint="--entity")
+    if "entity" not in getattr(topic.record, "__struct_fields__", ()):
+        raise typer.BadParameter(f"the records of {topic.name} are of no entity", param_hint="--entity")
     decode = RecordDecoder[_Owned](_Owned).decoded
 
     def is_of(message: Message) -> bool:
         owned = decode(message.value())
-        return not isinstance(owned, Unreadable) and owned.customer_id == entity
+        return not isinstance(owned, Unreadable) and owned.entity == entity
 
     return is_of
 

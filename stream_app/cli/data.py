@@ -163,4 +163,4 @@ def _labels(frame: "pl.DataFrame") -> Iterator[Event]:
 
     encoder = msgspec.json.Encoder()
     for label in events.labels(frame):
-        yield label.transaction_id.encode(), encoder.encode(label)
+        yield label.event_id.encode(), encoder.encode(label)

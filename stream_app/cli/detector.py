@@ -4,8 +4,13 @@ from typing import Annotated
 
 import typer
 
-from models import definition
+from models import archive, definition
 from schemas.definition import Definition
+from schemas.errors import UserError
+from stream_app.cli.terminal import say
+from stream_app.rollout.artefacts import ModelCache
+from stream_app.rollout.commands import models
+from stream_app.rollout.trust import trust
 from stream_app.settings import Settings
 
 Detector = Annotated[
@@ -31,3 +36,23 @@ def chosen_detector(option: str | None, settings: Settings, own: Definition | No
         DefinitionError: it is wrong, or there is none of that name.
     """
     return definition.find(option or settings.detector, own)
+
+
+def serving_detector(option: str | None, settings: Settings) -> Definition:
+    """The definition by which the events of the input are read, where no model is at hand: `own` is what serves.
+
+    Raises:
+        TomlError: its file cannot be read.
+        DefinitionError: it is wrong, or there is none of that name.
+    """
+    if option or settings.detector or definition.LOCAL.is_file():
+        return chosen_detector(option, settings)
+    try:
+        serving = models(settings).rollout.serving
+        if serving is None:
+            return definition.cards()
+        path = ModelCache(settings.model_cache, trust(settings)).fetch(serving.uri, serving.model.sha256)
+        return archive.read(path).manifest.definition
+    except (UserError, OSError) as error:
+        say(f"the definition of the model that serves cannot be had: {error}; name one with --detector FILE")
+        return definition.cards()

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from schemas.drift import DriftAlert
+from schemas.scoring import ModelRef
 from schemas.topics import DRIFT_ALERTS
-from schemas.transactions import ModelRef
 from stream_app.cli.configured import connected_settings
 from stream_app.cli.readable import clean, moment
 from stream_app.cli.terminal import console, out, out_json, table

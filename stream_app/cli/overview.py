@@ -9,8 +9,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from schemas.drift import DriftAlert
+from schemas.scoring import ModelRef
 from schemas.topics import DRIFT_ALERTS, MODEL_STATUS, MODEL_SWAP, TRANSACTIONS, Topic
-from schemas.transactions import ModelRef
 from stream_app.drift.published import RaisedAlert
 from stream_app.kafka import offsets
 from stream_app.kafka.clients import BrokerError, BrokerUnavailable

@@ -23,8 +23,8 @@ from schemas.rollout import (
     Shadow,
     Stage,
 )
-from schemas.topics import Topic
-from schemas.transactions import Anomaly, DeadLetter, Label, Latent, Reason, Score, Transaction
+from schemas.scoring import Anomaly, DeadLetter, Label, Latent, Reason, Score
+from schemas.topics import TRANSACTIONS, Topic
 from stream_app.drift.published import ended
 from stream_app.kafka.records import RecordDecoder, Unreadable
 
@@ -33,15 +33,18 @@ ANY = RecordDecoder[Any](Any)
 
 
 class Reader:
-    """Decodes the values of one topic and puts each into a line."""
+    """Decodes the values of one topic and puts each into a line; an event of the input is shown as it is."""
 
     def __init__(self, topic: Topic) -> None:
         self._decoder = RecordDecoder[Any](topic.record)
+        self._is_foreign = topic is TRANSACTIONS
 
     def line(self, value: bytes | None) -> str:
         """The record as one line."""
         if value is None:
             return "(empty record)"
+        if self._is_foreign:
+            return clean(value.decode("utf-8", errors="replace"))
         record = self._decoder.decoded(value)
         if isinstance(record, Unreadable):
             return f"(not what this topic holds: {record.reason}) {printable(value)}"
@@ -84,31 +87,20 @@ def reason(part: Reason) -> str:
 def anomaly(a: Anomaly) -> str:
     """An anomaly: when, how strange, whose, and why."""
     why = "; ".join(map(reason, a.explanation))
-    terminal = f"terminal {a.terminal_id}  " if a.terminal_id else ""
-    amount = "" if a.amount is None else f"{a.amount:.2f} {a.currency or ''}".rstrip() + "  "
+    known = "  ".join((f"event {a.event_id}", f"entity {a.entity}", *words.fields(a.fields)))
     return (
         f"{moment(a.event_time)}  {a.severity:<8}  score {a.score:.4g} over {a.threshold:.4g} (p {a.p_value:.2g})  "
-        f"{amount}customer {a.customer_id}  {terminal}"
-        f"transaction {a.transaction_id}  because {why}  [{a.model.name} {a.model.version}, {a.source}]"
-    )
-
-
-def _transaction(t: Transaction) -> str:
-    where = f"  terminal {t.terminal_id}" if t.terminal_id else ""
-    return (
-        f"{moment(t.event_time)}  {t.amount:>10.2f} {t.currency or ''}  customer {t.customer_id}{where}  "
-        f"transaction {t.transaction_id}"
+        f"{known}  because {why}  [{a.model.name} {a.model.version}, {a.source}]"
     )
 
 
 def _score(s: Score) -> str:
-    who = f"customer {s.customer_id}  transaction {s.transaction_id}"
-    return f"{moment(s.event_time)}  score {s.score:<10.4g}  {who}  [{s.source}]"
+    return f"{moment(s.event_time)}  score {s.score:<10.4g}  event {s.event_id}  entity {s.entity}  [{s.source}]"
 
 
 def _latent(v: Latent) -> str:
     vector = " ".join(f"{x:.3f}" for x in v.latent)
-    return f"{moment(v.event_time)}  transaction {v.transaction_id}  [{vector}]"
+    return f"{moment(v.event_time)}  event {v.event_id}  [{vector}]"
 
 
 def _dead_letter(d: DeadLetter) -> str:
@@ -149,7 +141,7 @@ def _status(s: ModelStatus) -> str:
 def _comparison(c: Comparison) -> str:
     a = c.alerts
     return (
-        f"{c.rows} transactions by {c.candidate[:12]} and {c.champion[:12]}: {a.both} alerts of both, "
+        f"{c.rows} events by {c.candidate[:12]} and {c.champion[:12]}: {a.both} alerts of both, "
         f"{a.only_candidate} and {a.only_champion} of one alone, {c.decided} decided, {c.errors} failed, "
         f"{c.skipped} skipped  [{c.worker}]"
     )
@@ -173,7 +165,7 @@ def gates(verdict: GateVerdict) -> str:
 
 
 def _label(b: Label) -> str:
-    return f"{moment(b.labelled_at)}  transaction {b.transaction_id}  {'fraud' if b.fraud else 'legitimate'}"
+    return f"{moment(b.labelled_at)}  event {b.event_id}  {'fraud' if b.fraud else 'legitimate'}"
 
 
 def _audit(a: AuditRecord) -> str:
@@ -183,7 +175,6 @@ def _audit(a: AuditRecord) -> str:
 
 SENTENCES: dict[type, Callable[[Any], str]] = {
     Anomaly: anomaly,
-    Transaction: _transaction,
     Score: _score,
     Latent: _latent,
     DeadLetter: _dead_letter,

@@ -54,7 +54,7 @@ def replay(  # noqa: PLR0913 - one parameter for each option is typer's way
     ] = None,
     threshold: Annotated[float | None, typer.Option(help="Another one than the model was calibrated to.")] = None,
     budget: Annotated[
-        float | None, typer.Option(min=1e-6, max=1, help="The same as a share of transactions that may alert.")
+        float | None, typer.Option(min=1e-6, max=1, help="The same as a share of events that may alert.")
     ] = None,
     plot: Annotated[Path | None, typer.Option(metavar="OUT", help="Draw it too: .png, .svg or .pdf.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
@@ -188,4 +188,4 @@ def _tell_alerts(what: str, alerts: "list[Alert]") -> None:
     out(f"{len(alerts):,} {what}" + (f", the {SHOWN} of the highest score:" if len(alerts) > SHOWN else ""))
     for a in sorted(alerts, key=lambda alert: -alert.score)[:SHOWN]:
         place = f"partition {a.partition}, offset {a.offset}"
-        out(clean(f"  score {a.score:<10.4g} transaction {a.transaction_id}  {verdicts[a.fraud]}  [{place}]"))
+        out(clean(f"  score {a.score:<10.4g} event {a.event_id}  {verdicts[a.fraud]}  [{place}]"))

@@ -10,11 +10,12 @@ import typer
 
 from models import words
 from schemas.errors import UserError
+from schemas.scoring import Label
 from schemas.topics import AUDIT, LABELS
-from schemas.transactions import Label
 from stream_app.audit.record import audit_record
 from stream_app.cli import readable
 from stream_app.cli.configured import connected_settings
+from stream_app.cli.detector import Detector, serving_detector
 from stream_app.cli.invocation import issuer
 from stream_app.cli.options import Json
 from stream_app.cli.publish import PROPERTIES, PacedProducer
@@ -51,6 +52,7 @@ def show(
     entity: Annotated[bool, typer.Option("--entity", help="ID is of an entity, whatever events are called.")] = False,
     latest: Annotated[int, typer.Option(min=1, help="So many of the entity's latest events.")] = 10,
     records: Records = RECORDS,
+    detector: Detector = None,
     as_json: Json = False,
 ) -> None:
     """Show an event: what was decided and why, its receipt, its label, its entity's latest events.
@@ -59,7 +61,7 @@ def show(
     """
     settings = connected_settings()
     with waiting(f"searching for {wanted}") as tell:
-        lookup = Lookup(settings, records, tell)
+        lookup = Lookup(settings, serving_detector(detector, settings), records, tell)
         found = None if entity else lookup.event(wanted)
         whose = wanted if found is None else found.entity
         partition = None if found is None else found.source.partition
@@ -91,23 +93,26 @@ def label(
         bool, typer.Option("--unseen", help="Label it though the topics do not hold it any more.")
     ] = False,
     records: Records = RECORDS,
+    detector: Detector = None,
     as_json: Json = False,
 ) -> None:
     """Say what became of an event: fraud or legitimate. A later label takes the place of an earlier one."""
     settings = connected_settings()
     topics.ensure(settings, (LABELS, AUDIT))
-    event_id = wanted
+    event_id, known = wanted, None
     if not unseen:
         with waiting(f"searching for {wanted}") as tell:
-            found = Lookup(settings, records, tell).event(wanted)
+            found = Lookup(settings, serving_detector(detector, settings), records, tell).event(wanted)
         if found is None or found.event_id is None:
             raise UserError(
                 f"no event {wanted} among the newest {records:,} records of each partition: look at the id, search "
                 "further with --records, or give --unseen"
             )
-        event_id = found.event_id
+        event_id, known = found.event_id, found.event or found.anomaly
     actor = issuer()
     record = Label(event_id, verdict is Verdict.FRAUD, datetime.now(UTC), source=actor, note=note or None)
+    if known is not None:
+        record = msgspec.structs.replace(record, entity=known.entity, event_time=known.event_time)
     producer = PacedProducer(clients.producer(settings, **PROPERTIES), threading.Event())
     value = event_id.encode(), msgspec.json.encode(record)
     producer.publish(topics.name(settings, LABELS), [value], None, lambda _: None)
@@ -147,7 +152,7 @@ def _tell(found: CaseFile, receipt: dict[str, Any] | None) -> None:
     )
     out(clean(head))
     if known is not None:
-        out(clean(f"  {moment(known.event_time)}  {_amount(found)}  customer {known.customer_id}{_terminal(found)}"))
+        out(clean(f"  {'  '.join([moment(known.event_time), f'entity {known.entity}', *words.fields(known.fields)])}"))
     out(clean(f"  {found.decision}"))
     if (a := found.anomaly) is not None:
         out(clean(f"  score {a.score:.4g} over {a.threshold:.4g} (p {a.p_value:.2g}) by {a.model}"))
@@ -162,28 +167,19 @@ def _tell(found: CaseFile, receipt: dict[str, Any] | None) -> None:
 
 
 def _tell_latest(entity: str, events: list[CaseFile], shown: CaseFile | None) -> None:
-    out(clean(f"latest events of customer {entity}:"))
-    listed = table("", "time", "amount", "terminal", "event", "decision", "label", right=("amount",))
+    out(clean(f"latest events of entity {entity}:"))
+    listed = table("", "time", "event", "fields", "decision", "label")
     for found in events:
         if found.event is not None:
             here = ">" if shown is not None and _where(shown) == _where(found) else ""
-            cells = moment(found.event.event_time), _amount(found), str(found.event.terminal_id or "")
-            listed.add_row(here, *map(clean, (*cells, found.event.transaction_id, found.decision, _label(found))))
+            known = ", ".join(words.fields(found.event.fields))
+            cells = moment(found.event.event_time), found.event.event_id, known, found.decision, _label(found)
+            listed.add_row(here, *map(clean, cells))
     console().print(listed, markup=False)
 
 
 def _where(found: CaseFile) -> tuple[int, int]:
     return found.source.partition, found.source.offset
-
-
-def _amount(found: CaseFile) -> str:
-    known = found.event or found.anomaly
-    return "" if known is None else words.quantity(known.amount, str(known.currency or ""))
-
-
-def _terminal(found: CaseFile) -> str:
-    known = found.event or found.anomaly
-    return f", terminal {known.terminal_id}" if known is not None and known.terminal_id else ""
 
 
 def _label(found: CaseFile) -> str:

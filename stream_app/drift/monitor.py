@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from models.distances import Distances
 from models.manifest import Manifest
 from schemas.drift import DriftAlert, DriftPhase, DriftSeverity, DriftSummary, IncidentSwap
-from schemas.transactions import ModelRef
+from schemas.scoring import ModelRef
 from stream_app.drift.blocks import Block, Blocks
 from stream_app.drift.cause import Cause, likely_cause
 from stream_app.drift.cusum import Bound

@@ -9,7 +9,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from schemas.drift import DriftAlert, DriftPhase
-from schemas.transactions import ModelRef
+from schemas.scoring import ModelRef
 from stream_app.kafka.log import Record
 from stream_app.kafka.records import EARLIEST, RecordDecoder, is_plausible, moment_of
 

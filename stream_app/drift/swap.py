@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from schemas.drift import DriftAlert, DriftCause
-from schemas.transactions import ModelRef
+from schemas.scoring import ModelRef
 from stream_app.drift.cause import Cause, listed
 from stream_app.drift.detectors import blocks_of
 from stream_app.drift.evidence import Evidence

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE
 
-from schemas.transactions import PLAUSIBLE
+from schemas.scoring import PLAUSIBLE
 from stream_app.kafka.clients import RECORD_BYTES
 from stream_app.kafka.log import Record
 

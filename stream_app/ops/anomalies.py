@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from models import words
-from schemas.transactions import Anomaly
+from schemas.scoring import Anomaly, FieldValue
 
 REMEMBERED = 2000
 SHOWN = 20
@@ -20,13 +20,13 @@ class ShownAnomaly(Struct, frozen=True):
     Attributes:
         anomaly: Its ids are masked where that is asked for.
         fraud: None while there is no label.
-        amount: Empty where the record has none.
+        fields: One for each of its own.
         reasons: One for each of its explanation.
     """
 
     anomaly: Anomaly
     fraud: bool | None
-    amount: str
+    fields: list[str]
     reasons: list[str]
 
 
@@ -34,7 +34,7 @@ class RecentAnomalies:
     """The last anomalies, by id: what is read twice is there once. One thread at a time.
 
     Args:
-        verdict: What became of a transaction, by its id.
+        verdict: What became of an event, by its id.
         ids_shown: Characters at the end of an id that are shown; None: all.
     """
 
@@ -59,25 +59,28 @@ class RecentAnomalies:
         return [] if found is None else [self._shown(found)]
 
     def of(self, entity: str) -> list[ShownAnomaly]:
-        """Those of a customer, newest first; a masked id finds all that are shown so."""
+        """Those of an entity, newest first; a masked id finds all that are shown so."""
         return [*map(self._shown, islice(self._of(entity), FOUND_AT_MOST))]
 
     def _of(self, entity: str) -> Iterator[Anomaly]:
         for anomaly in reversed(self._records.values()):
-            if entity in (anomaly.customer_id, self._masked(anomaly.customer_id)):
+            if entity in (anomaly.entity, self._masked(anomaly.entity)):
                 yield anomaly
 
     def _shown(self, anomaly: Anomaly) -> ShownAnomaly:
         masked = msgspec.structs.replace(
             anomaly,
-            transaction_id=self._masked(anomaly.transaction_id),
-            customer_id=self._masked(anomaly.customer_id),
-            terminal_id=None if anomaly.terminal_id is None else self._masked(anomaly.terminal_id),
+            event_id=self._masked(anomaly.event_id),
+            entity=self._masked(anomaly.entity),
+            fields={path: self._private(value) for path, value in anomaly.fields.items()},
         )
-        amount = "" if anomaly.amount is None else words.quantity(anomaly.amount, anomaly.currency or "")
-        return ShownAnomaly(
-            masked, self._verdict(anomaly.transaction_id), amount, [*map(words.reason, anomaly.explanation)]
-        )
+        verdict, reasons = self._verdict(anomaly.event_id), [*map(words.reason, anomaly.explanation)]
+        return ShownAnomaly(masked, verdict, words.fields(masked.fields), reasons)
+
+    def _private(self, value: FieldValue) -> FieldValue:
+        """A field of an event where ids are masked: texts and whole numbers may be ids, others are not."""
+        is_id = isinstance(value, str | int) and not isinstance(value, bool)
+        return self._masked(str(value)) if self._ids_shown is not None and is_id else value
 
     def _masked(self, text: str) -> str:
         """The end of an id, never more than half of it."""

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from schemas.drift import DriftAlert
 from schemas.rollout import ModelStatus, Phase
-from schemas.transactions import Anomaly, Label, ModelRef
+from schemas.scoring import Anomaly, Label, ModelRef
 from stream_app.drift.published import PublishedAlerts, RaisedAlert
 from stream_app.ops.anomalies import RecentAnomalies, ShownAnomaly
 from stream_app.ops.feedback import Feedback
@@ -87,7 +87,7 @@ class Board:
                     self.feedback.label(record)
                 case Anomaly():
                     self._anomalies.post(record)
-                    self.feedback.anomaly(record.transaction_id)
+                    self.feedback.anomaly(record.event_id)
                 case ModelStatus():
                     self._status(record, at)
                 case DriftAlert():

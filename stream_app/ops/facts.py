@@ -6,7 +6,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from schemas.rollout import Phase, WorkerVitals
-from schemas.transactions import ModelRef
+from schemas.scoring import ModelRef
 from stream_app.drift.published import RaisedAlert
 from stream_app.ops.board import Reading
 from stream_app.ops.series import POINTS, STEP_S

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+from schemas.scoring import Label
 from schemas.topics import ANOMALIES, DRIFT_ALERTS, LABELS
-from schemas.transactions import Label
 from stream_app.kafka import topics
 from stream_app.kafka.log import Record
 from stream_app.kafka.records import RecordDecoder, posted_at

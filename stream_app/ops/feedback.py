@@ -3,7 +3,7 @@
 Not a measure of recall: what was never an anomaly and turned out to be fraud is not counted here.
 """
 
-from schemas.transactions import Label
+from schemas.scoring import Label
 
 CAPACITY = 50_000
 
@@ -30,12 +30,12 @@ class Feedback:
         """Share of frauds among the remembered anomalies whose label is known; None while none is."""
         return self.frauds / self.labelled if self.labelled else None
 
-    def anomaly(self, transaction_id: str) -> None:
+    def anomaly(self, event_id: str) -> None:
         """Remember an anomaly; one that is known already keeps its verdict."""
-        if transaction_id in self._verdicts:
+        if event_id in self._verdicts:
             return
-        self._verdicts[transaction_id] = None
-        self._settle(transaction_id, self._early.pop(transaction_id, None))
+        self._verdicts[event_id] = None
+        self._settle(event_id, self._early.pop(event_id, None))
         if len(self._verdicts) > self._capacity:
             oldest = next(iter(self._verdicts))
             self._settle(oldest, None)
@@ -43,20 +43,20 @@ class Feedback:
 
     def label(self, label: Label) -> None:
         """Settle the anomaly that this label belongs to, or let the label wait for it."""
-        if label.transaction_id in self._verdicts:
-            self._settle(label.transaction_id, label.fraud)
+        if label.event_id in self._verdicts:
+            self._settle(label.event_id, label.fraud)
             return
-        self._early.pop(label.transaction_id, None)
-        self._early[label.transaction_id] = label.fraud
+        self._early.pop(label.event_id, None)
+        self._early[label.event_id] = label.fraud
         if len(self._early) > self._capacity:
             del self._early[next(iter(self._early))]
 
-    def verdict(self, transaction_id: str) -> bool | None:
+    def verdict(self, event_id: str) -> bool | None:
         """True: confirmed fraud. False: confirmed legitimate. None: not known, or forgotten."""
-        return self._verdicts.get(transaction_id)
+        return self._verdicts.get(event_id)
 
-    def _settle(self, transaction_id: str, fraud: bool | None) -> None:
-        before = self._verdicts[transaction_id]
-        self._verdicts[transaction_id] = fraud
+    def _settle(self, event_id: str, fraud: bool | None) -> None:
+        before = self._verdicts[event_id]
+        self._verdicts[event_id] = fraud
         self.labelled += (fraud is not None) - (before is not None)
         self.frauds += (fraud is True) - (before is True)

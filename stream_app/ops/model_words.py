@@ -7,8 +7,8 @@ from textwrap import shorten
 from models.words import quantity
 from schemas.comparison import GuardDecision
 from schemas.drift import DriftSeverity
+from schemas.scoring import ModelRef
 from schemas.topics import DRIFT_SUMMARIES
-from schemas.transactions import ModelRef
 from stream_app.drift.published import RaisedAlert, ended
 from stream_app.ops.facts import Facts, Found, ago
 

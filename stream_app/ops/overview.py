@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from msgspec import Struct
 
 from schemas.rollout import ModelStatus
-from schemas.transactions import ModelRef
+from schemas.scoring import ModelRef
 from stream_app.drift.published import RaisedAlert
 from stream_app.ops.anomalies import ShownAnomaly
 from stream_app.ops.board import Board

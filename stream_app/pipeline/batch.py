@@ -7,7 +7,7 @@ from datetime import datetime
 import numpy as np
 
 from models.runtime import Scored
-from schemas.transactions import RefusalCode, Severity
+from schemas.scoring import RefusalCode, Severity
 from stream_app.kafka.log import Record
 from stream_app.pipeline.serving import SecondModel, Serving
 
@@ -54,8 +54,8 @@ class Decoded:
     Attributes:
         rows: int64 [m], row of each accepted record in the raw batch, ascending.
         inputs: float32 [m, inputs], raw values in the order of the manifest, NaN where missing.
-        transaction_ids: m strings.
-        customer_ids: m strings.
+        event_ids: m strings.
+        entities: m strings.
         event_times: m timezone-aware datetimes.
         refused: One for each record that is not in `rows`.
         segments: int64 [m], segment of each, 0 for none; None if the model has no segments.
@@ -64,8 +64,8 @@ class Decoded:
 
     rows: np.ndarray
     inputs: np.ndarray
-    transaction_ids: Sequence[str]
-    customer_ids: Sequence[str]
+    event_ids: Sequence[str]
+    entities: Sequence[str]
     event_times: Sequence[datetime]
     refused: Sequence[Refusal]
     segments: np.ndarray | None = None
@@ -78,8 +78,8 @@ class Decoded:
             self,
             rows=self.rows[kept],
             inputs=self.inputs[kept],
-            transaction_ids=[self.transaction_ids[i] for i in kept],
-            customer_ids=[self.customer_ids[i] for i in kept],
+            event_ids=[self.event_ids[i] for i in kept],
+            entities=[self.entities[i] for i in kept],
             event_times=[self.event_times[i] for i in kept],
             segments=None if self.segments is None else self.segments[kept],
             texts={column: [values[i] for i in kept] for column, values in self.texts.items()},

@@ -132,7 +132,7 @@ class SecondScorer:
         self._first_s += took_s
         self._errors += len(usable) - int(usable.sum())
         self._counter.add(scored, outputs, usable)
-        chosen = usable & self._chosen(decoded.customer_ids) if self._second.percent else np.zeros(len(usable), bool)
+        chosen = usable & self._chosen(decoded.entities) if self._second.percent else np.zeros(len(usable), bool)
         if not chosen.any():
             return []
         self._decided += int(chosen.sum())

@@ -18,7 +18,7 @@ import numpy as np
 from models.manifest import Category, Segments
 from models.segments import Places
 from schemas.definition import Definition
-from schemas.transactions import RefusalCode
+from schemas.scoring import RefusalCode
 from stream_app.kafka.log import Record
 from stream_app.pipeline.batch import Decoded, Raw
 from stream_app.pipeline.event_time import clock_flags, moments, timely
@@ -85,8 +85,8 @@ class Decoder:
         decoded = Decoded(
             rows=np.array(rows, dtype=np.int64),
             inputs=inputs,
-            transaction_ids=_identities(self._id(found, records)),
-            customer_ids=_identities(self._entity(found, records)),
+            event_ids=_identities(self._id(found, records)),
+            entities=_identities(self._entity(found, records)),
             event_times=event_times,
             refused=refused,
             segments=None if self._segments is None else self._segments[1](self._segments[0](found, records)),
@@ -104,7 +104,7 @@ class Decoder:
             )
         wrong = {row: what for rows, what in checks if rows.any() for row in np.flatnonzero(rows).tolist()}
         decoded = decoded.refuse(wrong, RefusalCode.OUT_OF_RANGE) if wrong else decoded
-        for path, texts in ((self._event.id, decoded.transaction_ids), (self._event.entity, decoded.customer_ids)):
+        for path, texts in ((self._event.id, decoded.event_ids), (self._event.entity, decoded.entities)):
             if path.startswith("$") and "" in texts:
                 what = f"the record has no {path}, or none that is text"
                 nothing = {row: what for row, text in enumerate(texts) if not text}

@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import msgspec
 from confluent_kafka import KafkaException, Producer
@@ -17,16 +16,16 @@ from models.usual import usual
 from schemas.comparison import Comparison
 from schemas.drift import DriftSummary
 from schemas.rollout import ModelStatus
-from schemas.transactions import Anomaly, DeadLetter, Latent, Reason, Score, Source
+from schemas.scoring import Anomaly, DeadLetter, Latent, Reason, Score, Source
 from stream_app.kafka.clients import RECORD_BYTES
 from stream_app.kafka.log import Record
-from stream_app.kafka.records import RecordDecoder, Unreadable, headers_of, moment_of
+from stream_app.kafka.records import headers_of, moment_of
 from stream_app.pipeline.batch import Decided, Decoded, Raw, Reasoned, Refusal
 from stream_app.pipeline.faults import error_of, raise_for
+from stream_app.pipeline.fields import LONGEST_TEXT, shown
 
 QUEUE_FULL_WAIT_S = 0.05
 LEAST_SHARE = 0.01  # an input with a smaller part of the score is no reason for it
-LONGEST_TEXT = 256  # of what is repeated from a record for people
 DEAD_LETTER_VALUE_MAX = 11 * 1024 * 1024  # in base64 and with its frame still below the topic's max.message.bytes
 DEAD_LETTER_MAX = RECORD_BYTES - 256 * 1024  # record key included; the rest is for the frames of Kafka and lz4
 
@@ -84,13 +83,14 @@ class Emitter:
 
     def _anomalies(self, raw: Raw, decided: Decided, reasoned: Reasoned) -> None:
         decoded, scored, author = decided.decoded, decided.scored, decided.author
-        now, threshold = self._now(), author.runtime.manifest.calibration.threshold
+        now, manifest = self._now(), author.runtime.manifest
+        threshold, show = manifest.calibration.threshold, manifest.definition.event.show
         for i, row in enumerate(reasoned.rows.tolist()):
             source = self._source(raw, int(decoded.rows[row]))
             anomaly = Anomaly(
                 anomaly_id=str(source),
-                transaction_id=decoded.transaction_ids[row],
-                customer_id=decoded.customer_ids[row],
+                event_id=decoded.event_ids[row],
+                entity=decoded.entities[row],
                 event_time=decoded.event_times[row],
                 scored_at=now,
                 score=float(scored.score[row]),
@@ -100,25 +100,23 @@ class Emitter:
                 explanation=reasons(i, row, decided, reasoned),
                 model=author.model,
                 source=source,
-                **_for_people(raw.values[int(decoded.rows[row])] or b""),
+                fields=shown(raw.values[int(decoded.rows[row])] or b"", show),
             )
-            self._send(self._outputs.anomalies, anomaly.customer_id.encode(), encode(anomaly))
+            self._send(self._outputs.anomalies, anomaly.entity.encode(), encode(anomaly))
 
     def _scores(self, topic: str, raw: Raw, decoded: Decoded, scored: Scored, sha256: str) -> None:
-        columns = (decoded.rows.tolist(), decoded.transaction_ids, decoded.customer_ids, decoded.event_times)
-        for score, (row, transaction, customer, time) in zip(
-            scored.score.tolist(), zip(*columns, strict=True), strict=True
-        ):
-            record = Score(transaction, customer, time, score, sha256, self._source(raw, row))
-            self._send(topic, customer.encode(), encode(record))
+        columns = (decoded.rows.tolist(), decoded.event_ids, decoded.entities, decoded.event_times)
+        for score, (row, event_id, entity, time) in zip(scored.score.tolist(), zip(*columns, strict=True), strict=True):
+            record = Score(event_id, entity, time, score, sha256, self._source(raw, row))
+            self._send(topic, entity.encode(), encode(record))
 
     def _latents(self, topic: str, raw: Raw, decoded: Decoded, scored: Scored, sha256: str) -> None:
-        columns = (decoded.rows.tolist(), decoded.transaction_ids, decoded.customer_ids, decoded.event_times)
-        for latent, (row, transaction, customer, time) in zip(
+        columns = (decoded.rows.tolist(), decoded.event_ids, decoded.entities, decoded.event_times)
+        for latent, (row, event_id, entity, time) in zip(
             scored.latent.tolist(), zip(*columns, strict=True), strict=True
         ):
-            record = Latent(transaction, customer, time, latent, sha256, self._source(raw, row))
-            self._send(topic, customer.encode(), encode(record))
+            record = Latent(event_id, entity, time, latent, sha256, self._source(raw, row))
+            self._send(topic, entity.encode(), encode(record))
 
     def _dead_letter(self, raw: Raw, refusal: Refusal) -> DeadLetter:
         source, record, value = self._source(raw, refusal.row), raw.records[refusal.row], raw.values[refusal.row]
@@ -147,28 +145,6 @@ class Emitter:
                 self._producer.poll(QUEUE_FULL_WAIT_S)
             except KafkaException as exception:
                 raise_for(error_of(exception), f"writing to {topic}")
-
-
-class _Known(msgspec.Struct, gc=False):
-    """What no model need read of a transaction, and a person asks first."""
-
-    amount: float
-    currency: msgspec.Raw = msgspec.Raw(b"null")
-    terminal_id: msgspec.Raw = msgspec.Raw(b"null")
-
-
-_KNOWN: RecordDecoder[_Known] = RecordDecoder(_Known)
-_TEXT: RecordDecoder[str] = RecordDecoder(str)
-
-
-def _for_people(value: bytes) -> dict[str, Any]:
-    """Amount, currency and terminal of an accepted record; None where a text is none, or has no end."""
-    known = _KNOWN.decoded(value)
-    if isinstance(known, Unreadable):  # nested more deeply, in a field that no model reads, than can be read from here
-        return {}
-    texts = {"currency": _TEXT.decoded(bytes(known.currency)), "terminal_id": _TEXT.decoded(bytes(known.terminal_id))}
-    short = {name: text for name, text in texts.items() if isinstance(text, str) and len(text) <= LONGEST_TEXT}
-    return {"amount": known.amount, **short}
 
 
 def _fitted(letter: DeadLetter) -> tuple[bytes | None, bytes]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from models.season import LAST_NIGHT_HOUR, SATURDAY
 from schemas.definition import MICROSECONDS, ClockValue, EventFields
-from schemas.transactions import RefusalCode
+from schemas.scoring import RefusalCode
 from stream_app.kafka.log import Record
 from stream_app.kafka.records import EARLIEST, LATEST, is_plausible, moment_of
 from stream_app.pipeline.batch import Decoded

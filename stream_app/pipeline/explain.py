@@ -4,7 +4,7 @@ import numpy as np
 
 from models.manifest import Calibration
 from models.runtime import Scored
-from schemas.transactions import Severity
+from schemas.scoring import Severity
 from stream_app.pipeline.batch import Reasoned
 
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from schemas.transactions import RefusalCode, Severity
+from schemas.scoring import RefusalCode, Severity
 from stream_app.pipeline.batch import Decoded, Raw, Reasoned
 
 LATENCY_SAMPLE = 32  # the latency of one record in so many is measured

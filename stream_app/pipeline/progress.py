@@ -8,7 +8,7 @@ from datetime import datetime
 from threading import Event
 
 from schemas.rollout import AlertVolume, Notice, PartitionProgress
-from schemas.transactions import ModelRef
+from schemas.scoring import ModelRef
 
 RUNNING = "running"
 """The only state in which lag without movement is a stall."""

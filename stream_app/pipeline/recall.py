@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from schemas.scoring import Count, PartitionNumber, TopicId
 from schemas.topics import DRIFT_SUMMARIES
-from schemas.transactions import Count, PartitionNumber, TopicId
 from stream_app.kafka.log import Record, read_backwards
 from stream_app.kafka.records import RecordDecoder
 from stream_app.settings import Settings

@@ -3,7 +3,7 @@
 import numpy as np
 
 from models.runtime import Runtime, Scored
-from schemas.transactions import RefusalCode
+from schemas.scoring import RefusalCode
 from stream_app.pipeline.batch import Decoded
 
 

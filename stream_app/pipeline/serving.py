@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from models.runtime import Runtime
-from schemas.transactions import ModelRef
+from schemas.scoring import ModelRef
 
 
 @dataclass(frozen=True, slots=True)

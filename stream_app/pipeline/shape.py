@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from schemas.definition import Definition, Input
-from schemas.transactions import LONGEST_ID, Moment, NonEmpty
+from schemas.scoring import LONGEST_ID, Moment, NonEmpty
 
 IDENTIFIER = Annotated[NonEmpty, Meta(max_length=LONGEST_ID)] | int
 VALUE = Annotated[str, Meta(min_length=1)] | int | bool | float

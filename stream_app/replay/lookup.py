@@ -4,16 +4,16 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from msgspec import Struct
-
+from schemas.definition import Definition
+from schemas.scoring import Anomaly, DeadLetter, Label, Source
 from schemas.topics import ANOMALIES, DEAD_LETTERS, LABELS, TRANSACTIONS, Topic
-from schemas.transactions import Anomaly, DeadLetter, Label, Source
 from stream_app.kafka.log import Record, read_backwards, read_to_end
 from stream_app.kafka.ranges import committed_range
 from stream_app.kafka.records import EARLIEST, RecordDecoder, Unreadable, moment_of
 from stream_app.kafka.topics import name, present_id
+from stream_app.replay.event import Event, EventReader
 from stream_app.settings import Settings
 
 REPORT_EVERY = 5_000
@@ -22,17 +22,6 @@ PLAIN = re.compile(r"[\w.:-]+", re.ASCII)  # written in one way only, whoever en
 R = TypeVar("R")
 Tell = Callable[[str], None]
 """Called with what is being done."""
-
-
-class Event(Struct, frozen=True):
-    """What people ask of a record of the input; everything else in it is passed over."""
-
-    transaction_id: str
-    event_time: datetime
-    customer_id: str
-    amount: float
-    currency: Any = None
-    terminal_id: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +57,13 @@ class CaseFile:
     def entity(self) -> str | None:
         """Whose event it is."""
         known = self.event or self.anomaly
-        return None if known is None else known.customer_id
+        return None if known is None else known.entity
 
     @property
     def event_id(self) -> str | None:
         """Its own id."""
         known = self.event or self.anomaly
-        return None if known is None else known.transaction_id
+        return None if known is None else known.event_id
 
 
 class Lookup:
@@ -82,25 +71,27 @@ class Lookup:
 
     Args:
         settings: Where they are.
+        definition: How events are read.
         limit: Offsets of each partition that a search goes back at most.
         tell: Called with how far a search has come.
     """
 
-    def __init__(self, settings: Settings, limit: int, tell: Tell = lambda _: None) -> None:
+    def __init__(self, settings: Settings, definition: Definition, limit: int, tell: Tell = lambda _: None) -> None:
         self._settings = settings
+        self._read = EventReader(definition)
         self._limit = limit
         self._tell = tell
 
     def event(self, text: str) -> CaseFile | None:
         """The event with this id or at this place; of several the newest anomaly or event."""
-        for _, a in self._newest(ANOMALIES, Anomaly, text, lambda a: text in (a.anomaly_id, a.transaction_id)):
+        for _, a in self._newest(ANOMALIES, Anomaly, text, lambda a: text in (a.anomaly_id, a.event_id)):
             event = self._at(a.source)
-            same = event is not None and event.transaction_id == a.transaction_id
+            same = event is not None and event.event_id == a.event_id
             return self._known([(a.source, event if same else None)], a)[0]
         source = place(text)
         if source is not None:
             return self._known([(source, self._at(source))])[0]
-        found = next(self._newest(TRANSACTIONS, Event, text, lambda e: e.transaction_id == text), None)
+        found = next(self._events(text, lambda e: e.event_id == text), None)
         return None if found is None else self._known([found])[0]
 
     def latest(self, entity: str, count: int, partition: int | None = None) -> list[CaseFile]:
@@ -112,7 +103,7 @@ class Lookup:
             partition: Where its events stand, if that is known.
         """
         found = []
-        for place_and_event in self._newest(TRANSACTIONS, Event, entity, lambda e: e.customer_id == entity, partition):
+        for place_and_event in self._events(entity, lambda e: e.entity == entity, partition):
             found.append(place_and_event)
             if len(found) == count:
                 break
@@ -123,13 +114,13 @@ class Lookup:
         if not events:
             return []
         at = {(source.partition, source.offset): event for source, event in events}
-        whose = {event.customer_id for event in at.values() if event is not None}
+        whose = {event.entity for event in at.values() if event is not None}
 
         def is_of_one(a: Anomaly) -> bool:
             """The id is compared too: of a topic that was made again, offsets begin anew."""
             here = (a.source.partition, a.source.offset)
             known = at.get(here)
-            return here in at and (known is None or known.transaction_id == a.transaction_id)
+            return here in at and (known is None or known.event_id == a.event_id)
 
         anomalies: dict[tuple[int, int], Anomaly] = {}
         mark = whose.pop() if len(whose) == 1 else None
@@ -138,13 +129,13 @@ class Lookup:
             anomalies.setdefault((a.source.partition, a.source.offset), a)
         gone = {here for here, event in at.items() if event is None} - anomalies.keys()
         refused = self._refused(gone) if gone else {}
-        labels = self._labels({e.transaction_id for e in (*at.values(), *anomalies.values()) if e is not None})
+        labels = self._labels({e.event_id for e in (*at.values(), *anomalies.values()) if e is not None})
         done = committed_range(self._settings, TRANSACTIONS, None, None)
         found = []
         for source, event in events:
             here = (source.partition, source.offset)
             known = anomalies.get(here)
-            event_id = event.transaction_id if event else known.transaction_id if known else ""
+            event_id = event.event_id if event else known.event_id if known else ""
             scored = source.offset < done.get(source.partition, (0, 0))[1]
             found.append(CaseFile(source, event, known, refused.get(here), scored, labels.get(event_id)))
         return found
@@ -162,8 +153,8 @@ class Lookup:
         """The last label of each of these events: case tools correct themselves."""
         found: dict[str, Label] = {}
         text = next(iter(ids)) if len(ids) == 1 else None
-        for _, label in self._newest(LABELS, Label, text, lambda label: label.transaction_id in ids):
-            found.setdefault(label.transaction_id, label)
+        for _, label in self._newest(LABELS, Label, text, lambda label: label.event_id in ids):
+            found.setdefault(label.event_id, label)
         return found
 
     def _at(self, source: Source) -> Event | None:
@@ -173,14 +164,38 @@ class Lookup:
             return None
         if source.topic_id and source.topic_id != present_id(self._settings):
             return None
-        decoder = RecordDecoder[Event](Event)
-        return next((_decoded(m, decoder) for m in read_to_end(self._settings, TRANSACTIONS, bounds=bounds)), None)
+        return next((self._read(m) for m in read_to_end(self._settings, TRANSACTIONS, bounds=bounds)), None)
+
+    def _events(
+        self, text: str, wanted: Callable[[Event], bool], partition: int | None = None
+    ) -> Iterator[tuple[Source, Event]]:
+        """The events that are wanted, newest first, with their places."""
+        inside = None if self._read.is_beside_the_value else text
+        return self._search(TRANSACTIONS, self._read, inside, wanted, partition)
 
     def _newest(
-        self, topic: Topic, kind: type[R], text: str | None, wanted: Callable[[R], bool], partition: int | None = None
+        self, topic: Topic, kind: type[R], text: str | None, wanted: Callable[[R], bool]
     ) -> Iterator[tuple[Source, R]]:
-        """The records that are wanted, newest first, with their places. Only what holds the text is decoded."""
-        full, seen, decoder = name(self._settings, topic), 0, RecordDecoder[R](kind)
+        """The records of an own topic that are wanted, newest first, with their places."""
+        decode = RecordDecoder[R](kind).decoded
+
+        def read(message: Record) -> R | None:
+            """None where it is none: what was refused stands on the topic for good, and needs no line each time."""
+            found = decode(message.value())
+            return None if isinstance(found, Unreadable) else found
+
+        return self._search(topic, read, text, wanted)
+
+    def _search(
+        self,
+        topic: Topic,
+        read: Callable[[Record], R | None],
+        text: str | None,
+        wanted: Callable[[R], bool],
+        partition: int | None = None,
+    ) -> Iterator[tuple[Source, R]]:
+        """Only records whose value holds the text are read."""
+        full, seen = name(self._settings, topic), 0
         needle = text.encode() if text is not None and PLAIN.fullmatch(text) else b""
         for stretch in read_backwards(self._settings, topic, self._limit, partition):
             found: list[tuple[tuple[datetime, int], Source, R]] = []
@@ -188,7 +203,7 @@ class Lookup:
                 seen += 1
                 if seen % REPORT_EVERY == 0:
                     self._tell(f"searching {full}: {seen:,} records")
-                record = _decoded(message, decoder) if needle in (message.value() or b"") else None
+                record = read(message) if needle in (message.value() or b"") else None
                 if record is not None and wanted(record):
                     source = Source(full, message.partition() or 0, message.offset() or 0)
                     found.append(((moment_of(message) or EARLIEST, source.offset), source, record))
@@ -203,9 +218,3 @@ def place(text: str) -> Source | None:
         return None
     topic, _, topic_id = parts[0].partition(":")
     return Source(topic, int(parts[1]), int(parts[2]), topic_id)
-
-
-def _decoded(message: Record, decoder: RecordDecoder[R]) -> R | None:
-    """None where it is none: what was refused stands on the input for good, and needs no line each time."""
-    found = decoder.decoded(message.value())
-    return None if isinstance(found, Unreadable) else found

@@ -8,8 +8,8 @@ import numpy as np
 
 from models.runtime import Runtime
 from schemas.errors import UserError
+from schemas.scoring import Anomaly, Reason
 from schemas.topics import ANOMALIES, TRANSACTIONS
-from schemas.transactions import Anomaly, Reason
 from stream_app.kafka.log import read_backwards, read_to_end
 from stream_app.kafka.records import RecordDecoder
 from stream_app.kafka.topics import name, present_id
@@ -98,7 +98,7 @@ def published(settings: Settings, wanted: str) -> Anomaly:
     text, decoder = msgspec.json.encode(wanted), RecordDecoder[Anomaly](Anomaly)
     for stretch in read_backwards(settings, ANOMALIES):
         candidates = (message for message in stretch if text in (message.value() or b""))
-        of_it = [a for _, a in decoder.each(candidates) if wanted in (a.anomaly_id, a.transaction_id)]
+        of_it = [a for _, a in decoder.each(candidates) if wanted in (a.anomaly_id, a.event_id)]
         if of_it:
             return max(of_it, key=lambda anomaly: anomaly.scored_at)
     raise ReplayError(

@@ -7,7 +7,7 @@ import numpy as np
 
 from models.manifest import Calibration
 from models.runtime import Runtime, Scored
-from schemas.transactions import ModelRef, Reason
+from schemas.scoring import ModelRef, Reason
 from stream_app.kafka.log import Record
 from stream_app.pipeline import emit
 from stream_app.pipeline.batch import Decided, Decoded, Raw, Reasoned

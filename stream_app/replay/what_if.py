@@ -8,8 +8,8 @@ import msgspec
 import numpy as np
 
 from models.runtime import Runtime, one_thread
+from schemas.scoring import Label, ModelRef, Source
 from schemas.topics import ANOMALIES, LABELS, TRANSACTIONS
-from schemas.transactions import Label, ModelRef, Source
 from stream_app.kafka.log import Record, read_to_end
 from stream_app.kafka.offsets import Bounds
 from stream_app.kafka.records import RecordDecoder
@@ -25,7 +25,7 @@ Place = tuple[int, int]
 class Alert:
     """One transaction that alerts now, or did when it was scored."""
 
-    transaction_id: str
+    event_id: str
     partition: int
     offset: int
     score: float
@@ -138,13 +138,13 @@ class _Batch:
 def _decide_again(messages: Sequence[Record], rescore: Rescorer, then: Set[Place], labels: Mapping[str, int]) -> _Batch:
     decoded, scored, _ = rescore(messages)
     places = [_place(messages[row]) for row in decoded.rows]
-    fraud = np.array([labels.get(i, -1) for i in decoded.transaction_ids], dtype=np.int8)
+    fraud = np.array([labels.get(i, -1) for i in decoded.event_ids], dtype=np.int8)
     was = np.array([place in then for place in places], dtype=np.bool_)
     now = scored.score >= rescore.calibration.threshold
 
     def alert(row: int) -> Alert:
         label = None if fraud[row] < 0 else bool(fraud[row])
-        return Alert(decoded.transaction_ids[row], *places[row], float(scored.score[row]), label)
+        return Alert(decoded.event_ids[row], *places[row], float(scored.score[row]), label)
 
     gained, lost = (list(map(alert, np.flatnonzero(rows).tolist())) for rows in (now & ~was, was & ~now))
     return _Batch(scored.score, fraud, was, gained, lost)
@@ -179,4 +179,4 @@ def _place(message: Record) -> Place:
 def _labels(settings: Settings) -> dict[str, int]:
     """Transaction id to its latest label: 1 for fraud, 0 for legitimate."""
     labels = RecordDecoder[Label](Label).each(read_to_end(settings, LABELS))
-    return {label.transaction_id: int(label.fraud) for _, label in labels}
+    return {label.event_id: int(label.fraud) for _, label in labels}

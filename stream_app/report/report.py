@@ -17,8 +17,8 @@ from models.runtime import Runtime
 from models.segments import manifest_at
 from schemas.drift import DriftAlert, DriftPhase, DriftSummary
 from schemas.rollout import Stage
+from schemas.scoring import ModelRef
 from schemas.topics import DRIFT_ALERTS, DRIFT_SUMMARIES
-from schemas.transactions import ModelRef
 from stream_app.drift.foreign import ForeignSummaryError, check
 from stream_app.drift.merge import Sums
 from stream_app.drift.published import published

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from schemas.drift import DriftAlert, DriftPhase, DriftSeverity
 from schemas.rollout import AuditRecord, ModelStatus, Phase, Stage
-from schemas.transactions import ModelRef
+from schemas.scoring import ModelRef
 from stream_app.rollout.swap_log import Swap, SwapLog
 
 AROUND = timedelta(minutes=10)  # of a swap: alerts are counted so long before and after it

@@ -10,7 +10,7 @@ from models.gates.judge import without_data
 from models.gates.limits import Limits, load_limits
 from models.runtime import Runtime
 from schemas.rollout import GateVerdict
-from schemas.transactions import ModelRef
+from schemas.scoring import ModelRef
 from stream_app.pipeline.serving import Serving
 from stream_app.rollout.state import Pending
 from stream_app.rollout.trust import UNCHECKED, Trust

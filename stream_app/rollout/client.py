@@ -14,8 +14,8 @@ from typing import Any, Self
 from uuid import uuid4
 
 from schemas.rollout import Activate, Command, GateVerdict, Stage, StagePurpose
+from schemas.scoring import ModelRef
 from schemas.topics import MODEL_STATUS, MODEL_SWAP
-from schemas.transactions import ModelRef
 from stream_app.audit.record import audit_record
 from stream_app.kafka.clients import BrokerUnavailable
 from stream_app.kafka.log import Tail

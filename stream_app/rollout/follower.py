@@ -17,7 +17,7 @@ from typing import Protocol
 
 from models.gates.limits import load_limits
 from schemas.rollout import AuditRecord, ModelStatus, Phase
-from schemas.transactions import ModelRef
+from schemas.scoring import ModelRef
 from stream_app.audit.record import audit_record
 from stream_app.kafka.log import Record
 from stream_app.metrics import Metrics

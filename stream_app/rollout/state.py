@@ -41,7 +41,7 @@ from schemas.rollout import (
     StagePurpose,
     Unfreeze,
 )
-from schemas.transactions import ModelRef
+from schemas.scoring import ModelRef
 
 EARLIER_MOST = 16  # further back a rollback names its model; without a limit, n deploys would hold n x n
 

@@ -13,8 +13,8 @@ import msgspec
 from msgspec import Struct
 
 from schemas.rollout import Abort, Activate, Command, Rollback, Stage
+from schemas.scoring import ModelRef
 from schemas.topics import MODEL_SWAP
-from schemas.transactions import ModelRef
 from stream_app.kafka.log import Record, read_to_end
 from stream_app.kafka.records import RecordDecoder, Unreadable, moment_of
 from stream_app.rollout.state import Release, Rollout, apply

@@ -5,7 +5,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from schemas.comparison import GuardReport
-from schemas.transactions import ModelRef
+from schemas.scoring import ModelRef
 from stream_app.rollout.swap_log import SwapLog
 
 

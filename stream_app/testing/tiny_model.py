@@ -8,13 +8,17 @@ import torch
 from models import artefact
 from models.manifest import Calibration, GoldenRow, Manifest, Segment, Segments, SignalReference, signal_layout
 from schemas.definition import Definition, EventFields, Input
-from schemas.transactions import ModelRef
+from schemas.scoring import ModelRef
 
 INPUTS = [
     Input("amount", "amount", "EUR", "reject", least=0),
     Input("terminal_risk_7d", "features.terminal_risk_7d", "share", "impute", "risk"),
 ]
-DEFINITION = Definition("tiny", EventFields("transaction_id", "event_time", "customer_id"), tuple(INPUTS))
+DEFINITION = Definition(
+    "tiny",
+    EventFields("transaction_id", "event_time", "customer_id", show=("amount", "currency", "terminal_id")),
+    tuple(INPUTS),
+)
 
 
 class TinyGraph(torch.nn.Module):

@@ -14,8 +14,8 @@ from confluent_kafka import Consumer, KafkaException
 
 from schemas import topics
 from schemas.drift import DriftSummary
+from schemas.scoring import ModelRef, Source
 from schemas.topics import Topic
-from schemas.transactions import ModelRef, Source
 from stream_app.kafka import clients, offsets
 from stream_app.kafka.clients import BrokerError
 from stream_app.kafka.log import read_to_end

@@ -24,7 +24,7 @@ from schemas.rollout import (
     Unfreeze,
     WorkerVitals,
 )
-from schemas.transactions import (
+from schemas.scoring import (
     Anomaly,
     DeadLetter,
     Label,
@@ -96,8 +96,8 @@ EXAMPLES = [
     Transaction("4782313", AT, "596", 57.16, "3156", "EUR", {"customer_nb_tx_1d": 2.0, "terminal_risk_7d": 0.0}),
     Anomaly(
         anomaly_id=str(SOURCE),
-        transaction_id="4782313",
-        customer_id="596",
+        event_id="4782313",
+        entity="596",
         event_time=AT,
         scored_at=AT,
         score=41.7,

@@ -48,7 +48,7 @@ def test_an_example_on_the_wire_is_valid_by_both_documents(example: msgspec.Stru
 
 def test_the_documented_wire_form_of_an_anomaly_is_the_one_of_the_design():
     wire = b"""
-    {"anomaly_id": "transactions:3:118204", "transaction_id": "4782313", "customer_id": "596",
+    {"anomaly_id": "transactions:3:118204", "event_id": "4782313", "entity": "596",
      "event_time": "2018-07-25T00:00:31Z", "scored_at": "2018-07-25T00:00:31.020Z",
      "score": 41.7, "threshold": 12.9, "p_value": 0.0007, "severity": "high",
      "explanation": [{"feature": "terminal_risk_7d", "value": 0.62, "expected": 0.01, "share": 0.71}],

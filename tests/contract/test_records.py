@@ -12,8 +12,8 @@ from jsonschema import Draft202012Validator
 from schemas import topics
 from schemas.documents import json_schema, structs
 from schemas.drift import DriftSummary
+from schemas.scoring import Transaction
 from schemas.topics import Topic
-from schemas.transactions import Transaction
 from tests.contract.records import records
 
 TOPICS = pytest.mark.parametrize("topic", topics.ALL, ids=lambda topic: topic.name)

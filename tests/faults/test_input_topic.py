@@ -159,7 +159,7 @@ def test_the_account_of_an_input_that_was_made_again_begins_anew(
     verdict = proved(stream)
     assert "was deleted and made again" in verdict.remarks[0]
     found = committed_records(stream, ANOMALIES)
-    assert sorted(a.transaction_id for a in found) == anomalous(SENT + count)
+    assert sorted(a.event_id for a in found) == anomalous(SENT + count)
     assert len({a.anomaly_id for a in found}) == len(found)
 
 

@@ -10,8 +10,8 @@ import pytest
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 
 from schemas import topics as declared
+from schemas.scoring import DeadLetter, RefusalCode, Source
 from schemas.topics import ANOMALIES, DEAD_LETTERS, SCORES, TRANSACTIONS
-from schemas.transactions import DeadLetter, RefusalCode, Source
 from stream_app.kafka import clients, topics
 from stream_app.pipeline.emit import DEAD_LETTER_VALUE_MAX
 from stream_app.rollout import commands
@@ -156,7 +156,7 @@ def letters(settings: Settings) -> dict[str, DeadLetter]:
 
 
 def scored_ids(settings: Settings) -> list[str]:
-    return sorted(score.transaction_id for score in committed_records(settings, SCORES))
+    return sorted(score.event_id for score in committed_records(settings, SCORES))
 
 
 def test_every_bad_record_becomes_a_dead_letter_whole_and_every_good_one_is_scored(

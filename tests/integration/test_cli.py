@@ -14,8 +14,8 @@ from confluent_kafka.admin import NewTopic
 from models.data.frame import write
 from models.data.simulator import Simulation, simulate
 from schemas.rollout import Activate, ModelStatus, PartitionProgress, Phase, Stage, WorkerVitals
+from schemas.scoring import Label, ModelRef, Transaction
 from schemas.topics import LABELS, MODEL_STATUS, MODEL_SWAP, TRANSACTIONS
-from schemas.transactions import Label, ModelRef, Transaction
 from stream_app.kafka import clients, topics
 from stream_app.kafka.log import read_to_end
 from tests.unit.stream_app.cli.cli_runner import stream_app
@@ -84,8 +84,8 @@ def test_produce_publishes_every_transaction_once_keyed_by_customer(cli, setting
     assert json.loads(result.stdout)[name]["events"] == len(frame)
     messages = list(read_to_end(settings, TRANSACTIONS))
     events = [msgspec.json.decode(message.value(), type=Transaction) for message in messages]
-    assert sorted(event.transaction_id for event in events) == sorted(frame["event_id"])
-    assert all(m.key() == e.customer_id.encode() for m, e in zip(messages, events, strict=True))
+    assert sorted(event.event_id for event in events) == sorted(frame["event_id"])
+    assert all(m.key() == e.entity.encode() for m, e in zip(messages, events, strict=True))
 
 
 def test_each_customers_transactions_keep_their_order(cli, settings, data):
@@ -93,8 +93,8 @@ def test_each_customers_transactions_keep_their_order(cli, settings, data):
     last: dict[str, datetime] = {}
     for message in read_to_end(settings, TRANSACTIONS):
         event = msgspec.json.decode(message.value(), type=Transaction)
-        assert event.event_time >= last.get(event.customer_id, event.event_time)
-        last[event.customer_id] = event.event_time
+        assert event.event_time >= last.get(event.entity, event.event_time)
+        last[event.entity] = event.event_time
 
 
 def test_records_bear_the_time_of_sending(cli, settings, data):
@@ -130,7 +130,7 @@ def test_labels_are_published_only_when_asked_for_and_never_in_an_event(cli, set
     assert cli("produce", data, "--limit", 50, "--labels").exit_code == 0
     labels = [msgspec.json.decode(m.value(), type=Label) for m in read_to_end(settings, LABELS)]
     head = frame.head(50)
-    assert {b.transaction_id: b.fraud for b in labels} == dict(zip(head["event_id"], head["fraud"], strict=True))
+    assert {b.event_id: b.fraud for b in labels} == dict(zip(head["event_id"], head["fraud"], strict=True))
     assert all(b"fraud" not in m.value() for m in read_to_end(settings, TRANSACTIONS))
 
 

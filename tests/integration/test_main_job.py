@@ -68,11 +68,11 @@ def test_scores_on_the_topic_are_those_of_evaluate(stream, champion, world, test
     assert verdict.ok, verdict.breaks
     assert (verdict.scored, verdict.dead_lettered) == (sent, 0)
 
-    scores = {record.transaction_id: record.score for record in committed_records(stream, SCORES)}
+    scores = {record.event_id: record.score for record in committed_records(stream, SCORES)}
     assert_scores_are(scores, expected[0])
     anomalies = committed_records(stream, ANOMALIES)
     assert len(anomalies) == len({anomaly.anomaly_id for anomaly in anomalies})
-    assert_scores_are({a.transaction_id: a.score for a in anomalies}, expected[1])
+    assert_scores_are({a.event_id: a.score for a in anomalies}, expected[1])
 
     rows = protocol_rows(world, SINCE, UNTIL)
     of_topic = metrics_of(np.array([scores[t] for t in rows["event_id"]]), rows)
@@ -94,7 +94,7 @@ def test_a_worker_killed_in_the_middle_changes_nothing_that_consumers_see(
         wait_until(lambda: committed_offsets(stream) >= sent, 300)
     anomalies = committed_records(stream, ANOMALIES)
     assert len(anomalies) == len({anomaly.anomaly_id for anomaly in anomalies})
-    assert_scores_are({a.transaction_id: a.score for a in anomalies}, expected[1])
+    assert_scores_are({a.event_id: a.score for a in anomalies}, expected[1])
     assert verify(stream).ok
 
 
@@ -117,7 +117,7 @@ def test_every_anomaly_says_why_in_the_units_of_its_inputs(stream, champion, tes
         assert 0 < sum(shares) <= 1 + SAME_SCORE
         for reason in anomaly.explanation:
             assert reason.feature in names
-            assert reason.value == pytest.approx(values[anomaly.transaction_id][reason.feature], rel=1e-6)
+            assert reason.value == pytest.approx(values[anomaly.event_id][reason.feature], rel=1e-6)
 
 
 def test_a_second_worker_shares_the_work_and_nothing_is_done_twice(stream, test_week, expected, tmp_path, wait_until):
@@ -131,5 +131,5 @@ def test_a_second_worker_shares_the_work_and_nothing_is_done_twice(stream, test_
         assert all(worker.committed() > 0 for worker in workers)
     anomalies = committed_records(stream, ANOMALIES)
     assert len(anomalies) == len({anomaly.anomaly_id for anomaly in anomalies})
-    assert_scores_are({a.transaction_id: a.score for a in anomalies}, expected[1])
+    assert_scores_are({a.event_id: a.score for a in anomalies}, expected[1])
     assert verify(stream).ok

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
+from schemas.scoring import Label
 from schemas.topics import ALL, LABELS, TRANSACTIONS, Topic
-from schemas.transactions import Label
 from stream_app.kafka import clients, topics
 from stream_app.kafka.ranges import committed_range
 from stream_app.rollout import commands

@@ -11,8 +11,8 @@ import pytest
 from models.registry.record import MODEL
 from models.registry.registry import Registry, connect
 from schemas.rollout import Stage
+from schemas.scoring import ModelRef
 from schemas.topics import AUDIT
-from schemas.transactions import ModelRef
 from stream_app.kafka import topics
 from stream_app.rollout import commands
 from stream_app.rollout.client import Order

@@ -112,11 +112,11 @@ def test_every_anomaly_has_its_receipt(scored: Settings, champion: Path) -> None
 
 
 def test_a_higher_threshold_loses_alerts_and_says_which_were_frauds(scored: Settings, champion: Path) -> None:
-    anomalies = {a.transaction_id: a.score for a in committed_records(scored, ANOMALIES)}
+    anomalies = {a.event_id: a.score for a in committed_records(scored, ANOMALIES)}
     threshold = sorted(anomalies.values())[len(anomalies) // 2]
     found = replayed(scored, champion, threshold)
     below = sorted(i for i, score in anomalies.items() if score < threshold)
-    assert (sorted(alert.transaction_id for alert in found.lost), found.gained) == (below, [])
+    assert (sorted(alert.event_id for alert in found.lost), found.gained) == (below, [])
     assert found.caught_then - found.caught_now == sum(alert.fraud is True for alert in found.lost)
 
 
@@ -155,7 +155,7 @@ def asked(scored: Settings, *args: object) -> dict:
     return json.loads(result.stdout)
 
 
-@pytest.mark.parametrize("named", ["anomaly_id", "transaction_id"])
+@pytest.mark.parametrize("named", ["anomaly_id", "event_id"])
 def test_an_analyst_sees_an_anomaly_whole_by_its_own_id_or_its_events(scored: Settings, named: str) -> None:
     anomaly = committed_records(scored, ANOMALIES)[0]
     seen = asked(scored, "show", getattr(anomaly, named), "--latest", 3)
@@ -163,16 +163,16 @@ def test_an_analyst_sees_an_anomaly_whole_by_its_own_id_or_its_events(scored: Se
     assert seen["event"]["event"]["amount"] == anomaly.amount
     assert seen["event"]["decision"] == f"anomaly, {anomaly.severity}"
     assert seen["event"]["reasons"] == [words.reason(part) for part in anomaly.explanation]
-    assert seen["event"]["label"]["transaction_id"] == anomaly.transaction_id
+    assert seen["event"]["label"]["event_id"] == anomaly.event_id
     assert seen["receipt"]["differences"] == []
     assert seen["receipt"]["score"] == pytest.approx(anomaly.score, rel=1e-5)
-    assert {other["event"]["customer_id"] for other in seen["latest"]} == {anomaly.customer_id}
+    assert {other["event"]["entity"] for other in seen["latest"]} == {anomaly.entity}
 
 
 def test_an_event_that_is_no_anomaly_is_found_on_the_input_and_a_refused_one_by_its_place(scored: Settings) -> None:
-    strange = {anomaly.transaction_id for anomaly in committed_records(scored, ANOMALIES)}
-    usual = next(record for record in committed_records(scored, SCORES) if record.transaction_id not in strange)
-    seen = asked(scored, "show", usual.transaction_id)
+    strange = {anomaly.event_id for anomaly in committed_records(scored, ANOMALIES)}
+    usual = next(record for record in committed_records(scored, SCORES) if record.event_id not in strange)
+    seen = asked(scored, "show", usual.event_id)
     assert (seen["event"]["decision"], seen["event"]["anomaly"], seen["receipt"]) == ("no anomaly", None, None)
     assert seen["event"]["source"]["offset"] == usual.source.offset
     letter = committed_records(scored, DEAD_LETTERS)[0]
@@ -183,10 +183,10 @@ def test_an_event_that_is_no_anomaly_is_found_on_the_input_and_a_refused_one_by_
 
 def test_an_entity_has_its_latest_events_newest_first(scored: Settings) -> None:
     scores = committed_records(scored, SCORES)
-    customer = scores[-1].customer_id
-    there = {s.source.offset: s.transaction_id for s in scores if s.customer_id == customer}
+    customer = scores[-1].entity
+    there = {s.source.offset: s.event_id for s in scores if s.entity == customer}
     seen = asked(scored, "show", "--entity", customer, "--latest", 5)
-    latest = [other["event"]["transaction_id"] for other in seen["latest"]]
+    latest = [other["event"]["event_id"] for other in seen["latest"]]
     assert latest == [there[offset] for offset in sorted(there, reverse=True)][:5]
     assert (seen["event"], seen["entity"]) == (None, customer)
 
@@ -201,13 +201,13 @@ def test_a_label_of_an_analyst_is_on_the_topic_and_on_the_trail_and_the_newest_c
     anomaly = committed_records(scored, ANOMALIES)[-1]
     for verdict in ("fraud", "legitimate"):
         written = asked(scored, "label", anomaly.anomaly_id, verdict, "--note", "customer called")
-        assert (written["transaction_id"], written["fraud"]) == (anomaly.transaction_id, verdict == "fraud")
-    shown = stream_app("show", anomaly.transaction_id, *options(scored), **environment(scored))
+        assert (written["event_id"], written["fraud"]) == (anomaly.event_id, verdict == "fraud")
+    shown = stream_app("show", anomaly.event_id, *options(scored), **environment(scored))
     assert "label: legitimate" in shown.stdout
     assert shown.stdout.rstrip().endswith(": customer called") or "customer called" in shown.stdout
     done = [(r.action, r.subject, r.reason, r.effect) for r in committed_records(scored, AUDIT) if r.action == "label"]
     assert done[-2:] == [
-        ("label", f"event {anomaly.transaction_id}", "customer called", effect) for effect in ("fraud", "legitimate")
+        ("label", f"event {anomaly.event_id}", "customer called", effect) for effect in ("fraud", "legitimate")
     ]
 
 
@@ -215,17 +215,17 @@ def test_a_mistyped_event_is_not_labelled_unless_one_insists(scored: Settings) -
     before = len(committed_records(scored, LABELS))
     result = stream_app("label", "mistyped", "fraud", *options(scored), **environment(scored))
     assert (result.exit_code, len(committed_records(scored, LABELS))) == (1, before)
-    assert asked(scored, "label", "mistyped", "fraud", "--unseen")["transaction_id"] == "mistyped"
+    assert asked(scored, "label", "mistyped", "fraud", "--unseen")["event_id"] == "mistyped"
     assert len(committed_records(scored, LABELS)) == before + 1
 
 
 def test_consume_shows_the_records_of_one_customer(scored: Settings) -> None:
     scores = committed_records(scored, SCORES)
-    customer = scores[0].customer_id
+    customer = scores[0].entity
     args = ("consume", "scores", "--until-end", "--entity", customer, "--json", *options(scored))
     shown = [json.loads(line) for line in stream_app(*args).stdout.splitlines()]
-    assert len(shown) == sum(s.customer_id == customer for s in scores)
-    assert {s["customer_id"] for s in shown} == {customer}
+    assert len(shown) == sum(s.entity == customer for s in scores)
+    assert {s["entity"] for s in shown} == {customer}
     assert len(stream_app(*args, "--max", 1).stdout.splitlines()) == 1
     refused = stream_app("consume", "labels", "--until-end", "--entity", customer, *options(scored))
     assert refused.exit_code == 2
@@ -234,4 +234,4 @@ def test_consume_shows_the_records_of_one_customer(scored: Settings) -> None:
 
 def test_a_receipt_is_made_for_the_id_of_an_event(scored: Settings) -> None:
     anomaly = committed_records(scored, ANOMALIES)[0]
-    assert published(scored, anomaly.transaction_id) == anomaly
+    assert published(scored, anomaly.event_id) == anomaly

@@ -20,8 +20,8 @@ from typer.testing import Result
 from models.data.frame import write
 from models.data.simulator import Simulation, simulate
 from schemas import topics as declared
+from schemas.scoring import Label
 from schemas.topics import ANOMALIES, AUDIT, LABELS, MODEL_SWAP, TRANSACTIONS, Topic
-from schemas.transactions import Label
 from stream_app.kafka import clients, topics
 from stream_app.kafka.roles import ANALYST, CASE_TOOL, OPERATOR, PRODUCER, READER, ROLES, Role, user
 from stream_app.settings import Settings
@@ -168,7 +168,7 @@ def test_each_role_does_its_work(installation: Installation, tmp_path: Path, wai
         before = committed_offsets(operator)
         sent = publish(producer, transactions(500))
         wait_until(lambda: committed_offsets(operator) - before == sent, 60)
-        found = [anomaly.transaction_id for anomaly in committed_records(reader, ANOMALIES)]
+        found = [anomaly.event_id for anomaly in committed_records(reader, ANOMALIES)]
         assert sorted(found) == anomalous(sent)
         succeeds(operator, "deploy", tmp_path / "2.pt")
         succeeds(operator, "rollback", "--reason", "to see that it works")
@@ -181,7 +181,7 @@ def test_each_role_does_its_work(installation: Installation, tmp_path: Path, wai
         assert "the same again" in shown
         assert "customer called" in shown
         assert "customer called" in succeeds(operator, "audit")
-        assert [entry.transaction_id for entry in committed_records(operator, LABELS)] == found[:2]
+        assert [entry.event_id for entry in committed_records(operator, LABELS)] == found[:2]
     assert "Traceback" not in process.said
 
 
@@ -275,10 +275,10 @@ def succeeds(settings: Settings, *words: object) -> str:
     return done.stdout
 
 
-def label(settings: Settings, transaction_id: str) -> None:
+def label(settings: Settings, event_id: str) -> None:
     producer = clients.producer(settings)
-    record = Label(transaction_id, True, datetime.now(UTC))
-    producer.produce(topics.name(settings, LABELS), msgspec.json.encode(record), transaction_id.encode())
+    record = Label(event_id, True, datetime.now(UTC))
+    producer.produce(topics.name(settings, LABELS), msgspec.json.encode(record), event_id.encode())
     assert producer.flush(ANSWER_S) == 0
 
 

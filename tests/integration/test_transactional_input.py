@@ -89,7 +89,7 @@ def ends(settings: Settings) -> int:
 
 
 def scored_ids(settings: Settings) -> list[str]:
-    return sorted(score.transaction_id for score in committed_records(settings, SCORES))
+    return sorted(score.event_id for score in committed_records(settings, SCORES))
 
 
 def lag(worker: Worker) -> int:

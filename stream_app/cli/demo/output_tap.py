@@ -7,8 +7,8 @@ from types import TracebackType
 from typing import Self
 
 from schemas.drift import DriftAlert
+from schemas.scoring import Anomaly
 from schemas.topics import ANOMALIES, DRIFT_ALERTS
-from schemas.transactions import Anomaly
 from stream_app.cli.demo.output import StoryError
 from stream_app.kafka import topics
 from stream_app.kafka.log import Tail

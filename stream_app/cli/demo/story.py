@@ -205,7 +205,7 @@ class Story:
 
     def _note_latency(self, seen: list[Seen]) -> None:
         row_of = {identity: row for row, identity in enumerate(self.live["event_id"])}
-        sent = [self.stream.sent_at[row_of[entry.anomaly.transaction_id]] for entry in seen]
+        sent = [self.stream.sent_at[row_of[entry.anomaly.event_id]] for entry in seen]
         latency = (np.array([entry.at for entry in seen]) - np.array(sent)) * 1000
         p50, p99 = np.percentile(latency, (50, 99))
         self.figures.append((f"latency at {RATE:,.0f}/s, producer to consumer", f"P50 {p50:.0f} ms, P99 {p99:.0f} ms"))
@@ -213,7 +213,7 @@ class Story:
     def _note_outcome(self, verdict: LedgerVerdict) -> None:
         usual = set(self.live["event_id"][CALM : CALM + DRIFTED])
         frauds = set(self.live.filter(pl.col("fraud"))["event_id"])
-        found = [e.anomaly.transaction_id for e in self.tap.anomalies if e.anomaly.transaction_id not in usual]
+        found = [e.anomaly.event_id for e in self.tap.anomalies if e.anomaly.event_id not in usual]
         precision = sum(identity in frauds for identity in found) / max(len(found), 1)
         self.figures[:0] = [
             ("events scored", f"{verdict.scored:,}"),

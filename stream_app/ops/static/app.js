@@ -90,20 +90,20 @@ function workerRow({ id, here, presence, ago, serving, vitals }) {
       el(`span.sub.indent${presence === "lost" ? ".says-lost" : ""}`, {}, says)),
     cell("Partitions", vitals.partitions.map((entry) => entry.partition).join(", ") || "none", "td.partitions"),
     cell("Model", serving ? model(serving) : NONE, "td"),
-    cell("Transactions/s", away ? NONE : rate(vitals.events_per_second)),
+    cell("Events/s", away ? NONE : rate(vitals.events_per_second)),
     cell("Waiting", away || !vitals.partitions.length ? NONE : count(lag)),
     cell("P99 ms", away ? NONE : milliseconds(vitals.latency_p99_ms)),
     cell("Refused", count(vitals.dead_lettered)));
 }
 
 function drawWorkers(workers) {
-  const head = [["Worker"], ["Partitions"], ["Model"], ["Transactions/s", 1], ["Waiting", 1], ["P99 ms", 1], ["Refused", 1]];
+  const head = [["Worker"], ["Partitions"], ["Model"], ["Events/s", 1], ["Waiting", 1], ["P99 ms", 1], ["Refused", 1]];
   return el("table", {},
     el("thead", {}, el("tr", {}, ...head.map(([name, numeric]) => el(numeric ? "th.number" : "th", { scope: "col" }, name)))),
     el("tbody", {}, ...workers.map(workerRow)));
 }
 
-/** What the address asks for: `#anomaly/ID` is one of them, `#entity/ID` those of a customer. */
+/** What the address asks for: `#anomaly/ID` is one of them, `#entity/ID` those of an entity. */
 function selection() {
   const [, kind, id] = /^#(anomaly|entity)\/(.+)$/.exec(location.hash) ?? [];
   try {
@@ -123,15 +123,15 @@ function reason({ feature, share }, text) {
     el("span.instead", {}, text));
 }
 
-function anomaly({ anomaly: a, fraud, amount, reasons }, now) {
+function anomaly({ anomaly: a, fraud, fields, reasons }, now) {
   const told = fraud == null ? null : el(fraud ? "span.told.fraud" : "span.told", {}, fraud ? "confirmed fraud" : "was legitimate");
   return el("li.anomaly", {},
     el("div", {},
       el("div.top", {}, el(`span.severity.${a.severity}`, {}, el("i", { "aria-hidden": "true" }, el("b"), el("b"), el("b")), a.severity), told),
-      el("h3", {}, el("a", { href: `#anomaly/${encodeURIComponent(a.anomaly_id)}` }, amount || `Transaction ${a.transaction_id}`)),
-      el("p.who", {}, "customer ", el("a", { href: `#entity/${encodeURIComponent(a.customer_id)}` }, a.customer_id), a.terminal_id ? `, terminal ${a.terminal_id}` : ""),
+      el("h3", {}, el("a", { href: `#anomaly/${encodeURIComponent(a.anomaly_id)}` }, `Event ${a.event_id}`)),
+      el("p.who", {}, "entity ", el("a", { href: `#entity/${encodeURIComponent(a.entity)}` }, a.entity)),
+      fields.length ? el("p.who", {}, fields.join(", ")) : null,
       el("p.who", {}, time(a.event_time, now)),
-      amount ? el("p.who", {}, `transaction ${a.transaction_id}`) : null,
       el("p.who", { title: `score ${number(a.score)}, threshold ${number(a.threshold)}, model ${model(a.model)}, ${a.anomaly_id}` },
         `${number(a.score / a.threshold)} × the threshold, as rare as ${oneIn(a.p_value)}`)),
     el("ul.reasons", { "aria-label": "Reasons" }, ...a.explanation.map((entry, i) => reason(entry, reasons[i]))));
@@ -139,16 +139,16 @@ function anomaly({ anomaly: a, fraud, amount, reasons }, now) {
 
 function drawAnomalies({ anomalies, chosen, most }, now) {
   if (anomalies.length) {
-    const more = chosen?.kind === "anomaly" ? el("p.more", {}, "With its receipt and the customer’s latest events: ", el("code", {}, `stream-app show ${chosen.id}`)) : null;
+    const more = chosen?.kind === "anomaly" ? el("p.more", {}, "With its receipt and the entity’s latest events: ", el("code", {}, `stream-app show ${chosen.id}`)) : null;
     return [el("ol", {}, ...anomalies.slice(0, chosen ? anomalies.length : most).map((shown) => anomaly(shown, now))), ...(more ? [more] : [])];
   }
   if (chosen) return empty("Not among the latest anomalies.", "This page remembers some thousand. For older ones: ", el("code", {}, `stream-app show ${chosen.id}`));
-  return empty("No anomaly yet.", "Each transaction over the model’s threshold appears here with its reasons. If nothing comes in, publish some: ", el("code", {}, "stream-app produce DATA"));
+  return empty("No anomaly yet.", "Each event over the model’s threshold appears here with its reasons. If nothing comes in, publish some: ", el("code", {}, "stream-app produce DATA"));
 }
 
 function drawChosen(chosen) {
   if (!chosen) return "Latest anomalies";
-  return [chosen.kind === "anomaly" ? "One anomaly " : `Anomalies of customer ${chosen.id} `, el("a.aside", { href: "#latest" }, "show the latest")];
+  return [chosen.kind === "anomaly" ? "One anomaly " : `Anomalies of entity ${chosen.id} `, el("a.aside", { href: "#latest" }, "show the latest")];
 }
 
 function drawPrecision({ precision, labelled, frauds }) {

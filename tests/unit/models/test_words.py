@@ -7,7 +7,7 @@ from models import words
 from models.definition import cards
 from models.usual import usual
 from schemas.definition import Input
-from schemas.transactions import Reason, Usual
+from schemas.scoring import Reason, Usual
 
 INPUTS = [
     Input("spent", "spent", "EUR", "reject"),

@@ -9,7 +9,7 @@ import polars as pl
 from models.data.drift import Drift, DriftKind
 from models.data.events import CHUNK_ROWS, encode, labels
 from models.data.windows import FEATURES
-from schemas.transactions import Label, Transaction
+from schemas.scoring import Label, Transaction
 
 
 def test_an_event_has_the_shape_of_the_design(week: pl.DataFrame) -> None:
@@ -33,7 +33,7 @@ def test_an_event_has_the_shape_of_the_design(week: pl.DataFrame) -> None:
 def test_every_row_becomes_one_event_that_the_contract_accepts_with_its_values(week: pl.DataFrame) -> None:
     events = [msgspec.json.decode(value, type=Transaction) for _, value, _ in encode(week)]
     assert len(events) == week.height > CHUNK_ROWS
-    assert [event.transaction_id for event in events] == week["event_id"].to_list()
+    assert [event.event_id for event in events] == week["event_id"].to_list()
     assert [event.event_time for event in events] == week["event_time"].to_list()
     assert [event.amount for event in events] == week["amount"].to_list()
     for name in FEATURES:
@@ -70,7 +70,7 @@ def test_fractions_of_a_second_are_kept(week: pl.DataFrame) -> None:
 def test_nothing_becomes_of_a_transaction_whose_label_is_not_known(week: pl.DataFrame) -> None:
     known = week["fraud"] | (pl.int_range(week.height, eager=True) % 3 == 0)
     told = list(labels(week.with_columns(fraud=pl.when(known).then(pl.col("fraud")))))
-    assert [label.transaction_id for label in told] == week.filter(known)["event_id"].to_list()
+    assert [label.event_id for label in told] == week.filter(known)["event_id"].to_list()
 
 
 def test_labels_come_a_week_after_the_transaction_with_the_scenario_of_a_fraud(week: pl.DataFrame) -> None:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from models.gates import accuracy, shift, stability, volume
 from models.gates.page import page
 from models.gates.report import GateReport, Measure, judged, not_measured
-from schemas.transactions import ModelRef
+from schemas.scoring import ModelRef
 from tests.markup import Page, assert_no_markup_comes_of, filled
 from tests.unit.models.gates.gate_sides import comparison, rows, scores, side
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from models.gates import accuracy, agreement, shift, stability, volume
 from models.gates.report import GateReport, GateResult, Measure, judged
-from schemas.transactions import ModelRef
+from schemas.scoring import ModelRef
 from tests.unit.models.gates.gate_sides import comparison, limits, rows, scores, side
 
 FRAME = rows()

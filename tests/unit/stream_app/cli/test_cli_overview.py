@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from schemas.drift import DriftAlert, DriftSeverity
 from schemas.rollout import Abort, Activate, ModelStatus, PartitionProgress, Phase, Rollback, Stage, WorkerVitals
-from schemas.transactions import ModelRef
+from schemas.scoring import ModelRef
 from stream_app.cli.models import ModelState, staged_models
 from stream_app.cli.overview import drift_now, model_now, worker_now
 from stream_app.ops.board import Board

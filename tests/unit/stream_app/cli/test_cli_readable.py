@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from schemas.drift import DriftAlert, DriftSeverity, SignalShift, StatisticKind
 from schemas.rollout import Rollback
+from schemas.scoring import Anomaly, DeadLetter, Label, ModelRef, Reason, RefusalCode, Severity, Source, Usual
 from schemas.topics import ALL, ANOMALIES, DEAD_LETTERS, DRIFT_ALERTS, LABELS, MODEL_SWAP, TRANSACTIONS
-from schemas.transactions import Anomaly, DeadLetter, Label, ModelRef, Reason, RefusalCode, Severity, Source, Usual
 from stream_app.cli.readable import Reader, as_json_line
 from tests.contract.records import records
 
@@ -24,8 +24,8 @@ MODEL = ModelRef("card-fraud", "7", "a" * 64)
 def anomaly(**changes):
     fields = {
         "anomaly_id": "transactions:3:118204",
-        "transaction_id": "4782313",
-        "customer_id": "596",
+        "event_id": "4782313",
+        "entity": "596",
         "event_time": AT,
         "scored_at": AT,
         "score": 41.7,
@@ -70,7 +70,7 @@ def test_a_label_says_fraud_or_legitimate():
 
 
 def test_a_producer_cannot_write_on_the_screen_of_an_analyst():
-    line = Reader(ANOMALIES).line(anomaly(customer_id="\x1b]0;owned\x07\n596"))
+    line = Reader(ANOMALIES).line(anomaly(entity="\x1b]0;owned\x07\n596"))
     assert line.isprintable()
 
 
@@ -103,7 +103,7 @@ def test_json_is_the_value_itself_on_one_line():
 
 
 def test_a_transaction_says_how_much():
-    value = {"transaction_id": "1", "event_time": AT, "customer_id": "2", "amount": 57.16, "currency": "EUR"}
+    value = {"event_id": "1", "event_time": AT, "entity": "2", "amount": 57.16, "currency": "EUR"}
     assert "57.16 EUR" in Reader(TRANSACTIONS).line(msgspec.json.encode(value))
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from schemas.drift import DriftAlert, DriftPhase, DriftSeverity, SignalShift
-from schemas.transactions import ModelRef
+from schemas.scoring import ModelRef
 from stream_app.drift.correlator import WHOLE, IncidentCorrelator
 from stream_app.drift.incident import LATE_EVENTS, OVER_EVENTS
 from tests.unit.stream_app.drift.streams import SHA, START

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from models.manifest import Manifest
 from schemas.drift import DriftAlert, DriftCause, DriftPhase, DriftSummary
-from schemas.transactions import ModelRef
+from schemas.scoring import ModelRef
 from stream_app.drift.aggregator import FORGOTTEN, LEFT_SUMMARIES, Aggregator
 from stream_app.drift.host import Replica
 from stream_app.drift.published import SERVES_NO_LONGER

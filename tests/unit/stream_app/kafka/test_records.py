@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 
 import pytest
 
+from schemas.scoring import Label
 from schemas.topics import ALL, Topic
-from schemas.transactions import Label
 from stream_app.kafka.records import RecordDecoder, Unreadable, moment_of
 from tests.unit.stream_app.poison import NOON_MS, NOTHING_A_TOPIC_HOLDS, examples, poisoned
 
-LABEL = b'{"transaction_id": "t1", "fraud": true, "labelled_at": "2026-03-01T00:00:00Z"}'
+LABEL = b'{"event_id": "t1", "fraud": true, "labelled_at": "2026-03-01T00:00:00Z"}'
 
 
 @pytest.mark.parametrize("topic", ALL, ids=lambda topic: topic.name)

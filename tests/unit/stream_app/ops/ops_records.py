@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from schemas.drift import DriftAlert, DriftSeverity, SignalShift, StatisticKind
 from schemas.rollout import Activate, Command, ModelStatus, PartitionProgress, Phase, Stage, WorkerVitals
-from schemas.transactions import Anomaly, Label, ModelRef, Reason, Severity, Source, Usual
+from schemas.scoring import Anomaly, Label, ModelRef, Reason, Severity, Source, Usual
 from stream_app.metrics import Metrics
 from stream_app.ops.board import Board
 from stream_app.ops.feed import Feed
@@ -108,8 +108,8 @@ class Topics:
 def anomaly(number: int, **changes: Any) -> Anomaly:
     made = Anomaly(
         anomaly_id=f"transactions:0:{number}",
-        transaction_id=f"tx{number}",
-        customer_id="596",
+        event_id=f"tx{number}",
+        entity="596",
         event_time=NOON,
         scored_at=NOON,
         score=41.7,

@@ -19,26 +19,26 @@ def asked(worker: Worker, query: str) -> list[dict]:
 def worker() -> Worker:
     made = Worker()
     for number in range(REMEMBERED + 5):
-        made.board.post(anomaly(number, customer_id=f"c{number % 3}"), NOON)
+        made.board.post(anomaly(number, entity=f"c{number % 3}"), NOON)
     return made
 
 
 def test_the_page_begins_with_the_newest(worker: Worker) -> None:
     shown = worker.http.get("/api/state").json()["anomalies"]
-    assert [entry["anomaly"]["transaction_id"] for entry in shown] == [f"tx{REMEMBERED + 4 - i}" for i in range(SHOWN)]
+    assert [entry["anomaly"]["event_id"] for entry in shown] == [f"tx{REMEMBERED + 4 - i}" for i in range(SHOWN)]
     assert asked(worker, "") == shown
 
 
 def test_an_anomaly_has_an_address_as_long_as_it_is_remembered(worker: Worker) -> None:
     (found,) = asked(worker, f"id={quote('transactions:0:5')}")
-    assert found["anomaly"]["transaction_id"] == "tx5"
+    assert found["anomaly"]["event_id"] == "tx5"
     assert asked(worker, f"id={quote('transactions:0:4')}") == []
 
 
 def test_those_of_one_customer_are_found_newest_first_and_not_without_end(worker: Worker) -> None:
     found = asked(worker, "entity=c1")
     assert len(found) == FOUND_AT_MOST
-    assert {entry["anomaly"]["customer_id"] for entry in found} == {"c1"}
+    assert {entry["anomaly"]["entity"] for entry in found} == {"c1"}
     places = [entry["anomaly"]["source"]["offset"] for entry in found]
     assert places == sorted(places, reverse=True)
     assert asked(worker, "entity=nobody") == []
@@ -65,14 +65,12 @@ def test_of_a_record_without_an_amount_none_is_shown() -> None:
 )
 def test_ids_are_masked_where_that_is_asked_for_and_found_either_way(shown: int | None, customer: str) -> None:
     worker = Worker(ids_shown=shown)
-    worker.board.post(
-        anomaly(1, customer_id="1234567890", transaction_id="t1234567890", terminal_id="x1234567890"), NOON
-    )
-    worker.board.post(anomaly(2, customer_id="596"), NOON)
+    worker.board.post(anomaly(1, entity="1234567890", event_id="t1234567890", terminal_id="x1234567890"), NOON)
+    worker.board.post(anomaly(2, entity="596"), NOON)
     worker.board.post(label(1, True), NOON)
     for query in ("entity=1234567890", f"entity={quote(customer)}", "id=transactions:0:1"):
         entry = asked(worker, query)[-1]
-        assert entry["anomaly"]["customer_id"] == customer
+        assert entry["anomaly"]["entity"] == customer
         assert ("1234567890" in str(entry)) is (shown is None)
     if shown is not None:
         assert "596" not in worker.http.get("/api/state").text

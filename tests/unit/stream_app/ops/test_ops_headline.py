@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from schemas.comparison import GuardDecision, GuardReport, GuardSignal
 from schemas.drift import IncidentSwap
 from schemas.rollout import AlertVolume, Notice, PartitionProgress
-from schemas.transactions import ModelRef
+from schemas.scoring import ModelRef
 from stream_app.drift.published import RaisedAlert
 from stream_app.ops.facts import Facts, Presence, WorkerRow
 from stream_app.ops.headline import LOOKS, Kind, Level, conditions, headline

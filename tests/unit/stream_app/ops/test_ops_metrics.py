@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from schemas.rollout import PartitionProgress
-from schemas.transactions import RefusalCode, Severity
+from schemas.scoring import RefusalCode, Severity
 from stream_app.metrics import LATENCY_BUCKETS, STAGES, ArrayHistogram, Metrics
 from stream_app.ops.progress_metrics import ProgressCollector
 from stream_app.pipeline.progress import Progress, Snapshot

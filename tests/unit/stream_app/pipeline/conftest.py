@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from models.runtime import Runtime
-from schemas.transactions import ModelRef
+from schemas.scoring import ModelRef
 from tests.unit.stream_app.pipeline.rig import Rig, model, served
 
 Model = tuple[Runtime, ModelRef]

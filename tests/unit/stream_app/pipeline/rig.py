@@ -13,7 +13,7 @@ from models.runtime import Runtime
 from schemas.comparison import Comparison
 from schemas.drift import DriftSummary
 from schemas.rollout import ModelStatus
-from schemas.transactions import Anomaly, DeadLetter, ModelRef
+from schemas.scoring import Anomaly, DeadLetter, ModelRef
 from stream_app.metrics import Metrics
 from stream_app.pipeline.clock import Clock
 from stream_app.pipeline.progress import Progress

@@ -8,7 +8,7 @@ import numpy as np
 from models.manifest import SignalReference, signal_layout
 from models.runtime import Scored
 from schemas.definition import Definition, EventFields, Input
-from schemas.transactions import Severity
+from schemas.scoring import Severity
 from stream_app.pipeline.batch import Raw, Reasoned
 from stream_app.testing.memory_clients import MemoryMessage
 

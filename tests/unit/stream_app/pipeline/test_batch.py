@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.transactions import RefusalCode
+from schemas.scoring import RefusalCode
 from stream_app.pipeline.batch import Decoded
 from stream_app.pipeline.decode import Decoder
 from stream_app.testing.tiny_model import segments_of
@@ -28,8 +28,8 @@ def rows_of(decoded: Decoded) -> list[list[int]]:
     return [
         [row - 1 for row in decoded.rows.tolist()],
         [int(amount) for amount in decoded.inputs[:, 0]],
-        [int(name[1:]) for name in decoded.transaction_ids],
-        [int(name[1:]) for name in decoded.customer_ids],
+        [int(name[1:]) for name in decoded.event_ids],
+        [int(name[1:]) for name in decoded.entities],
     ]
 
 

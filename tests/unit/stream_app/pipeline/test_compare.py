@@ -93,7 +93,7 @@ def test_a_canary_decides_for_its_customers_by_its_own_scores(pair: Pair) -> Non
     ours, theirs = run(pair, scorer)
     assert [part.author.model.version for part in (ours, theirs)] == ["1", "2"]
     assert sorted([*ours.decoded.rows, *theirs.decoded.rows]) == DECODED.rows.tolist()
-    assert not set(ours.decoded.customer_ids) & set(theirs.decoded.customer_ids)
+    assert not set(ours.decoded.entities) & set(theirs.decoded.entities)
     assert 100 < len(theirs.decoded.rows) < 200
     assert theirs.scored.score.tolist() == pair.second.score(DECODED.inputs[theirs.decoded.rows]).score.tolist()
     assert (scorer.drain().decided, theirs.decoded.refused) == (len(theirs.decoded.rows), [])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from schemas.definition import Input
-from schemas.transactions import RefusalCode
+from schemas.scoring import RefusalCode
 from stream_app.pipeline.decode import Decoder
 from stream_app.testing.tiny_model import segments_of
 from tests.unit.stream_app.pipeline.rows import DEFINITION, INPUTS, encoded, event, raw
@@ -25,7 +25,7 @@ def test_the_inputs_come_out_in_the_order_of_the_manifest():
     decoded = decode(raw(encoded(amount=5, features={"terminal_risk_7d": 0.25, "customer_nb_tx_1d": 3, "unread": "x"})))
     assert decoded.inputs.tolist() == [[5.0, 3.0, 0.25]]
     assert decoded.inputs.dtype == np.float32
-    assert decoded.transaction_ids == ["4782313"]
+    assert decoded.event_ids == ["4782313"]
     assert decoded.event_times[0].isoformat() == "2018-07-25T00:00:31+00:00"
 
 
@@ -77,7 +77,7 @@ REFUSED = {
 def test_a_bad_record_is_refused_with_its_code_and_costs_no_other(value, code):
     decoded = decode(raw(encoded(), value, encoded()))
     assert decoded.rows.tolist() == [0, 2]
-    assert len(decoded.inputs) == len(decoded.transaction_ids) == len(decoded.event_times) == 2
+    assert len(decoded.inputs) == len(decoded.event_ids) == len(decoded.event_times) == 2
     (refusal,) = decoded.refused
     assert (refusal.row, refusal.code) == (1, code), refusal.sentence
     assert refusal.sentence
@@ -141,7 +141,7 @@ def test_what_producers_write_is_what_the_model_reads(amount, risk, customer, wh
         )
     )
     decoded = decode(raw(value))
-    assert decoded.customer_ids == [customer]
+    assert decoded.entities == [customer]
     assert decoded.inputs[0, 0] == np.float32(amount)
     assert (np.isnan(decoded.inputs[0, 2]) and risk is None) or decoded.inputs[0, 2] == np.float32(risk)
 
@@ -231,8 +231,8 @@ PIECES = [
 def test_a_record_means_the_same_whatever_stands_beside_it(values):
     """Also where records hold line ends, two events, or halves that would be one event together."""
     together, alone = by_currency(raw(*values)), [by_currency(raw(value)) for value in values]
-    accepted = [identity for one in alone for identity in one.transaction_ids]
-    assert together.transaction_ids == accepted
+    accepted = [identity for one in alone for identity in one.event_ids]
+    assert together.event_ids == accepted
     assert together.rows.tolist() == [row for row, one in enumerate(alone) if len(one.rows)]
     refused = [(row, one.refused[0].code) for row, one in enumerate(alone) if one.refused]
     assert [(refusal.row, refusal.code) for refusal in together.refused] == refused

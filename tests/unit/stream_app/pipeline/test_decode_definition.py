@@ -14,7 +14,7 @@ from models.definition import complaints, complete
 from models.inputs import categories_of, matrix
 from models.manifest import Category
 from schemas.definition import Definition, EventFields, Input
-from schemas.transactions import RefusalCode
+from schemas.scoring import RefusalCode
 from stream_app.pipeline.batch import Raw
 from stream_app.pipeline.decode import Decoder
 from stream_app.testing.memory_clients import MemoryMessage
@@ -54,8 +54,8 @@ def event(**changes: object) -> bytes:
 def test_paths_of_any_depth_whole_numbers_epochs_cents_flags_categories_and_the_clock_are_read() -> None:
     assert not list(complaints(ODD))
     decoded = decode(raw(event()))
-    assert decoded.transaction_ids == ["42"]
-    assert decoded.customer_ids == ["c1"]
+    assert decoded.event_ids == ["42"]
+    assert decoded.entities == ["c1"]
     assert decoded.event_times == [datetime(2018, 7, 21, 6, 0, 1, 500_000, tzinfo=UTC)]
     np.testing.assert_array_equal(decoded.inputs, np.array([[19.99, 0.5, 1, 0.0002, 1, 1]], dtype=np.float32))
     assert decoded.texts == {3: ["RO"]}
@@ -148,7 +148,7 @@ def test_key_timestamp_and_headers_of_a_record_are_read() -> None:
         MemoryMessage(event(), 1, at),
     ]
     decoded = read_it(Raw([event()] * 2, [0, 0], [0, 1], messages, {0: (0, 2)}))
-    assert (decoded.transaction_ids, decoded.customer_ids, decoded.event_times) == (["r-1"], ["key-0"], [at])
+    assert (decoded.event_ids, decoded.entities, decoded.event_times) == (["r-1"], ["key-0"], [at])
     (refusal,) = decoded.refused
     assert (refusal.row, refusal.code) == (1, RefusalCode.MISSING_FIELD)
     assert "$headers.ref" in refusal.sentence
@@ -183,10 +183,10 @@ def test_the_stream_reads_the_bits_that_training_reads_from_a_file(tmp_path: Pat
     categories = categories_of(frame, ODD.inputs)
     decoded = Decoder(ODD, 10_000, categories=categories)(raw(*(value for _, value, _ in encode(frame, ODD))))
     assert not decoded.refused
-    assert decoded.transaction_ids == frame["event_id"].to_list()
+    assert decoded.event_ids == frame["event_id"].to_list()
     assert decoded.event_times == frame["event_time"].to_list()
     np.testing.assert_array_equal(decoded.inputs, matrix(frame, ODD.inputs, categories))
     as_published = Decoder(ODD, 10_000, categories=categories)(raw(*lines))
-    order = np.argsort(np.array([frame["event_id"].to_list().index(i) for i in as_published.transaction_ids]))
+    order = np.argsort(np.array([frame["event_id"].to_list().index(i) for i in as_published.event_ids]))
     np.testing.assert_array_equal(as_published.inputs[order], decoded.inputs)
     assert frame.filter(pl.col("country") == "")["country"].len() == (country == "").sum()

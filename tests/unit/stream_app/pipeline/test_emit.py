@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from schemas.rollout import ModelStatus, Phase
-from schemas.transactions import Anomaly, DeadLetter, Latent, RefusalCode, Score
+from schemas.scoring import Anomaly, DeadLetter, Latent, RefusalCode, Score
 from stream_app.pipeline.batch import Decided, Raw
 from stream_app.pipeline.commit import DeliveryFailures
 from stream_app.pipeline.decode import Decoder
@@ -56,7 +56,7 @@ def test_an_anomaly_says_what_it_is_why_and_by_which_model(rig: Rig, first) -> N
     rig.kafka.publish(2, USUAL, encoded(amount=4.0, transaction_id="t9", customer_id="c7"))
     rig.run(assign(2), rig.later(0.1))
     (anomaly,) = rig.anomalies
-    assert (anomaly.transaction_id, anomaly.customer_id, anomaly.score, anomaly.threshold) == ("t9", "c7", 16.0, 10.0)
+    assert (anomaly.event_id, anomaly.entity, anomaly.score, anomaly.threshold) == ("t9", "c7", 16.0, 10.0)
     assert (anomaly.model, anomaly.anomaly_id) == (first[1], str(anomaly.source))
     assert (anomaly.source.topic, anomaly.source.partition, anomaly.source.offset) == ("transactions", 2, 1)
     assert anomaly.event_time == datetime(2018, 7, 25, 0, 0, 31, tzinfo=UTC)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from schemas.transactions import RefusalCode
+from schemas.scoring import RefusalCode
 from stream_app.pipeline.batch import Raw
 from stream_app.pipeline.decode import Decoder
 from stream_app.testing.memory_clients import MemoryMessage

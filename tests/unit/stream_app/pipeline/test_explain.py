@@ -5,7 +5,7 @@ import pytest
 
 from models.manifest import Calibration
 from models.runtime import Scored
-from schemas.transactions import Severity
+from schemas.scoring import Severity
 from stream_app.pipeline.explain import explain
 from tests.unit.stream_app.pipeline.rows import scored
 

@@ -2,7 +2,7 @@
 
 import math
 
-from schemas.transactions import RefusalCode
+from schemas.scoring import RefusalCode
 from stream_app.pipeline.decode import Decoder
 from stream_app.pipeline.interval import LATENCY_SAMPLE, Interval
 from tests.unit.stream_app.pipeline.rows import DEFINITION, encoded, raw, reasoned

@@ -5,7 +5,7 @@ import weakref
 import pytest
 from confluent_kafka import KafkaError
 
-from schemas.transactions import RefusalCode
+from schemas.scoring import RefusalCode
 from stream_app.pipeline.serving import SecondModel
 from stream_app.testing.memory_kafka import assign, error, lose, revoke
 from tests.unit.stream_app.pipeline.rig import STRANGE, USUAL, Rig, idle, served

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from schemas.transactions import RefusalCode
+from schemas.scoring import RefusalCode
 from stream_app.pipeline.decode import Decoder
 from stream_app.pipeline.score import score
 from tests.unit.stream_app.pipeline.rows import DEFINITION, encoded, raw, scored
@@ -25,5 +25,5 @@ def test_a_row_without_a_finite_score_becomes_a_refusal():
     decoded, said = score(Fragile(), decode(raw(encoded(), encoded(amount=13), encoded(amount=7))))
     assert decoded.rows.tolist() == [0, 2]
     assert [(refusal.row, refusal.code) for refusal in decoded.refused] == [(1, RefusalCode.NOT_SCORABLE)]
-    assert len(said.score) == len(decoded.customer_ids) == 2
+    assert len(said.score) == len(decoded.entities) == 2
     assert np.isfinite(said.score).all()

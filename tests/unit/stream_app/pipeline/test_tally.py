@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from schemas.rollout import AlertVolume, PartitionProgress
-from schemas.transactions import ModelRef, RefusalCode, Severity
+from schemas.scoring import ModelRef, RefusalCode, Severity
 from stream_app.audit.record import audit_record
 from stream_app.metrics import Metrics
 from stream_app.pipeline.clock import Clock

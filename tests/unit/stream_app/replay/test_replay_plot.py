@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from schemas.transactions import ModelRef
+from schemas.scoring import ModelRef
 from stream_app.replay.plot import draw
 from stream_app.replay.what_if import Alert, WhatIf
 from tests.markup import MARKUP, assert_no_markup_comes_of

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from models import artefact
-from schemas.transactions import RefusalCode
+from schemas.scoring import RefusalCode
 from stream_app.replay.rescore import Rescorer
 from stream_app.settings import Settings
 from stream_app.testing.memory_clients import MemoryMessage

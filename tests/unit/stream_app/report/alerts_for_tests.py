@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from schemas.drift import DriftAlert, DriftSeverity, SignalShift, StatisticKind
-from schemas.transactions import ModelRef
+from schemas.scoring import ModelRef
 
 SINCE = datetime(2026, 1, 3, 14, tzinfo=UTC)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from schemas.transactions import ModelRef
+from schemas.scoring import ModelRef
 from stream_app.report.comparison import Column, ReferenceComparison
 from stream_app.report.report import DriftReport, Figures, IncidentFigures, LevelFigure, SignalFigure
 from stream_app.report.view import Distribution, Trace, View

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from schemas.drift import DriftPhase
-from schemas.transactions import ModelRef
+from schemas.scoring import ModelRef
 from stream_app.report.history import History, SummarySpan, total
 from stream_app.report.report import history_of as read_history
 from stream_app.report.report import lasts_into

@@ -7,7 +7,7 @@ import pytest
 
 from schemas.drift import DriftPhase
 from schemas.rollout import AuditRecord, ModelStatus, PartitionProgress, Phase, Rollback, WorkerVitals
-from schemas.transactions import ModelRef
+from schemas.scoring import ModelRef
 from stream_app.drift.published import SERVES_NO_LONGER
 from stream_app.report.timeline import Heartbeats, LineKind, SwapVolume, TimelineLine, alerts_around, timeline
 from stream_app.report.timeline_page import html

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from schemas.drift import DriftPhase, IncidentSwap, SignalShift, StatisticKind
-from schemas.transactions import ModelRef
+from schemas.scoring import ModelRef
 from stream_app.drift.published import SERVES_NO_LONGER, RaisedAlert, ended, published
 from stream_app.report.alerts import ReportError, choose
 from stream_app.report.words import alert_rate, bar, duration, levels, retraining, shift_words, signal_name, to_do

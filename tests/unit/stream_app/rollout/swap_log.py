@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from schemas.rollout import Activate, AuditRecord, Command, ModelStatus, Phase, Rollback, Stage
+from schemas.scoring import ModelRef
 from schemas.topics import MODEL_SWAP
-from schemas.transactions import ModelRef
 from stream_app import threads
 from stream_app.rollout.follower import Follower
 from stream_app.rollout.state import Rollout

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from models import archive, artefact
 from schemas.rollout import GateVerdict, Phase
-from schemas.transactions import ModelRef
+from schemas.scoring import ModelRef
 from stream_app.metrics import Metrics
 from stream_app.rollout.admission import Admission, lacks
 from stream_app.rollout.artefacts import ModelCache

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from schemas.rollout import Abort, Activate, ModelStatus, Phase, Rollback
-from schemas.transactions import ModelRef
+from schemas.scoring import ModelRef
 from stream_app.rollout.controller import decide
 from stream_app.rollout.state import Pending, Release, Rollout
 from stream_app.rollout.statuses import Statuses, WorkerState

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from schemas.rollout import Abort, Activate, Command, Rollback, Stage
-from schemas.transactions import ModelRef
+from schemas.scoring import ModelRef
 from stream_app.rollout.swap_log import SwapLog
 from tests.unit.stream_app.rollout.swap_log import CommandLog, read_all
 

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from schemas.rollout import Phase
-from schemas.transactions import ModelRef
+from schemas.scoring import ModelRef
 from stream_app.metrics import Metrics
 from stream_app.pipeline.serving import Serving
 from stream_app.rollout.artefacts import ModelCache

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from schemas.comparison import TAIL, Comparison, GuardDecision, Pairs
 from schemas.rollout import Promote, Rollback
-from schemas.transactions import ModelRef
+from schemas.scoring import ModelRef
 from stream_app.metrics import Metrics
 from stream_app.rollout.guard import betting
 from stream_app.rollout.guard.enforcer import GuardEnforcer

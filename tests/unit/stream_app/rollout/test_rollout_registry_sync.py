@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from schemas.rollout import Abort, Activate, Command, Promote, Rollback, Stage, StagePurpose
-from schemas.transactions import ModelRef
+from schemas.scoring import ModelRef
 from stream_app.rollout.registry_sync import RegistrySync, moves
 from stream_app.rollout.swap_log import SwapLog
 from stream_app.settings import Settings

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.rollout import Abort, Activate, Command, Rollback, Stage, StagePurpose
-from schemas.transactions import ModelRef
+from schemas.scoring import ModelRef
 from stream_app.rollout.state import Rollout
 from stream_app.rollout.swap_log import Entry, decode, encode
 from stream_app.testing.memory_clients import MemoryMessage

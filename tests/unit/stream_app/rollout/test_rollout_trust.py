@@ -7,7 +7,7 @@ import pytest
 
 from models.signing import Keyring, SigningKey, new_key, sign_artefact
 from schemas.rollout import Activate, Command, Rollback, Stage
-from schemas.transactions import ModelRef
+from schemas.scoring import ModelRef
 from stream_app.rollout.artefacts import FetchError, ModelCache
 from stream_app.rollout.state import Rollout
 from stream_app.rollout.swap_log import Entry, encode

@@ -1,4 +1,6 @@
-"""The records of scoring: transaction, anomaly, score, latent and dead letter; and the label that comes days later.
+"""The records of scoring: anomaly, score, latent vector and dead letter; and the label that comes days later.
+
+What stands in an event is not declared here: the detector's definition says what is read of it.
 
 Times are RFC 3339 strings in UTC on the wire and timezone-aware datetimes in Python. Numbers are finite: NaN and
 infinity never pass.
@@ -23,24 +25,8 @@ TopicId = Annotated[
 ]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]  # a number of records, or an offset
+FieldValue = str | bool | int | float
 PartitionNumber = Annotated[int, Meta(ge=0, le=2**31 - 1)]  # Kafka has no greater one
-
-
-class Transaction(Struct, frozen=True, omit_defaults=True):
-    """One card transaction, as producers publish it. Unknown fields are ignored.
-
-    `features` maps names to finite numbers; which of them a model reads, by path, is declared in the manifest of the
-    model. The pipeline decodes exactly what the serving model reads (`stream_app.pipeline.decode`); this struct is the
-    contract for producers.
-    """
-
-    transaction_id: NonEmpty
-    event_time: Moment
-    customer_id: NonEmpty
-    amount: Annotated[float, Meta(ge=0, description="in units of `currency`")]
-    terminal_id: str | None = None
-    currency: str | None = None
-    features: dict[str, float] = {}
 
 
 class Source(Struct, frozen=True):
@@ -72,7 +58,7 @@ class ModelRef(Struct, frozen=True):
 
 
 class Usual(Struct, frozen=True, omit_defaults=True):
-    """What is usual for the entity of a transaction, by the means of one or more windows over its past."""
+    """What is usual for the entity of an event, by the means of one or more windows over its past."""
 
     low: Annotated[float, Meta(description="the least of the means, in the feature's own unit")]
     high: Annotated[float, Meta(description="the greatest of them; with one window the same")]
@@ -104,20 +90,20 @@ class Severity(StrEnum):
 
 
 class Anomaly(Struct, frozen=True, omit_defaults=True):
-    """A transaction over the threshold.
+    """An event over the threshold.
 
     `anomaly_id` is a function of the input's place, so a consumer can always drop a duplicate.
     """
 
     anomaly_id: NonEmpty
-    transaction_id: NonEmpty
-    customer_id: NonEmpty
+    event_id: NonEmpty
+    entity: NonEmpty
     event_time: Moment
     scored_at: Moment
     score: float
     threshold: float
     p_value: Annotated[
-        float, Meta(ge=0, le=1, description="share of legitimate calibration transactions that score at least as high")
+        float, Meta(ge=0, le=1, description="share of legitimate calibration events that score at least as high")
     ]
     severity: Severity
     explanation: Annotated[
@@ -125,16 +111,17 @@ class Anomaly(Struct, frozen=True, omit_defaults=True):
     ]
     model: ModelRef
     source: Source
-    amount: Annotated[float | None, Meta(description="as received, for people; not of records before 0.2")] = None
-    currency: str | None = None
-    terminal_id: str | None = None
+    fields: Annotated[
+        dict[str, FieldValue],
+        Meta(description="path to value as received, texts cut, of what the definition names under event.show"),
+    ] = {}
 
 
 class Score(Struct, frozen=True):
-    """The score of one transaction, anomalous or not."""
+    """The score of one event, anomalous or not."""
 
-    transaction_id: NonEmpty
-    customer_id: NonEmpty
+    event_id: NonEmpty
+    entity: NonEmpty
     event_time: Moment
     score: float
     model_sha256: Sha256
@@ -142,10 +129,10 @@ class Score(Struct, frozen=True):
 
 
 class Latent(Struct, frozen=True):
-    """The latent vector of one transaction, for the feature store."""
+    """The latent vector of one event, for the feature store."""
 
-    transaction_id: NonEmpty
-    customer_id: NonEmpty
+    event_id: NonEmpty
+    entity: NonEmpty
     event_time: Moment
     latent: list[float]
     model_sha256: Sha256
@@ -186,11 +173,16 @@ class DeadLetter(Struct, frozen=True):
 
 
 class Label(Struct, frozen=True, omit_defaults=True):
-    """What became of a transaction: confirmed fraud or legitimate, often days late."""
+    """What became of an event: confirmed fraud or legitimate, often days late.
 
-    transaction_id: NonEmpty
+    With `entity` and `event_time` it counts in windows over labels; one without them cannot be placed in time.
+    """
+
+    event_id: NonEmpty
     fraud: bool
     labelled_at: Moment
     scenario: Annotated[int | None, Meta(description="fraud scenario where known (simulator, benchmark)")] = None
     source: Annotated[str | None, Meta(description="who or what labelled it")] = None
     note: str | None = None
+    entity: Annotated[NonEmpty | None, Meta(description="whose event it is")] = None
+    event_time: Annotated[Moment | None, Meta(description="when the event was")] = None

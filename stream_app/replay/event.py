@@ -1,0 +1,58 @@
+"""An event as people ask for it: which, whose, when, and the fields that its definition names for them."""
+
+from datetime import UTC, datetime
+
+import msgspec
+
+from schemas.definition import Definition, EventFields
+from schemas.scoring import FieldValue, Moment
+from stream_app.kafka.log import Record
+from stream_app.pipeline.event_time import moments, unit_of
+from stream_app.pipeline.fields import FieldReader, shown
+from stream_app.pipeline.metadata import of_record
+
+
+class Event(msgspec.Struct, frozen=True):
+    """What people ask of a record of the input; `fields` are those under `event.show`."""
+
+    event_id: str
+    entity: str
+    event_time: datetime
+    fields: dict[str, FieldValue] = {}
+
+
+class EventReader:
+    """Reads events as a definition says, also those that the stream refuses for what else is in them.
+
+    Attributes:
+        is_beside_the_value: Id or entity is no part of the record's value, but of its key or its headers.
+    """
+
+    def __init__(self, definition: Definition) -> None:
+        self._event = event = definition.event
+        self._paths = (event.id, event.entity, event.time)
+        self._read = FieldReader(path for path in self._paths if not path.startswith("$"))
+        self.is_beside_the_value = event.id.startswith("$") or event.entity.startswith("$")
+
+    def __call__(self, record: Record) -> Event | None:
+        """The event in a record; None where there is none."""
+        value = record.value() or b""
+        found = self._read(value)
+        who, whose, when = (
+            of_record(record, path) if path.startswith("$") else found.get(path) for path in self._paths
+        )
+        at = _moment(when, self._event)
+        if at is None or any(part is None or isinstance(part, float | bool) for part in (who, whose)):
+            return None
+        return Event(str(who), str(whose), at, shown(value, self._event.show))
+
+
+def _moment(written: FieldValue | None, event: EventFields) -> datetime | None:
+    """The time of an event; None where it has none."""
+    if unit_of(event) is not None:
+        is_number = isinstance(written, float | int) and not isinstance(written, bool)
+        return moments([written], event)[0][0] if is_number else None
+    try:
+        return msgspec.convert(written, Moment).astimezone(UTC)
+    except (msgspec.ValidationError, OverflowError):
+        return None
