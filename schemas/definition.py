@@ -162,6 +162,11 @@ class EventFields(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
     show: tuple[Path, ...] = ()
     format: Format = "json"
 
+    @property
+    def unit(self) -> TimeUnit | None:
+        """Of times that are numbers; None where they are text."""
+        return "ms" if self.time == "$timestamp" else self.time_unit
+
 
 class LabelColumn(Struct, frozen=True, forbid_unknown_fields=True):
     """What became of the events, in data files; never read from the stream.

@@ -17,7 +17,7 @@ from schemas.definition import Definition
 from schemas.topics import Topic
 
 FOLDER = Path(__file__).parent / "generated"
-CONTRACT_VERSION = "1.0.0"  # of the records: a removed or retyped field is a new major version
+CONTRACT_VERSION = "2.0.0"  # of the records: a removed or retyped field is a new major version
 OUTSIDERS = ("producers", "case tools", "analysts", "operators")
 
 Document = dict[str, Any]

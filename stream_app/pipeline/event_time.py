@@ -31,7 +31,7 @@ def moments(written: Sequence[Any], event: EventFields) -> tuple[Sequence[dateti
         written: As the records have them: times, or numbers.
         event: Of the definition.
     """
-    unit = unit_of(event)
+    unit = event.unit
     if unit is None:
         return written, None
     us = np.array(written, dtype=np.float64) * MICROSECONDS[unit]
@@ -55,11 +55,6 @@ def clock_flags(event_times: Sequence[datetime], us: np.ndarray | None, clock: C
         return flags
     night: np.ndarray = us % DAY_US // HOUR_US <= LAST_NIGHT_HOUR
     return night
-
-
-def unit_of(event: EventFields) -> str | None:
-    """The unit of times that are numbers; None where they are text."""
-    return "ms" if event.time == "$timestamp" else event.time_unit
 
 
 def timely(
@@ -100,7 +95,7 @@ def _wrong(times: Sequence[datetime], stamps: np.ndarray | None, ahead_max: time
 
 def _sentence(at: datetime, record: Record | None, ahead_max: timedelta, written: tuple[EventFields, Any]) -> str:
     if not is_plausible(at):
-        unit = unit_of(written[0])
+        unit = written[0].unit
         what = at.isoformat() if unit is None else f"{written[1]} {unit}"
         return (
             f"event_time {what} cannot be: it is not from {EARLIEST.year} to {LATEST.year - 1}, "

@@ -4,10 +4,9 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from schemas.definition import Definition, EventFields
+from schemas.definition import MICROSECONDS, Definition, EventFields
 from schemas.scoring import FieldValue, Moment
 from stream_app.kafka.log import Record
-from stream_app.pipeline.event_time import moments, unit_of
 from stream_app.pipeline.fields import FieldReader, shown
 from stream_app.pipeline.metadata import of_record
 
@@ -49,10 +48,9 @@ class EventReader:
 
 def _moment(written: FieldValue | None, event: EventFields) -> datetime | None:
     """The time of an event; None where it has none."""
-    if unit_of(event) is not None:
-        is_number = isinstance(written, float | int) and not isinstance(written, bool)
-        return moments([written], event)[0][0] if is_number else None
     try:
-        return msgspec.convert(written, Moment).astimezone(UTC)
-    except (msgspec.ValidationError, OverflowError):
+        if event.unit is None:
+            return msgspec.convert(written, Moment).astimezone(UTC)
+        return datetime.fromtimestamp(msgspec.convert(written, float) * MICROSECONDS[event.unit] / 1e6, UTC)
+    except (msgspec.ValidationError, OverflowError, ValueError, OSError):
         return None

@@ -34,7 +34,6 @@ from schemas.scoring import (
     Score,
     Severity,
     Source,
-    Transaction,
     Usual,
 )
 from stream_app.pipeline.comparison_counter import LEVELS
@@ -93,7 +92,6 @@ DRIFT_SUMMARY, DRIFT_ALERT = drift_records()
 REFUSED = Decoder(DEFINITION, record_max_bytes=1024)(raw(b"\xff")).refused[0]
 
 EXAMPLES = [
-    Transaction("4782313", AT, "596", 57.16, "3156", "EUR", {"customer_nb_tx_1d": 2.0, "terminal_risk_7d": 0.0}),
     Anomaly(
         anomaly_id=str(SOURCE),
         event_id="4782313",
@@ -110,6 +108,7 @@ EXAMPLES = [
         ],
         model=MODEL,
         source=SOURCE,
+        fields={"amount": 57.16, "terminal.id": 3156, "currency": "EUR", "online": False},
     ),
     Score("4782313", "596", AT, 1.25, MODEL.sha256, SOURCE),
     Latent("4782313", "596", AT, [0.5, -1.25], MODEL.sha256, SOURCE),
@@ -125,7 +124,7 @@ EXAMPLES = [
         value_size=1,
         headers=[("trace", b"\x01")],
     ),
-    Label("4782313", True, AT, 2, "case tool"),
+    Label("4782313", True, AT, 2, "case tool", entity="596", event_time=AT),
     DRIFT_SUMMARY,
     DRIFT_ALERT,
     Stage(uri="models/card-fraud-7.pt", model=MODEL, **COMMAND),

@@ -52,6 +52,8 @@ def _values(kind: inspect.Type) -> st.SearchStrategy[Any]:
             return st.binary(max_size=8)
         case inspect.BoolType():
             return st.booleans()
+        case inspect.AnyType():
+            return st.one_of(TEXT, st.booleans(), st.integers(-INT_64, INT_64 - 1))
         case inspect.NoneType():
             return st.none()
     raise NotImplementedError(f"no strategy for {kind}")

@@ -3,6 +3,7 @@
 import json
 import time
 import uuid
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 
@@ -160,7 +161,8 @@ def test_an_analyst_sees_an_anomaly_whole_by_its_own_id_or_its_events(scored: Se
     anomaly = committed_records(scored, ANOMALIES)[0]
     seen = asked(scored, "show", getattr(anomaly, named), "--latest", 3)
     assert seen["event"]["anomaly"]["anomaly_id"] == anomaly.anomaly_id
-    assert seen["event"]["event"]["amount"] == anomaly.amount
+    assert seen["event"]["event"]["fields"] == anomaly.fields
+    assert {*anomaly.fields} == {"amount", "currency", "terminal_id"}
     assert seen["event"]["decision"] == f"anomaly, {anomaly.severity}"
     assert seen["event"]["reasons"] == [words.reason(part) for part in anomaly.explanation]
     assert seen["event"]["label"]["event_id"] == anomaly.event_id
@@ -202,6 +204,8 @@ def test_a_label_of_an_analyst_is_on_the_topic_and_on_the_trail_and_the_newest_c
     for verdict in ("fraud", "legitimate"):
         written = asked(scored, "label", anomaly.anomaly_id, verdict, "--note", "customer called")
         assert (written["event_id"], written["fraud"]) == (anomaly.event_id, verdict == "fraud")
+        assert written["entity"] == anomaly.entity
+        assert datetime.fromisoformat(written["event_time"]) == anomaly.event_time
     shown = stream_app("show", anomaly.event_id, *options(scored), **environment(scored))
     assert "label: legitimate" in shown.stdout
     assert shown.stdout.rstrip().endswith(": customer called") or "customer called" in shown.stdout
@@ -227,9 +231,9 @@ def test_consume_shows_the_records_of_one_customer(scored: Settings) -> None:
     assert len(shown) == sum(s.entity == customer for s in scores)
     assert {s["entity"] for s in shown} == {customer}
     assert len(stream_app(*args, "--max", 1).stdout.splitlines()) == 1
-    refused = stream_app("consume", "labels", "--until-end", "--entity", customer, *options(scored))
+    refused = stream_app("consume", "audit", "--until-end", "--entity", customer, *options(scored))
     assert refused.exit_code == 2
-    assert "the records of labels are of no customer" in refused.stderr
+    assert "the records of audit are of no entity" in refused.stderr
 
 
 def test_a_receipt_is_made_for_the_id_of_an_event(scored: Settings) -> None:

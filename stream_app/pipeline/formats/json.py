@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from schemas.transactions import RefusalCode
+from schemas.scoring import RefusalCode
 from stream_app.pipeline.batch import Raw, Refusal
 from stream_app.pipeline.formats.outcomes import Outcomes, misfit, unread
 from stream_app.pipeline.shape import Shape

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from schemas.transactions import RefusalCode
+from schemas.scoring import RefusalCode
 from stream_app.pipeline.batch import Raw, Refusal
 
 Outcomes = tuple[list[Any], Sequence[int], list[Refusal]]

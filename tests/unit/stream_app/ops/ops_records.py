@@ -119,9 +119,7 @@ def anomaly(number: int, **changes: Any) -> Anomaly:
         explanation=[Reason("amount", 912.4, 54.1, 0.8, "EUR", Usual(40.0, 77.0, "30d"))],
         model=MODEL,
         source=Source("transactions", 0, number),
-        amount=912.4,
-        currency="EUR",
-        terminal_id="3156",
+        fields={"amount": 912.4, "currency": "EUR", "terminal_id": "3156", "lane": 31},
     )
     return msgspec.structs.replace(made, **changes)
 
