@@ -191,7 +191,7 @@ def test_without_from_beginning_only_what_is_yet_to_come_is_shown(settings, wait
         return command.poll() is not None
 
     wait_until(ended, 60)
-    assert "transaction new  fraud" in command.communicate()[0]
+    assert "event new  fraud" in command.communicate()[0]
     assert command.returncode == 0
 
 
