@@ -67,7 +67,6 @@ def train(
         TrainingError: too few rows, or an input without any value.
         DefinitionError: the frame lacks an input.
     """
-    _refuse_windows(definition)
     categories = categories_of(frame, definition.inputs)
     raw = matrix(frame, definition.inputs, categories)
     fitted = int(len(raw) * (1 - config.held_out))
@@ -187,12 +186,6 @@ def _check(raw: np.ndarray, fitted: int, definition: Definition) -> None:
         if empty.any():
             name = definition.inputs[int(empty.argmax())].name
             raise TrainingError(f"input {name} has no value in {where}: begin later, or take it out of the inputs")
-
-
-def _refuse_windows(definition: Definition) -> None:
-    if definition.windows:
-        names = ", ".join(entry.name for entry in definition.windows)
-        raise TrainingError(f"windows are not computed yet: leave {names} out, or give paths to computed values")
 
 
 def _segmented_by(frame: pl.DataFrame, definition: Definition) -> pl.Series | None:

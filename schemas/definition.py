@@ -218,7 +218,7 @@ class Definition(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     def past(self) -> dict[str, bool]:
         """The paths that windows read, `label` aside, and whether only its identity counts (text), or the number.
 
-        A frame, and a decoded micro-batch, has a column of each by that path; numbers are in their input's scale.
+        Numbers are in their input's scale.
         """
         windows = [entry.window for entry in self.windows if entry.window is not None]
         found = {window.entity: True for window in windows}
@@ -226,6 +226,12 @@ class Definition(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
             if window.of not in ("", LABEL):
                 found[window.of] = found.get(window.of, True) and window.aggregate in OF_IDENTITIES
         return found
+
+    @property
+    def reach_s(self) -> int:
+        """How far back the windows of an event look, seconds; 0 without any."""
+        windows = [entry.window for entry in self.windows if entry.window is not None]
+        return max(((w.hops + w.delay_hops + 1) * w.hop_s for w in windows), default=0)
 
     def at(self, path: str) -> Input | None:
         """The input that reads a path; None if none does."""

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import polars as pl
 
-from models.data.sources import ENTITY, EVENT_ID, EVENT_TIME
+from models.data.sources import ENTITY, EVENT_ID, EVENT_TIME, PAST
 from models.data.windows import LABEL_DELAY_DAYS
 from models.definition import cards
 from schemas.definition import Definition, Input
@@ -66,8 +66,12 @@ def _fields(frame: pl.DataFrame, definition: Definition) -> dict[str, pl.Expr]:
         if entry.path and entry.name in frame.columns:
             fields.setdefault(entry.path, _value(entry))
     inputs = {entry.name for entry in definition.inputs}
+    for path in definition.past:
+        if PAST + path in frame.columns:
+            fields.setdefault(path, _looked_at(pl.col(PAST + path), frame.schema[PAST + path]))
     for name, dtype in frame.schema.items():
-        if dtype == pl.String and name not in inputs and name not in (EVENT_ID, ENTITY):
+        own = name in inputs or name in (EVENT_ID, ENTITY) or name.startswith(PAST)
+        if dtype == pl.String and not own:
             fields.setdefault(name, pl.when(pl.col(name) != "").then(pl.col(name)))
     return {path: expression for path, expression in fields.items() if not path.startswith("$")}
 
@@ -87,6 +91,10 @@ def _value(entry: Input) -> pl.Expr:
     if entry.kind == "flag":
         return number == 1
     return number if entry.scale == 1 else (number / entry.scale).round_sig_figs(15)
+
+
+def _looked_at(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    return pl.when(column != "" if dtype == pl.String else column.is_finite()).then(column)
 
 
 def _tree(columns: Mapping[str, pl.Series]) -> Tree:

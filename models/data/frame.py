@@ -1,7 +1,7 @@
 """Reads data files as a definition says, and writes them: one row is one event, one column each thing that it reads.
 
 Rows are sorted by `event_time`, then `event_id`. A number that is missing is NaN, a text empty; nothing is null. What
-the stream would refuse as an event is refused in a file, too.
+the stream would refuse as an event is refused in a file, too. Windows are computed from the rows before.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ import polars as pl
 
 from models.data.columns import unread
 from models.data.files import DataError, find, first_line, scan
+from models.data.past import warn_of_short, with_windows
 from models.data.sources import ENTITY, EVENT_ID, EVENT_TIME, FRAUD, TYPES, ColumnSource, place, sources
 from models.definition import cards
 from models.replacing import replacing
@@ -34,7 +35,7 @@ def read(
     *,
     definition: Definition | None = None,
     labels_needed: bool = True,
-    labels_guessed: bool = True,
+    published: bool = False,
     also: Sequence[str] = (),
 ) -> pl.DataFrame:
     """The events of data files.
@@ -46,12 +47,14 @@ def read(
         until: Last day (UTC) to keep, itself included. None: to the last.
         definition: What is read, by its paths. None: the simulator's.
         labels_needed: Refuse a file without the definition's label; otherwise the frame does without it too.
-        labels_guessed: Count a row whose label is not known as legitimate; otherwise its label is null.
+        published: For events to publish: no input is computed, what windows look at stays in the frame, and a label
+            that is not known is null. Otherwise windows are computed, with the days before `since` as their history,
+            and a row without a label counts as legitimate.
         also: Paths of further columns to keep where a file has them, as text.
 
     Returns:
-        At least one row: `event_id`, `event_time`, `entity`, the inputs but for windows by their names, what windows
-        look at by its path, `fraud`, and as text what is shown to people, segmented by, or in `also`.
+        At least one row: `event_id`, `event_time`, `entity`, the inputs by their names, `fraud`, and as text what is
+        shown to people, segmented by, or in `also`.
 
     Raises:
         DataError: no such file, none that is read, columns or values missing, a value that is not what its column
@@ -60,32 +63,42 @@ def read(
     definition = definition or cards()
     paths = [data] if isinstance(data, Path) else list(data)
     where = ", ".join(map(str, paths))
-    wanted = sources(definition, labels_needed, also)
+    of_labels = any(entry.role == "risk" for entry in definition.windows)
+    wanted = sources(definition, labels_needed or (of_labels and not published), also)
     files = [_read_file(file, wanted, definition) for file in find(paths)]
     frame = pl.concat(files, how="diagonal").with_columns(pl.col(pl.String).fill_null(""))
     frame = frame.select(source.name for source in wanted if source.name in frame.columns)
     if frame.is_empty():
         raise DataError(f"{where} holds no transactions")
-    kept = _within(where, frame, since, until)
-    if labels_guessed and FRAUD in kept.columns:
+    _refuse_nothing(where, frame, since, until)
+    history_s = 0 if published else definition.reach_s
+    kept = frame.filter(_of_days(since, until, history_s)).sort(EVENT_TIME, EVENT_ID)
+    if not published and FRAUD in kept.columns:
         kept = _labelled(where, kept)
     kept = _once(where, kept)
     for complaint in _complaints(kept, wanted):
         raise DataError(f"{where} {complaint}")
-    return with_clock(kept, definition)
+    if published:
+        return kept
+    computed = with_windows(with_clock(kept, definition), definition).filter(_of_days(since, until))
+    warn_of_short(definition, frame[EVENT_TIME], computed[EVENT_TIME])
+    return computed
 
 
-def _within(where: str, frame: pl.DataFrame, since: date | None, until: date | None) -> pl.DataFrame:
-    """The rows of these days, in the order of time."""
+def _of_days(since: date | None, until: date | None, history_s: int = 0) -> pl.Expr:
+    """Whether a row is of these days, or of so many seconds before them."""
+    day = (pl.col(EVENT_TIME) + pl.duration(seconds=history_s)).dt.date()
+    from_then = day >= since if since else pl.lit(True)
+    return from_then & (pl.col(EVENT_TIME).dt.date() <= until if until else pl.lit(True))
+
+
+def _refuse_nothing(where: str, frame: pl.DataFrame, since: date | None, until: date | None) -> None:
     day = pl.col(EVENT_TIME).dt.date()
-    within = (day >= since if since else pl.lit(True)) & (day <= until if until else pl.lit(True))
-    kept = frame.filter(within).sort(EVENT_TIME, EVENT_ID)
-    if kept.is_empty():
+    if frame.filter(_of_days(since, until)).is_empty():
         first, last = frame.select(day.min().alias("first"), day.max().alias("last")).row(0)
         raise DataError(
             f"{where} holds no transactions from {since or first} to {until or last}: it holds {first} to {last}"
         )
-    return kept
 
 
 def with_clock(frame: pl.DataFrame, definition: Definition) -> pl.DataFrame:
@@ -171,7 +184,7 @@ def _refuse_missing(
 ) -> None:
     if not missing:
         return
-    lacking = [source.paths[0] for source in missing]
+    lacking = list(dict.fromkeys(source.paths[0] for source in missing))
     near = {path: get_close_matches(path, columns, 1) for path in lacking}
     meant = "".join(f"; is {path} {found[0]}?" for path, found in near.items() if found)
     raise DataError(

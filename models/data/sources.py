@@ -10,6 +10,7 @@ from models.data.columns import as_number, as_text, as_time, as_truth
 from schemas.definition import MICROSECONDS, Definition, Input
 
 EVENT_ID, EVENT_TIME, ENTITY, FRAUD = "event_id", "event_time", "entity", "fraud"
+PAST = "past:"  # before the path of a value that windows look at: no name of an input, nor a path, has a column of it
 TYPES: dict[str, pl.DataType] = {
     "text": pl.String(),
     "number": pl.Float64(),
@@ -73,18 +74,18 @@ class ColumnSource:
 
 def sources(definition: Definition, labels_needed: bool, also: Sequence[str]) -> list[ColumnSource]:
     """The columns of a frame, in their order; each name once."""
-    event = definition.event
+    event, past = definition.event, list(_of_windows(definition))
     found = [
         ColumnSource(EVENT_ID, (event.id,), "text", filled=True),
         ColumnSource(EVENT_TIME, (event.time,), "time", unit=event.time_unit, filled=True),
         ColumnSource(ENTITY, (event.entity,), "text", filled=True),
         *(_of_input(entry) for entry in definition.inputs if entry.path),
-        *_of_windows(definition),
+        *past,
     ]
     if definition.label is not None:
         found.append(ColumnSource(FRAUD, (definition.label.column,), "label", needed=labels_needed))
     further = [*event.show, *([definition.segments.by] if definition.segments else []), *also]
-    read = {path for source in found for path in source.paths}
+    read = {path for source in found if source not in past for path in source.paths}
     found += [ColumnSource(path, (path,), "text", needed=False) for path in dict.fromkeys(further) if path not in read]
     return list({source.name: source for source in reversed(found)}.values())[::-1]
 
@@ -109,10 +110,12 @@ def _of_input(entry: Input) -> ColumnSource:
 
 def _of_windows(definition: Definition) -> Iterator[ColumnSource]:
     for path, is_identity in definition.past.items():
-        entry = definition.at(path)
-        scale = entry.scale if entry is not None else 1.0
-        kind = "text" if is_identity else "flag" if entry is not None and entry.kind == "flag" else "number"
-        yield ColumnSource(path, (path,), kind, scale)
+        if path == definition.event.entity:
+            continue
+        read = definition.at(path)
+        source = ColumnSource(path, (path,), "number") if read is None else _of_input(read)
+        kind = "text" if is_identity else "flag" if source.kind == "flag" else "number"
+        yield ColumnSource(PAST + path, source.paths, kind, source.scale)
 
 
 def _inside(schema: Mapping[str, pl.DataType], path: str, lower: bool) -> tuple[pl.Expr, pl.DataType] | None:

@@ -12,6 +12,7 @@ import numpy as np
 from models.windows import compiled
 from models.windows.compiled import Totals, plain
 from models.windows.entities import Entities, HeldFigures
+from models.windows.keys import MISSING
 from models.windows.plan import MOST_TIME, Layout, WindowsError
 from schemas.definition import OF_OTHERS, Window
 
@@ -154,13 +155,14 @@ class TotalsView:
             times: int64 [events], microseconds.
 
         Returns:
-            float32 [events, windows], NaN where missing.
+            float32 [events, windows], NaN where missing; so is every window of an event that names no entity.
         """
         if times.size and not -MOST_TIME < times.min() <= times.max() < MOST_TIME:
             raise ValueError("an event of an impossible time: they are refused before windows see them")
         keys, times = plain(keys, np.int64), plain(times, np.int64)
         out = np.empty((keys.size, self.layout.columns), np.float32)
         compiled.look(self._entities.store, self.layout.plan, keys, times, out)
+        out[keys == MISSING] = np.nan
         over = np.min(list(self._over.values()), axis=0)
         needed = times[:, None] // self.layout.plan.rings[:, 0] - self._least_delay
         self.incomplete += int((needed > over).any(axis=1).sum())

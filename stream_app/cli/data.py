@@ -101,7 +101,7 @@ def produce(  # noqa: PLR0913 - as simulate
             day(until),
             definition=definition,
             labels_needed=labels and definition.label is not None,
-            labels_guessed=False,
+            published=True,
             also=fields or (),
         )
     _refuse_what_is_not_there(frame, definition, named(data), fields or (), labels)

@@ -178,7 +178,7 @@ def rescore(settings: Settings, gathered: Gathered, reference: Path | None, adva
     before = (
         rows.before_window(settings, runtime, spans, window, lambda done: None)
         if reference is None
-        else rows.of_file(reference, runtime, settings.record_max_bytes)
+        else rows.of_file(reference, runtime)
     )
     return before, rows.of_window(settings, runtime, spans, window, advance)
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from models.runtime import Runtime
+from models.runtime import Runtime, Scored
 from schemas.topics import TRANSACTIONS
 from stream_app.kafka.log import Record, read_to_end
 from stream_app.pipeline.batch import Raw
@@ -88,24 +88,23 @@ def before_window(
     return Rows(*rows, "the first transactions that the input topic holds before the window")
 
 
-def of_file(path: Path, runtime: Runtime, record_max_bytes: int) -> Rows:
-    """Training data: a file's rows in the model's training window, encoded and decoded like published events.
+def of_file(path: Path, runtime: Runtime) -> Rows:
+    """Training data: a file's rows in the model's training window.
 
     Raises:
         DataError: the file cannot be used, or has no row in that window.
     """
-    from models.data.events import encode
     from models.data.frame import read
+    from models.inputs import matrix
 
     manifest = runtime.manifest
     since, until = (date.fromisoformat(day[:10]) for day in (manifest.trained_from, manifest.trained_until))
     frame = read(path, since, until, definition=manifest.definition, labels_needed=False)
     frame = frame.gather_every(-(-len(frame) // MOST_ROWS))
-    events = encode(frame, manifest.definition)
-    batches = (Raw([value for _, value, _ in batch], (), (), (), {}) for batch in _batches(events))
-    decode = Decoder(manifest.definition, record_max_bytes, categories=manifest.categories)
-    rows = _rescored(runtime, decode, batches, lambda at: True)
-    return Rows(*rows, f"{path.name}, the model's training window {since} to {until}")
+    inputs = matrix(frame, manifest.inputs, manifest.categories)
+    values = _columns(inputs, runtime.score(inputs))
+    times = frame["event_time"].to_list()
+    return Rows(_names(runtime), values, times, f"{path.name}, the model's training window {since} to {until}")
 
 
 def _bounds(spans: Iterable[SummarySpan]) -> dict[int, tuple[int, int]]:
@@ -142,13 +141,20 @@ def _decoder(settings: Settings, runtime: Runtime) -> Decoder:
 def _rescored(
     runtime: Runtime, decode: Decoder, batches: Iterable[Raw], wanted: Callable[[datetime], bool]
 ) -> tuple[list[str], np.ndarray, list[datetime]]:
-    manifest = runtime.manifest
-    names = [entry.name for entry in manifest.inputs] + ["score"]
-    names += [f"latent {i}" for i in range(manifest.latent_size)]
+    names = _names(runtime)
     parts, times = [np.empty((0, len(names)), dtype=np.float32)], list[datetime]()
     for batch in batches:
         decoded, scored = score(runtime, decode(batch))
         kept = [i for i, at in enumerate(decoded.event_times) if wanted(at)]
-        parts.append(np.column_stack((decoded.inputs, scored.score, scored.latent))[kept])
+        parts.append(_columns(decoded.inputs, scored)[kept])
         times += [decoded.event_times[i] for i in kept]
     return names, np.concatenate(parts), times
+
+
+def _names(runtime: Runtime) -> list[str]:
+    manifest = runtime.manifest
+    return [*(entry.name for entry in manifest.inputs), "score", *(f"latent {i}" for i in range(manifest.latent_size))]
+
+
+def _columns(inputs: np.ndarray, scored: Scored) -> np.ndarray:
+    return np.column_stack((inputs, scored.score, scored.latent))

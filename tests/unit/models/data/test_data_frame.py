@@ -188,7 +188,7 @@ def test_a_label_that_is_not_known_is_legitimate_or_stays_unknown_as_is_asked_fo
     holed = frame.with_columns(fraud=pl.when(pl.int_range(pl.len()) % 2 == 0).then(pl.col("fraud")))
     write(holed, tmp_path / "holed.parquet")
     assert read(tmp_path / "holed.parquet")["fraud"].null_count() == 0
-    assert read(tmp_path / "holed.parquet", labels_guessed=False).equals(holed)
+    assert read(tmp_path / "holed.parquet", published=True).equals(holed)
 
 
 def test_a_further_column_is_kept_as_text_where_it_is_asked_for(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Training data as the rows of one model, by the code that decodes and scores the stream."""
+"""Training data as the rows of one model."""
 
 from datetime import UTC, date, datetime
 
@@ -14,7 +14,6 @@ from stream_app.report import rows
 from stream_app.report.rows import of_file
 from stream_app.testing.tiny_model import tiny_model
 
-RECORD_MAX_BYTES = 10_000
 SECOND_DAY = datetime(2026, 1, 2, tzinfo=UTC)
 
 
@@ -43,13 +42,13 @@ def history(frame, tmp_path):
 
 
 def test_the_rows_are_those_of_the_models_training_window(history, runtime, window):
-    found = of_file(history, runtime, RECORD_MAX_BYTES)
+    found = of_file(history, runtime)
     assert list(found.times) == window["event_time"].to_list()
     assert found.source == "history.parquet, the model's training window 2026-01-01 to 2026-01-02"
 
 
 def test_columns_are_inputs_score_and_latents_as_the_model_gives_them(history, runtime, window):
-    found = of_file(history, runtime, RECORD_MAX_BYTES)
+    found = of_file(history, runtime)
     assert found.names == ["amount", "terminal_risk_7d", "score", "latent 0"]
     amount = window["amount"].to_numpy().astype(np.float32)
     np.testing.assert_array_equal(found.values[:, 0], amount)
@@ -59,7 +58,7 @@ def test_columns_are_inputs_score_and_latents_as_the_model_gives_them(history, r
 
 
 def test_rows_after_a_moment_are_those_from_it_on(history, runtime, window):
-    found = of_file(history, runtime, RECORD_MAX_BYTES)
+    found = of_file(history, runtime)
     later = window.filter(pl.col("event_time") >= SECOND_DAY)
     assert 0 < len(later) < len(window)
     np.testing.assert_array_equal(found.after(SECOND_DAY)[:, 0], later["amount"].to_numpy().astype(np.float32))
@@ -67,7 +66,7 @@ def test_rows_after_a_moment_are_those_from_it_on(history, runtime, window):
 
 def test_of_a_large_file_every_nth_row_is_taken(history, runtime, window, monkeypatch):
     monkeypatch.setattr(rows, "MOST_ROWS", 50)
-    found = of_file(history, runtime, RECORD_MAX_BYTES)
+    found = of_file(history, runtime)
     step = -(-len(window) // 50)
     assert list(found.times) == window["event_time"].gather_every(step).to_list()
 
@@ -75,4 +74,4 @@ def test_of_a_large_file_every_nth_row_is_taken(history, runtime, window, monkey
 def test_a_file_without_the_training_window_is_refused(frame, runtime, tmp_path):
     write(frame.filter(pl.col("event_time") >= datetime(2026, 1, 3, tzinfo=UTC)), tmp_path / "later.parquet")
     with pytest.raises(DataError, match=r"later\.parquet"):
-        of_file(tmp_path / "later.parquet", runtime, RECORD_MAX_BYTES)
+        of_file(tmp_path / "later.parquet", runtime)
