@@ -12,15 +12,16 @@ from schemas.drift import DriftAlert
 from schemas.scoring import ModelRef
 from schemas.topics import DRIFT_ALERTS, MODEL_STATUS, MODEL_SWAP, TRANSACTIONS, Topic
 from stream_app.drift.published import RaisedAlert
-from stream_app.kafka import offsets
 from stream_app.kafka.clients import BrokerError, BrokerUnavailable
 from stream_app.kafka.dispatch import QUIET_S, Dispatch, Reader
 from stream_app.kafka.log import Record, Tail
 from stream_app.kafka.records import RecordDecoder, posted_at
 from stream_app.kafka.topics import name
+from stream_app.kafka.unread import unread
 from stream_app.ops.board import Board, Reading
 from stream_app.ops.facts import Facts, Presence, WorkerRow, gather
 from stream_app.ops.headline import Condition, Headline, conditions, headline
+from stream_app.ops.input_words import EXPIRES_SOON_S
 from stream_app.rollout.statuses import FORGET_AFTER, Statuses, recent
 from stream_app.rollout.swap_log import Swap, SwapLog
 from stream_app.rollout.trial import TrialView
@@ -151,7 +152,8 @@ class Observer:
         if not facts.unread and (held or facts.serving is None):
             return facts
         try:
-            return replace(facts, unread=offsets.unread(self._settings, name(self._settings, TRANSACTIONS), held))
+            full = name(self._settings, TRANSACTIONS)
+            return replace(facts, unread=unread(self._settings, full, held, EXPIRES_SOON_S))
         except BrokerUnavailable:  # in `--watch`: all workers fall silent at once
             return gather(self._settings, reading, now, silent=True)
         except BrokerError:  # no right to look there, or no input any more
@@ -190,13 +192,13 @@ class Observer:
 def worker_now(row: WorkerRow, facts: Facts) -> WorkerNow:
     """A worker by its heartbeat, seen by the broker's clock, not its own. Of a lost one, what waits for it counts."""
     lost, vitals = row.presence is Presence.LOST, row.vitals
-    unread = {place: facts.unread[place] or 0 for place in row.partitions if place in facts.unread}
+    missed = {place: facts.unread[place].lag for place in row.partitions if place in facts.unread}
     return WorkerNow(
         id=row.id,
         presence=row.presence,
         ready=vitals.ready and not lost,
-        partitions=list(unread) if lost else row.partitions,
-        lag=sum(unread.values()) if lost else row.lag,
+        partitions=list(missed) if lost else row.partitions,
+        lag=sum(missed.values()) if lost else row.lag,
         model_sha256=row.serving.sha256 if row.serving else None,
         events_per_second=0.0 if lost else vitals.events_per_second,
         latency_p50_ms=None if lost else vitals.latency_p50_ms,

@@ -1,12 +1,12 @@
 """Offsets of a topic: its partitions and their watermarks, the offset at a time, and what the group has committed."""
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
 
-from stream_app.kafka.clients import explain, group_observer
+from stream_app.kafka.clients import explain
 from stream_app.settings import Settings
 
 ANSWER_S = 10.0
@@ -72,24 +72,6 @@ def offset_at(consumer: Consumer, topic: str, partition: int, point: Point, high
     if answer.error is not None:
         raise KafkaException(answer.error)
     return high if answer.offset < 0 else int(answer.offset)
-
-
-def unread(settings: Settings, topic: str, held: Collection[int]) -> dict[int, int]:
-    """Partition -> records behind the group's committed offset, of each partition of the input that is not `held`.
-
-    Raises:
-        BrokerError: the cluster does not answer, or refuses.
-    """
-    group = group_observer(settings)
-    try:
-        left = [partition for partition in partitions(group, settings, topic) if partition not in held]
-        done = committed(group, topic, left)
-        ends = {partition: watermarks(group, topic, partition) for partition in left}
-    except KafkaException as exception:
-        raise explain(exception, settings, topic) from exception
-    finally:
-        group.close()
-    return {partition: max(high - max(done.get(partition, low), low), 0) for partition, (low, high) in ends.items()}
 
 
 def committed(group: Consumer, topic: str, among: Sequence[int]) -> dict[int, int]:

@@ -8,6 +8,7 @@ from msgspec import Struct
 from schemas.rollout import Phase, WorkerVitals
 from schemas.scoring import ModelRef
 from stream_app.drift.published import RaisedAlert
+from stream_app.kafka.unread import Unread
 from stream_app.ops.board import Reading
 from stream_app.ops.series import POINTS, STEP_S
 from stream_app.rollout.statuses import WorkerState
@@ -60,7 +61,7 @@ class Facts(Struct, frozen=True):
         workers: By name.
         serving: By the swap log, as is `previous`: what a rollback returns to.
         silent_since: When Kafka was last heard of; None while it answers.
-        unread: Input partitions that no live worker reads, with their lag where the broker was asked for it.
+        unread: Input partitions that no live worker reads, and what waits there where the broker was asked for it.
     """
 
     at: datetime
@@ -73,7 +74,7 @@ class Facts(Struct, frozen=True):
     guarded: GuardRollback | None
     alerts: list[RaisedAlert]
     silent_since: datetime | None
-    unread: dict[int, int | None]
+    unread: dict[int, Unread]
 
     @property
     def live(self) -> list[WorkerRow]:
@@ -123,7 +124,7 @@ def gather(settings: Settings, reading: Reading, at: datetime, silent: bool, own
         guarded=reading.guarded,
         alerts=reading.alerts,
         silent_since=at - timedelta(seconds=reading.silent_s) if silent else None,
-        unread=dict.fromkeys(sorted(unread)),
+        unread=dict.fromkeys(sorted(unread), Unread()),
     )
 
 

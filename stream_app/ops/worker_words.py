@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from stream_app.ops.facts import Facts, Found, WorkerRow, span
+from stream_app.ops.input_words import WORKER
 
 BACKLOG_S = 5.0
 
@@ -33,7 +34,7 @@ def unread(facts: Facts) -> Found | None:
         return None  # they are being given out
     which = f"partition {', '.join(map(str, facts.unread))}{_waiting(facts, 'where')}"
     if not lost:
-        return f"Nobody reads {which}", "start a worker, `stream-app worker`"
+        return f"Nobody reads {which}", WORKER
     since = _clock(min(row.heard_at for row in lost), facts.at)
     what = f"{_names(lost)} lost since {since}, and nobody has taken over {which}"
     return what, "see whether it still runs, or start another, `stream-app worker`"
@@ -70,7 +71,7 @@ def gone(facts: Facts) -> Found | None:
 
 
 def _waiting(facts: Facts, word: str) -> str:
-    lag = sum(known for known in facts.unread.values() if known is not None)
+    lag = sum(found.lag for found in facts.unread.values())
     return f", {word} {lag:,} transactions wait" if lag else ""
 
 

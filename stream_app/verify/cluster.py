@@ -21,6 +21,7 @@ from stream_app.kafka.clients import BrokerError
 from stream_app.kafka.log import read_to_end
 from stream_app.kafka.records import RecordDecoder
 from stream_app.kafka.topics import name, present_id
+from stream_app.kafka.unread import gone
 from stream_app.settings import Settings
 from stream_app.verify import ledger
 from stream_app.verify.acknowledged import acknowledged
@@ -49,7 +50,7 @@ class LedgerVerdict:
         unverifiable: Empty by the ledger, but deleted from the input by retention before that could be checked.
         anomalies: Anomalies among the scored.
         breaks: Places where the account does not hold.
-        losses: What was lost, and who knows of it.
+        losses: What was lost, and who knows of it; what no worker has put on the ledger yet is not in `lost`.
         remarks: What else a person should know: topics of before, offsets of the group that are gone.
     """
 
@@ -113,6 +114,7 @@ class _Check:
         self._present = present_id(settings)
         self._breaks: list[LedgerBreak] = []
         self._remarks: list[str] = []
+        self._forgotten: dict[int, int] = {}
 
     def verdict(self) -> LedgerVerdict:
         """Read everything, and judge."""
@@ -131,6 +133,7 @@ class _Check:
         self._on_progress("input offsets without an outcome")
         unverifiable = sum(self._empty(place, chain) for place, chain in chains.items())
         losses = [loss for (topic, p), chain in chains.items() for loss in ledger.losses(topic, p, chain)]
+        losses += self._unrecorded()
         known = acknowledged(self._settings) if losses else {}
         losses = [msgspec.structs.replace(loss, acknowledged=known.get(str(loss), "")) for loss in losses]
         every = [span for chain in chains.values() for span in chain]
@@ -151,7 +154,6 @@ class _Check:
     def _chains(self, committed: dict[int, int], there: Sequence[int]) -> dict[Place, list[LedgerSpan]]:
         """The spans of each place; those of the present topic only as far as they are committed."""
         chains: dict[Place, list[LedgerSpan]] = {}
-        gone: dict[int, int] = {}
         former: set[str] = set()
         strange: list[int] = []
         for partition, spans in _spans(self._settings).items():
@@ -165,9 +167,9 @@ class _Check:
                 elif partition in committed:
                     chains[topic_id, partition] = ledger.up_to(chain, committed[partition])
                 else:
-                    gone[partition] = committed[partition] = chain[-1].to_offset
-        for partition in offsets.committed(self._group, self._transactions, [*gone]):
-            del gone[partition]  # its first commit has come meanwhile
+                    self._forgotten[partition] = committed[partition] = chain[-1].to_offset
+        for partition in offsets.committed(self._group, self._transactions, [*self._forgotten]):
+            del self._forgotten[partition]  # its first commit has come meanwhile
         if strange:
             self._remarks.append(
                 f"{name(self._settings, topics.DRIFT_SUMMARIES)} speaks of partition "
@@ -178,8 +180,8 @@ class _Check:
                 f"{self._transactions} was deleted and made again: the ledger also has {', '.join(sorted(former))}, "
                 f"the present one is {self._present}"
             )
-        if gone:
-            ends = ", ".join(f"{partition} from {end:,}" for partition, end in sorted(gone.items()))
+        if self._forgotten:
+            ends = ", ".join(f"{partition} from {end:,}" for partition, end in sorted(self._forgotten.items()))
             self._remarks.append(
                 f"the group {self._settings.group} has no committed offset for partitions that the ledger accounts "
                 f"for: a worker that starts goes on where the ledger ends (partition {ends})"
@@ -222,6 +224,18 @@ class _Check:
             self._breaks += ledger.outputs(partition, [(s, promised(s)) for s in chain], here, what, complete)
             if topic is topics.ANOMALIES:
                 self._breaks += ledger.authors(partition, chain, authors)
+
+    def _unrecorded(self) -> list[Loss]:
+        """What the broker has deleted while nobody reads: on no ledger before a worker starts."""
+        there = offsets.partitions(self._group, self._settings, self._transactions)
+        found = gone(self._settings, self._group, self._transactions, there)
+        for partition, end in self._forgotten.items():  # the ledger alone knows how far these were read
+            low, _ = offsets.watermarks(self._reader, self._transactions, partition)
+            found |= {partition: (end, low)} if end < low else {}
+        if found:
+            which = ", ".join(map(str, sorted(found)))
+            self._remarks.append(f"the loss of partition {which} is on no ledger yet: the next worker puts it there")
+        return [Loss(self._present, partition, *lost) for partition, lost in sorted(found.items())]
 
     def _empty(self, place: Place, chain: list[LedgerSpan]) -> int:
         """Find offsets without an outcome that do hold a record; returns how many can no longer be looked at."""

@@ -65,6 +65,10 @@ def test_where_retention_overtakes_a_worker_that_is_away_the_loss_is_on_record_u
     name = topics.name(stream, TRANSACTIONS)
     (deleted,) = admin.delete_records([TopicPartition(name, 0, SENT + 300)]).values()
     assert deleted.result().low_watermark == SENT + 300
+    unread = verify(stream)  # no worker lives, and nothing is on the ledger
+    (loss,) = unread.losses
+    assert (loss.from_offset, loss.to_offset, unread.ok, unread.breaks) == (SENT, SENT + 300, False, [])
+    assert any(f"300 offsets of partition 0, from {SENT} on" in condition.what for condition in observe(stream).wrong)
     with running(stream, tmp_path) as worker:
         wait_until(lambda: committed_offsets(stream) == 2 * SENT, 90)
         wait_until(lambda: metric(worker, "stream_app_records_lost_total") == 300, 30)
@@ -76,7 +80,7 @@ def test_where_retention_overtakes_a_worker_that_is_away_the_loss_is_on_record_u
     assert (loss.partition, loss.from_offset, loss.to_offset) == (0, SENT, SENT + 300)
     assert (verdict.ok, verdict.breaks, verdict.lost, verdict.scored) == (False, [], 300, 2 * SENT - 300)
     assert anomalies(stream) == [i for i in anomalous(2 * SENT) if not SENT <= int(i) < SENT + 300]
-    assert proved(stream).lost == 300
+    assert (proved(stream).lost, proved(stream).remarks) == (300, [])
 
 
 def test_a_loss_on_a_partition_that_never_had_a_record_is_no_silent_one(
@@ -135,6 +139,14 @@ def test_where_the_groups_offsets_are_gone_nothing_is_scored_again(
     verdict = proved(stream)
     assert (verdict.scored, verdict.remarks) == (SENT + 100, [])
     assert anomalies(stream) == anomalous(SENT + 100)
+    (gone,) = admin.delete_consumer_groups([stream.group]).values()
+    gone.result()
+    publish(stream, transactions(100, first=SENT + 100))
+    (deleted,) = admin.delete_records([TopicPartition(topics.name(stream, TRANSACTIONS), 0, SENT + 150)]).values()
+    deleted.result()
+    assert [str(loss).partition(" of topic")[0] for loss in verify(stream).losses] == [
+        "partition 0, offsets 600 to 650"
+    ]
 
 
 @pytest.mark.parametrize("count", [200, 800], ids=["with fewer records", "with more records"])

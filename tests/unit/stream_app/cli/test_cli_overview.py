@@ -7,6 +7,7 @@ from schemas.rollout import Abort, Activate, ModelStatus, PartitionProgress, Pha
 from schemas.scoring import ModelRef
 from stream_app.cli.models import ModelState, staged_models
 from stream_app.cli.overview import drift_now, model_now, worker_now
+from stream_app.kafka.unread import Unread
 from stream_app.ops.board import Board
 from stream_app.ops.facts import Facts, Presence, WorkerRow
 from stream_app.rollout.statuses import Statuses
@@ -32,7 +33,7 @@ def seen(presence, unread=()):
 
 
 def test_a_lost_worker_has_the_partitions_that_nobody_reads_since_and_what_waits_there_now():
-    worker = seen(Presence.LOST, {0: 9, 3: 4000})
+    worker = seen(Presence.LOST, {0: Unread(9), 3: Unread(4000)})
     assert (worker.presence, worker.partitions, worker.lag, worker.ready) == ("lost", [3], 4000, False)
     assert (worker.events_per_second, worker.latency_p50_ms, worker.scored) == (0.0, None, 1000)
 

@@ -12,6 +12,7 @@ from schemas.drift import IncidentSwap
 from schemas.rollout import AlertVolume, Notice, PartitionProgress
 from schemas.scoring import ModelRef
 from stream_app.drift.published import RaisedAlert
+from stream_app.kafka.unread import Unread
 from stream_app.ops.facts import Facts, Presence, WorkerRow
 from stream_app.ops.headline import LOOKS, Kind, Level, conditions, headline
 from stream_app.rollout.swap_log import GuardRollback, Swap
@@ -71,7 +72,7 @@ def trial(mode: str, model: ModelRef = MODEL, against: ModelRef = BEFORE) -> Tri
 
 def lost_one(facts: Facts) -> Facts:
     gone = also("vm-3", Presence.LOST, after(-90), partitions={8: 5, 9: 5})(facts)
-    return replace(gone, unread={8: 12_000, 9: 0})
+    return replace(gone, unread={8: Unread(12_000), 9: Unread()})
 
 
 def flooded(facts: Facts) -> Facts:
@@ -119,7 +120,7 @@ EXAMPLES: dict[Kind, tuple[Change, str]] = {
     ),
     Kind.EXPIRING: (
         stuck("vm-7", lag=700, expires_in_s=3600.0),
-        "The broker deletes the oldest of 700 unread records of partition 2 in 60 min: raise retention.ms of the "
+        "The broker deletes the oldest of 700 unread records of partition 2 in 60 min: raise retention of the "
         "input, or add workers.",
     ),
     Kind.LOST: (
@@ -264,14 +265,24 @@ def test_drift_that_a_swap_began_is_ended_by_a_rollback():
 
 
 def test_nobody_who_reads_is_bad_also_where_nobody_was_lost():
-    facts = replace(busy(), workers=[], unread={0: 0, 1: 0})
+    facts = replace(busy(), workers=[], unread={0: Unread(), 1: Unread()})
     (found,) = conditions(facts)
     assert found.sentence == "Nobody reads partition 0, 1: start a worker, `stream-app worker`."
 
 
+def test_what_the_broker_has_deleted_or_deletes_soon_is_told_also_where_nobody_reads():
+    unread = {0: Unread(900, (500, 2500)), 1: Unread(10, goes_soon=True), 2: Unread(7)}
+    assert [c.sentence for c in conditions(replace(busy(), workers=[], unread=unread))][1:] == [
+        "The broker deletes records of partition 1 within 6 h, and nobody reads them: start a worker, "
+        "`stream-app worker`.",
+        "The broker has deleted before anybody read them: 2,000 offsets of partition 0, from 500 on: start a worker, "
+        "`stream-app worker`, which puts it on record.",
+    ]
+
+
 def test_where_all_are_lost_none_of_them_has_a_successor():
     lost = row("vm-3", Presence.LOST, after(-90), partitions={})
-    assert [c.sentence for c in conditions(replace(busy(), workers=[lost], unread={0: 900}))] == [
+    assert [c.sentence for c in conditions(replace(busy(), workers=[lost], unread={0: Unread(900)}))] == [
         "vm-3 is lost since 11:58:30, and nobody has taken over partition 0, where 900 transactions wait: see whether "
         "it still runs, or start another, `stream-app worker`."
     ]
