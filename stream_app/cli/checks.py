@@ -102,7 +102,7 @@ def origins(settings: Settings) -> Iterator[Diagnosis]:
 
 def files(settings: Settings) -> Iterator[Diagnosis]:
     """What settings name by a path, or leave to the moment when it is needed: secrets, keys, the page's token."""
-    checks: tuple[Callable[[Settings], object], ...] = (clients.passed_through, signing_key, trust, access.token)
+    checks: tuple[Callable[[Settings], object], ...] = (clients.require, signing_key, trust, access.token)
     for check in checks:
         try:
             check(settings)

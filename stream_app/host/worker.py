@@ -185,6 +185,7 @@ def _prepare(settings: Settings) -> None:
     signing_key(settings)
     trust(settings)
     credentials(settings)
+    clients.require(settings)
     surroundings.require(settings)
     clients.wait_for_broker(settings, None, log.info)
     limits.require(settings)

@@ -133,6 +133,16 @@ def consumer(settings: Settings, group: str | None, **properties: Any) -> Consum
     return _made(Consumer, settings, tuned, properties)
 
 
+def require(settings: Settings) -> None:
+    """Return if librdkafka makes clients of the settings: of some values it complains only together with others.
+
+    Raises:
+        SettingsError: it does not; the message has its own sentence.
+    """
+    consumer(settings, settings.group).close()
+    producer(settings)
+
+
 def small_reader(settings: Settings) -> dict[str, int]:
     """Properties of a consumer beside the input's: with the least answers, and a queue of `CONTROL_BUFFER_MB`."""
     return {

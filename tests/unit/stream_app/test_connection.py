@@ -126,3 +126,22 @@ def test_installations_with_one_app_id_and_two_prefixes_share_no_group_and_no_tr
     assert not names[0] & names[1]
     assert not names[0] & names[2]
     assert load().group == "stream-app"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"reconnect.backoff.max.ms": 1},  # below reconnect.backoff.ms, which is ours
+        {"socket.timeout.ms": 1},
+        {"log_level": 99},
+        {"compression.type": "7zip"},
+    ],
+    ids=str,
+)
+def test_a_value_that_librdkafka_refuses_is_a_wrong_setting_before_anything_starts(given: dict[str, int | str]) -> None:
+    with pytest.raises(SettingsError, match=r"\[kafka\]: librdkafka says"):
+        clients.require(load(kafka=given))
+
+
+def test_settings_that_fit_pass() -> None:
+    clients.require(load(kafka={"linger.ms": 5, "socket.timeout.ms": 5000, "client.rack": "a"}))
