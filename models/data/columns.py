@@ -13,6 +13,7 @@ from schemas.scoring import PLAUSIBLE
 # For numbers, truth values and times; as text they may be a name, a country code.
 NOTHING = ["", "null", "none", "nan", "na", "n/a", "nat"]
 TRUE, FALSE = ["true", "t", "yes", "y", "1", "1.0"], ["false", "f", "no", "n", "0", "0.0"]
+LARGEST = 3.4028235e38  # of a 32-bit float, which the model computes in: the stream refuses what is larger
 EXACT = 2**53  # integers beyond have lost digits as floating point
 ISO = r"^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2})(:\d{2}(?:\.\d+)?)?)?\s*(?:Z|UTC|([+-]\d{2}):?(\d{2})?)?$"
 
@@ -59,6 +60,8 @@ def unread(column: pl.Expr, dtype: pl.DataType, read: pl.Expr) -> pl.Expr:
     """Which values were not read, though they are something."""
     if dtype.is_nested():
         return column.is_not_null() & read.is_null()
+    if dtype.is_float():
+        return column.is_not_nan() & read.is_null()
     text = column.cast(pl.String, strict=False).str.strip_chars().str.to_lowercase()
     return column.is_not_null() & read.is_null() & text.is_in(NOTHING).not_().fill_null(value=True)
 

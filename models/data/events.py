@@ -51,7 +51,8 @@ def labels(frame: pl.DataFrame, delay: timedelta = timedelta(days=LABEL_DELAY_DA
         frame: With `fraud`, and `fraud_scenario` where that is known.
         delay: How long after the event its label is known.
     """
-    known = pl.col("fraud_scenario") if "fraud_scenario" in frame.columns else pl.lit(None)
+    is_known = frame.schema.get("fraud_scenario", pl.Null()).is_integer()
+    known = pl.col("fraud_scenario") if is_known else pl.lit(None)
     labelled_at = pl.col(EVENT_TIME) + delay
     columns = frame.select(EVENT_ID, "fraud", ENTITY, EVENT_TIME, labelled_at=labelled_at, scenario=known)
     for event, fraud, entity, at, known_at, scenario in columns.filter(pl.col("fraud").is_not_null()).iter_rows():

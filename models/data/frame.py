@@ -23,6 +23,7 @@ from models.season import is_night, is_weekend
 from schemas.definition import Definition
 from schemas.scoring import LONGEST_ID, PLAUSIBLE
 
+ROW = "row of the file"
 CLOCKS = {"weekend": is_weekend, "night": is_night}
 
 log = logging.getLogger(__name__)
@@ -173,7 +174,9 @@ def _read_file(file: Path, wanted: Sequence[ColumnSource], definition: Definitio
         _refuse_missing(file, [*schema], [s for s in wanted if s.needed and s.name not in places], definition)
         read = {s.name: s.read(*places[s.name]).alias(s.name) for s in wanted if s.name in places}
         here = [(s, *places[s.name], read[s.name]) for s in wanted if s.name in places]
-        _refuse_unread(file, lazy, [entry for entry in here if entry[2] != TYPES[entry[0].kind]])
+        _refuse_unread(
+            file, lazy, [entry for entry in here if entry[0].kind == "number" or entry[2] != TYPES[entry[0].kind]]
+        )
         return lazy.select(read.values()).with_columns(pl.col(pl.Float64).fill_null(float("nan"))).collect()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"{file} cannot be read: {first_line(error)}") from error
@@ -204,10 +207,11 @@ def _refuse_unread(
     if first is None:
         return
     source, column = first[:2]
-    value = lazy.filter(bad[source.name]).select(column).head(1).collect().item()
+    found = lazy.with_row_index(ROW).filter(bad[source.name]).select(ROW, column.alias("value")).head(1).collect()
+    row, value = found.row(0)
     shown, name = repr(value) if isinstance(value, str) else str(value), first[1].meta.output_name()
-    count = f"{counts[source.name]:,} values"
-    raise DataError(f"{file}, column {name}: {shown[:60]} ({count}) is not {source.expected(value)}")
+    where = f"{counts[source.name]:,} values, the first in row {row + 1:,}"
+    raise DataError(f"{file}, column {name}: {shown[:60]} ({where}) is not {source.expected(value)}")
 
 
 def _labelled(where: str, frame: pl.DataFrame) -> pl.DataFrame:
@@ -241,8 +245,6 @@ def _complaints(frame: pl.DataFrame, wanted: Sequence[ColumnSource]) -> Iterator
             if bound is not None and (rows := beyond(frame[source.name], bound).fill_null(value=False)).any():
                 one = frame[source.name].filter(rows)[0]
                 yield f"has {rows.sum():,} values of {source.paths[0]} {than} {bound:g}, {one!r} is one: {out_of_it}"
-    if infinite := [s.paths[0] for s in here if s.kind == "number" and frame[s.name].is_infinite().any()]:
-        yield f"has infinite values in {', '.join(infinite)}: {out_of_it}"
     if any((frame[name].str.len_chars() > LONGEST_ID).any() for name in (EVENT_ID, ENTITY)):
         yield f"has ids of more than {LONGEST_ID:,} characters: {out_of_it}"
     if (twice := frame[EVENT_ID].is_duplicated()).any():
@@ -253,5 +255,5 @@ def _complaints(frame: pl.DataFrame, wanted: Sequence[ColumnSource]) -> Iterator
 
 def _is_empty(column: pl.Series) -> pl.Series:
     if column.dtype == pl.String:
-        return column == ""
+        return column.str.strip_chars() == ""
     return column.is_nan() if column.dtype == pl.Float64 else column.is_null()

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from models.data.columns import as_number, as_text, as_time, as_truth
+from models.data.columns import LARGEST, as_number, as_text, as_time, as_truth
 from schemas.definition import MICROSECONDS, Definition, Input
 
 EVENT_ID, EVENT_TIME, ENTITY, FRAUD = "event_id", "event_time", "entity", "fraud"
@@ -56,8 +56,8 @@ class ColumnSource:
             return as_truth(column, dtype)
         if self.kind == "flag":
             return as_truth(column, dtype).cast(pl.Float64)
-        number = as_number(column, dtype)
-        return number if self.scale == 1 else number * self.scale
+        number = as_number(column, dtype) * self.scale
+        return pl.when(number.is_nan() | (number.abs() <= LARGEST)).then(number)
 
     def expected(self, value: object) -> str:
         """What a value that cannot be read should be."""
@@ -65,6 +65,8 @@ class ColumnSource:
             fits = [unit for unit in MICROSECONDS if unit != self.unit and _is_time(value, unit)]
             better = f', but one in {fits[0]}: write time_unit = "{fits[0]}"' if fits else ""
             return f"a time from 1990 to 2100 in {self.unit}{better}"
+        if self.kind == "number" and isinstance(value, int | float):
+            return "a number that a 32-bit float can hold: leave that row out, the stream refuses such events"
         return {
             "text": "an id or a name: write it as text",
             "time": "a time from 1990 to 2100: write 2018-04-26T10:00:00Z, or seconds since 1970",

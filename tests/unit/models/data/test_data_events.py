@@ -79,3 +79,8 @@ def test_labels_come_a_week_after_the_transaction_with_the_scenario_of_a_fraud(w
     event, entity, at = week.select("event_id", "entity", "event_time").row(0)
     assert told[0] == Label(event, False, at + timedelta(days=7), entity=entity, event_time=at)
     assert next(labels(week, timedelta(0))).labelled_at == week["event_time"][0]
+
+
+def test_a_scenario_that_is_no_whole_number_is_none(week: pl.DataFrame) -> None:
+    fractions = week.with_columns(fraud_scenario=pl.lit(1.7), fraud=pl.lit(value=True))
+    assert {label.scenario for label in labels(fractions)} == {None}

@@ -191,22 +191,29 @@ def once(name: str, value: object) -> pl.Expr:
 
 REFUSED = {
     "has 1 values of amount below 0, -5.0 is one: leave those rows out": once("amount", -5.0),
-    "has infinite values in amount: leave": once("amount", float("inf")),
-    "has infinite values in features.terminal_risk_7d: leave": once("terminal_risk_7d", float("inf")),
+    "column amount: inf (1 values, the first in row 4) is not a number that a 32-bit": once("amount", float("inf")),
+    "column terminal_risk_7d: -inf (1 values, the first in row 4) is not a": once("terminal_risk_7d", -float("inf")),
+    "column amount: 1e+39 (1 values, the first in row 4) is not a number that a 32-bit": once("amount", 1e39),
+    "column amount: '-1e39' (1 values, the first in row 4) is not a number": once("amount", "-1e39"),
     "without a value in customer_id: fill them": once("customer_id", ""),
+    "without a value in customer_id, amount: fill them": [once("customer_id", " \t"), once("amount", float("nan"))],
     "without a value in event_time: fill them": once("event_time", None),
     "ids of more than 1,024 characters": once("customer_id", "x" * 2000),
     "holds 1 ('again' is one) ids of events in different rows": pl.when(ROW < 2)
     .then(pl.lit("again"))
     .otherwise("transaction_id")
     .alias("transaction_id"),
-    "column amount: '5,20' (400 values) is not a number": pl.lit("5,20").alias("amount"),
-    "column customer_nb_tx_7d: 2024-03-04 (400 values) is not a number": pl.col(COLUMN).dt.date().alias(FEATURES[4]),
-    "column fraud: 2 (400 values) is not yes or no": pl.lit(2).alias("fraud"),
-    "column event_time: '04.03.2024 12:00' (400 values) is not a time": pl.lit("04.03.2024 12:00").alias(COLUMN),
-    "column event_time: 42 (400 values) is not a time": pl.lit(42).alias(COLUMN),
+    "column amount: '5,20' (400 values, the first in row 1) is not a number": pl.lit("5,20").alias("amount"),
+    "column customer_nb_tx_7d: 2024-03-04 (400 values, the first in row 1) is not a number": pl.col(COLUMN)
+    .dt.date()
+    .alias(FEATURES[4]),
+    "column fraud: 2 (400 values, the first in row 1) is not yes or no": pl.lit(2).alias("fraud"),
+    "column event_time: '04.03.2024 12:00' (400 values, the first in row 1) is not a time": pl.lit(
+        "04.03.2024 12:00"
+    ).alias(COLUMN),
+    "column event_time: 42 (400 values, the first in row 1) is not a time": pl.lit(42).alias(COLUMN),
     "holds times from 1970-01-20 18:51:50 to 1970": epoch("s").cast(pl.Datetime("ms")),
-    "column customer_id: 1e+17 (400 values) is not an id": pl.lit(1e17).alias("customer_id"),
+    "column customer_id: 1e+17 (400 values, the first in row 1) is not an id": pl.lit(1e17).alias("customer_id"),
 }
 
 
