@@ -6,10 +6,12 @@ from enum import StrEnum
 import msgspec
 import typer
 from msgspec import Struct
+from rich.markup import escape
 
 from schemas.rollout import Abort, Stage
 from stream_app.cli.configured import connected_settings
 from stream_app.cli.options import Json
+from stream_app.cli.readable import clean
 from stream_app.cli.terminal import console, out, out_json, table
 from stream_app.rollout.state import Release, Rollout
 from stream_app.rollout.swap_log import SwapLog, read_swap_log
@@ -56,7 +58,8 @@ def models(as_json: Json = False) -> None:
     shown = table("model", "version", "sha256", "state", "staged", "by", "from")
     for e in found:
         state = ", ".join(filter(None, (e.state, e.reason)))
-        shown.add_row(e.name, e.version, e.sha256[:12], state, f"{e.staged_at:%Y-%m-%d %H:%M}", e.issuer, e.uri)
+        cells = (e.name, e.version, e.sha256[:12], state, f"{e.staged_at:%Y-%m-%d %H:%M}", e.issuer, e.uri)
+        shown.add_row(*(escape(clean(cell)) for cell in cells))
     console().print(shown)
 
 

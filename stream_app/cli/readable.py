@@ -29,6 +29,7 @@ from stream_app.drift.published import ended
 from stream_app.kafka.records import RecordDecoder, Unreadable
 
 LONGEST_RAW = 200
+LONGEST_LINE = 4000  # of what anybody may have written; --json has it whole
 ANY = RecordDecoder[Any](Any)
 
 
@@ -68,7 +69,9 @@ def printable(value: bytes) -> str:
 
 
 def clean(text: str) -> str:
-    """Without anything that a terminal would obey: what producers write must not reach into an analyst's screen."""
+    """Bounded, and without what a terminal would obey: what producers write must not reach into an analyst's screen."""
+    if len(text) > LONGEST_LINE:
+        return f"{clean(text[:LONGEST_LINE])}… and {len(text) - LONGEST_LINE:,} characters more"
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 

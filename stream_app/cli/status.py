@@ -87,6 +87,9 @@ def picture(seen: "Overview") -> "Group":
 
 
 def _workers(seen: "Overview") -> "Table":
+    from rich.text import Text
+
+    from stream_app.cli.readable import clean
     from stream_app.cli.terminal import table
 
     figures = ("partitions", "lag", "events/s", "p50 ms", "p99 ms", "scored", "anomalies", "refused", "model")
@@ -95,7 +98,7 @@ def _workers(seen: "Overview") -> "Table":
         is_lost = w.presence != "live"
         aside = f" ({w.presence} since {w.seen_at:%H:%M:%S})" if is_lost else "" if w.ready else " (not ready)"
         made.add_row(
-            f"{w.id}{aside}",
+            Text(clean(f"{w.id}{aside}")),
             ",".join(map(str, w.partitions)) or "-",
             f"{w.lag:,}",
             figure(w.events_per_second, 0),

@@ -13,7 +13,7 @@ from schemas.drift import DriftAlert, DriftSeverity, SignalShift, StatisticKind
 from schemas.rollout import Rollback
 from schemas.scoring import Anomaly, DeadLetter, Label, ModelRef, Reason, RefusalCode, Severity, Source, Usual
 from schemas.topics import ALL, ANOMALIES, DEAD_LETTERS, DRIFT_ALERTS, LABELS, MODEL_SWAP, TRANSACTIONS
-from stream_app.cli.readable import Reader, as_json_line
+from stream_app.cli.readable import LONGEST_LINE, Reader, as_json_line
 from tests.contract.records import records
 
 AT = datetime(2018, 7, 25, 10, 30, tzinfo=UTC)
@@ -108,6 +108,15 @@ def test_an_event_is_shown_as_its_producer_wrote_it():
     assert Reader(TRANSACTIONS).line(b'{"txn": {"amount": 57.16}}') == '{"txn": {"amount": 57.16}}'
     assert Reader(TRANSACTIONS).line(b"\x00\xff<xml>").endswith("<xml>")
     assert Reader(TRANSACTIONS).line(b"\x1b[2J").isprintable()
+
+
+def test_a_text_without_end_is_cut_for_people_and_whole_as_json():
+    endless = Rollback(command_id="c1", issuer="ann", issued_at=AT, reason="x" * 1_000_000)
+    line = Reader(MODEL_SWAP).line(msgspec.json.encode(endless))
+    assert len(line) < LONGEST_LINE + 50
+    assert line.endswith("characters more")
+    assert Reader(TRANSACTIONS).line(b"y" * LONGEST_LINE) == "y" * LONGEST_LINE
+    assert "x" * 1_000_000 in as_json_line(msgspec.json.encode(endless))
 
 
 def test_a_command_says_what_who_and_why():
