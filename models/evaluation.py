@@ -74,7 +74,7 @@ def evaluate(runtime: Runtime, frame: pl.DataFrame, since: date | None = None, u
         EvaluationError: no rows in these days, or not both frauds and legitimate transactions among them.
         DefinitionError: the frame lacks an input of the model.
     """
-    rows = protocol_rows(frame, since, until)
+    rows = protocol_rows(frame, since, until, blocks=runtime.manifest.definition.blocks)
     inputs = matrix(rows, runtime.manifest.inputs, runtime.manifest.categories)
     scores = score_in_batches(runtime, inputs)
     quality = metrics_of(scores, rows)

@@ -168,14 +168,17 @@ class EventFields(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
         return "ms" if self.time == "$timestamp" else self.time_unit
 
 
-class LabelColumn(Struct, frozen=True, forbid_unknown_fields=True):
+class LabelColumn(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What became of the events, in data files; never read from the stream.
 
     Attributes:
         column: 1, true, yes: a fraud, a failure, what an anomaly should find.
+        blocks: An entity that had one is blocked once that is known, as a card is: a model is not measured on what it
+            does from then on.
     """
 
     column: Path
+    blocks: bool = False
 
 
 class SegmentsBy(Struct, frozen=True, forbid_unknown_fields=True):
@@ -213,6 +216,11 @@ class Definition(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     def windows(self) -> tuple[Input, ...]:
         """The inputs that are computed from the past."""
         return tuple(entry for entry in self.inputs if entry.window is not None)
+
+    @property
+    def blocks(self) -> bool:
+        """Whether an entity with a label is blocked once that is known."""
+        return self.label is not None and self.label.blocks
 
     @property
     def past(self) -> dict[str, bool]:

@@ -98,7 +98,8 @@ def compare(
     if fraud is None or not fraud.any() or fraud.all():
         fraud = None
     else:
-        kept = protocol_rows(frame, rows["event_time"][0].date(), rows["event_time"][-1].date())
+        first, last = (rows["event_time"][place].date() for place in (0, -1))
+        kept = protocol_rows(frame, first, last, blocks=candidate.manifest.definition.blocks)
         measured = rows["event_id"].is_in(kept["event_id"].implode()).to_numpy()
     return GateComparison(_side(candidate, rows), _side(champion, rows), rows, fraud, measured)
 

@@ -156,8 +156,8 @@ def evaluate(
 ) -> None:
     """Measure a model on labelled transactions, beside what trivial rules reach on the same rows.
 
-    Days of DATA before --from are history: customers known as compromised from it are not measured, as in the
-    Fraud Detection Handbook.
+    Days of DATA before --from are history: they fill the windows and, where [label] has blocks = true, customers known
+    as compromised from them are not measured, as in the Fraud Detection Handbook.
     """
     with waiting(f"looking at {model}") as tell:
         chosen = settings()

@@ -32,6 +32,11 @@ def test_a_customer_is_left_out_from_eight_days_after_a_fraud_on():
     assert days.filter(entity="b")["day"].to_list() == [6, 7, 8, 9, 10]
 
 
+def test_where_a_label_does_not_block_an_entity_is_measured_after_it_too():
+    frame = transactions((0, "a", True), *((day, "a", False) for day in range(6, 11)))
+    assert protocol_rows(frame, FIRST.date() + timedelta(days=6), blocks=False).height == 5
+
+
 def test_only_the_days_asked_for_are_measured():
     frame = transactions(*((day, "b", False) for day in range(10)))
     kept = protocol_rows(frame, FIRST.date() + timedelta(days=2), FIRST.date() + timedelta(days=4))
