@@ -28,6 +28,7 @@ from stream_app.settings import Settings
 
 PUBLISH_S = 10.0
 RETRY_S = 5.0
+LOOK_S = 0.05
 SHOW_S = 1.0  # distances of forty signals cost a millisecond
 
 log = logging.getLogger(__name__)
@@ -142,12 +143,18 @@ class AggregatorHost:
 
     Args:
         replica: Makes an empty replica.
+        is_ready: Whether models are known by their digests: before, the log would be read without any.
     """
 
     def __init__(
-        self, replica: Callable[[], Replica], metrics: Metrics, clock: Callable[[], float] = time.monotonic
+        self,
+        replica: Callable[[], Replica],
+        metrics: Metrics,
+        is_ready: Callable[[], bool] = lambda: True,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._make = replica
+        self._is_ready = is_ready
         self._metrics = metrics
         self._clock = clock
         self._replica: Replica | None = None
@@ -189,6 +196,8 @@ class AggregatorHost:
                 self.begin()
 
     async def _rebuild(self) -> None:
+        while not self._is_ready():
+            await asyncio.sleep(LOOK_S)
         while True:
             replica = self._replica = self._make()
             try:

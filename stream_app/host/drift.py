@@ -17,6 +17,7 @@ def install(
     settings: Settings,
     reference: Callable[[str], Manifest | None],
     swap_to: Callable[[str], Swap | None],
+    is_ready: Callable[[], bool],
     metrics: Metrics,
 ) -> None:
     """Add the drift agent to a Faust app.
@@ -25,10 +26,11 @@ def install(
         app: The worker's `faust.App`, not yet started; its agents read committed records only.
         reference: The manifest of a model by its digest, or None.
         swap_to: The latest swap to a model by its digest, or None.
+        is_ready: Whether the swap log has been read, from which both come.
         metrics: Of the worker.
     """
     name = topics.name(settings, DRIFT_SUMMARIES)
-    aggregator = AggregatorHost(lambda: Replica(settings, reference, metrics.skip, swap_to), metrics)
+    aggregator = AggregatorHost(lambda: Replica(settings, reference, metrics.skip, swap_to), metrics, is_ready)
 
     async def assigned(*args: Any, **_: Any) -> None:
         if any(place.topic == name for place in args[1]):

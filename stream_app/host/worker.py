@@ -106,7 +106,9 @@ class Worker:
         page = application(self.page, self.registry, access.token(settings))
         serve_asgi(app, page, host=settings.web_host, port=settings.web_port, access_log=False)
         rollout_host.install(app, settings, self.owner, self._rollout)
-        drift_host.install(app, settings, self.follower.warm.reference, self.follower.log.swap_to, self.metrics)
+        known = self.follower
+        swap_to, is_ready = known.log.swap_to, lambda: known.read_to_end
+        drift_host.install(app, settings, known.warm.reference, swap_to, is_ready, self.metrics)
         app.service(Threads(self))  # type: ignore[arg-type]  # instances are taken too
         return app
 

@@ -69,7 +69,7 @@ def running(app: faust.App) -> Iterator[None]:
 def owned(settings, models=None, swap_to=lambda _: None) -> Iterator[CollectorRegistry]:
     registry = CollectorRegistry()
     app = app_of(settings)
-    drift.install(app, settings, (models or {SHA: MANIFEST}).get, swap_to, Metrics(registry))
+    drift.install(app, settings, (models or {SHA: MANIFEST}).get, swap_to, lambda: True, Metrics(registry))
     with running(app):
         yield registry
 
