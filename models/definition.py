@@ -34,7 +34,7 @@ FOLDER = Path(__file__).with_name("detectors")
 LOCAL = Path("detector.toml")
 DEFAULT = "cards"
 TABLES: dict[str, type[Struct]] = {"event": EventFields, "label": LabelColumn, "segments": SegmentsBy}
-FORMATS = ("json",)
+FORMATS = ("json", "avro")
 LONGEST_NAME = 200
 
 
@@ -85,11 +85,31 @@ def load(path: Path) -> Definition:
     tables = read_toml(path)
     definition, wrong = _converted(tables)
     if definition is not None:
-        definition = complete(definition)
-        wrong = list(complaints(definition))
+        definition, unread = _with_schema(complete(definition), path.parent)
+        wrong = [*unread, *complaints(definition)]
     if definition is None or wrong:
         raise DefinitionError(f"{path}: {'; '.join(wrong)}")
     return definition
+
+
+def _with_schema(definition: Definition, folder: Path) -> tuple[Definition, list[str]]:
+    """With the schema of its records in place of the name of the file that holds it, and what is wrong with that."""
+    event = definition.event
+    if not event.schema:
+        return definition, []
+    if event.format == "json":
+        return definition, [f"[event], field schema: is for {', '.join(FORMATS[1:])}, not for json"]
+    try:
+        text = (folder / event.schema).read_text("utf-8")
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        return definition, [f"[event], field schema: cannot read {event.schema}: {why}"]
+    return replace(definition, event=replace(event, schema=text)), []
+
+
+def in_json(definition: Definition) -> Definition:
+    """The definition for events as `models.data.events` writes them, whatever the format of its records."""
+    return replace(definition, event=replace(definition.event, format="json", schema=""))
 
 
 def together(one: Definition, other: Definition) -> Definition:
@@ -111,7 +131,7 @@ def complete(definition: Definition) -> Definition:
 def complaints(definition: Definition) -> Iterator[str]:
     """All that no entry can know alone, and that types cannot say, each with the entry, the field and what to do."""
     if definition.event.format not in FORMATS:
-        yield f"[event], field format: {definition.event.format} is not read yet: there is json"
+        yield f"[event], field format: {definition.event.format} is not read yet: there is {', '.join(FORMATS)}"
     if definition.event.time.startswith("$") and definition.event.time != "$timestamp":
         yield f"[event], field time: {definition.event.time} is no time: name a path, or $timestamp"
     yield from _crossing(definition)

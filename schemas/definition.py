@@ -153,6 +153,8 @@ class EventFields(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
         time_unit: `s`, `ms`, `us` or `ns`; None: text.
         show: Paths of what else people want to see of an event: where it was, in which currency.
         format: Of the records.
+        schema: Of records in Avro that name none: the file that holds it, beside the definition; once that is read,
+            the schema itself. Empty: they name one of a schema registry.
     """
 
     id: MetaPath
@@ -161,6 +163,7 @@ class EventFields(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
     time_unit: TimeUnit | None = None
     show: tuple[Path, ...] = ()
     format: Format = "json"
+    schema: str = ""
 
     @property
     def unit(self) -> TimeUnit | None:

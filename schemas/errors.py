@@ -27,7 +27,9 @@ program.
           TopicMissing
         FetchError                  an artefact cannot be fetched
         ReplayError                 it cannot be replayed
+        RecordsError                no record can be read as the definition says
         ReportError                 a drift report cannot be made
+        SchemaRegistryError         the schema registry cannot be asked
         SettingsError               a setting is wrong; exit code 2
         Unfit                       the machine is not as a worker needs it
 """

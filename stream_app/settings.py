@@ -24,6 +24,7 @@ from stream_app import connection
 
 SETTINGS_FILE = "stream_app.toml"
 ENVIRONMENT_PREFIX = "STREAM_APP_"
+SECRETS = {"web_token", "schema_registry_auth"}
 
 
 class SettingsError(UserError):
@@ -145,6 +146,18 @@ class Settings(BaseSettings):
     )
     detector: str | None = Field(
         default=None, description="definition of the events, file or shipped name; default: ./detector.toml, else cards"
+    )
+    schema_registry: str = Field(
+        default="",
+        pattern=r"^(https?://[^@\s]+)?$",
+        description="address of the schema registry, for Avro and protobuf; credentials apart",
+    )
+    schema_registry_auth: SecretStr | None = Field(default=None, description="user:password for it, or a bearer token")
+    schema_registry_auth_file: Path | None = Field(
+        default=None, description="file that holds them, in place of schema_registry_auth"
+    )
+    schema_registry_ca: Path | None = Field(
+        default=None, description="certificates (PEM) to trust for it, beside the system's"
     )
     stage_timeout_s: float = Field(default=60.0, gt=0, description="how long a deploy waits for every worker to stage")
     guard: GuardMode = Field(
@@ -295,9 +308,9 @@ def load(**overrides: Any) -> Settings:
 def environment(settings: Settings) -> dict[str, str]:
     """The environment of a process that shall have the same settings: this one's, and every setting that was given.
 
-    A token is not passed on: only a worker shows a page.
+    Secrets are not passed on: the environment that this process was given has them.
     """
-    given = settings.model_dump(mode="json", exclude={"web_token"}, exclude_unset=True, exclude_none=True)
+    given = settings.model_dump(mode="json", exclude=SECRETS, exclude_unset=True, exclude_none=True)
     written = {name: json.dumps(value) if isinstance(value, dict) else str(value) for name, value in given.items()}
     return {**os.environ, **{f"{ENVIRONMENT_PREFIX}{name.upper()}": value for name, value in written.items()}}
 
@@ -311,7 +324,7 @@ def _line(error: ErrorDetails) -> str:
         return f"{place} is no setting: {among(place, Settings.model_fields)}"
     if error["type"] == "value_error":  # of this module: the sentence says what was given
         return f"{place}: {error['ctx']['error']}"
-    got = "" if place.startswith(("kafka", "web_token")) else f" (got {error['input']!r})"
+    got = "" if place.startswith(("kafka", *SECRETS, "schema_registry")) else f" (got {error['input']!r})"
     return f"{place}: {error['msg']}{got}"
 
 

@@ -24,6 +24,7 @@ from stream_app.kafka import clients, limits, topics
 from stream_app.kafka.clients import explain
 from stream_app.kafka.permissions import authorized_operations, missing_rights, words
 from stream_app.kafka.roles import ROLES, WORKER
+from stream_app.kafka.schema_registry import SchemaRegistryError, schema_registry
 from stream_app.ops import access
 from stream_app.rollout import artefacts, commands
 from stream_app.rollout.artefacts import FetchError
@@ -51,7 +52,7 @@ def examine(load: Callable[[], Settings], fix: bool = False) -> Iterator[Diagnos
         for sentence in error.each:
             yield Diagnosis("settings", False, sentence, "correct it; with settings that are wrong, no more is checked")
         return
-    for check in (origins, files, disk, web_port, model_registry):
+    for check in (origins, files, disk, web_port, model_registry, registry_of_schemas):
         yield from check(settings)
     answer = broker(settings)
     yield answer
@@ -102,7 +103,13 @@ def origins(settings: Settings) -> Iterator[Diagnosis]:
 
 def files(settings: Settings) -> Iterator[Diagnosis]:
     """What settings name by a path, or leave to the moment when it is needed: secrets, keys, the page's token."""
-    checks: tuple[Callable[[Settings], object], ...] = (clients.require, signing_key, trust, access.token)
+    checks: tuple[Callable[[Settings], object], ...] = (
+        clients.require,
+        signing_key,
+        trust,
+        access.token,
+        schema_registry,
+    )
     for check in checks:
         try:
             check(settings)
@@ -169,6 +176,19 @@ def model_registry(settings: Settings) -> Iterator[Diagnosis]:
             yield Diagnosis("registry", False, str(error), "workers do not need it: what runs goes on")
         else:
             yield Diagnosis("registry", True, f"{without_credentials(uri)} answers")
+
+
+def registry_of_schemas(settings: Settings) -> Iterator[Diagnosis]:
+    """The schema registry answers, where there is one."""
+    try:
+        registry = schema_registry(settings)
+        if registry is not None:
+            yield Diagnosis("schemas", True, f"{registry.url} answers, with {registry.knock():,} subjects")
+    except SettingsError:
+        return  # `files` has it
+    except SchemaRegistryError as error:
+        advice = "records with schemas that this worker has seen are read; those with others wait until it answers"
+        yield Diagnosis("schemas", False, str(error), advice)
 
 
 def broker(settings: Settings) -> Diagnosis:

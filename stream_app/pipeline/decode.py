@@ -20,9 +20,10 @@ from models.segments import Places
 from schemas.definition import Definition
 from schemas.scoring import RefusalCode
 from stream_app.kafka.log import Record
+from stream_app.kafka.schema_registry import SchemaRegistry
 from stream_app.pipeline.batch import Decoded, Raw
 from stream_app.pipeline.event_time import clock_flags, moments, timely
-from stream_app.pipeline.formats.json import JsonReader
+from stream_app.pipeline.formats.readers import reader_of
 from stream_app.pipeline.metadata import of_record
 from stream_app.pipeline.shape import Shape, Tuples
 
@@ -43,6 +44,10 @@ class Decoder:
         segments: The field by which drift is watched too; no record is refused for its value.
         ahead_max_s: How much later than its record an event may be.
         categories: What training has seen of the definition's categories.
+        registry: Where the schemas are that records name; of none it may be None.
+
+    Raises:
+        RecordsError: records cannot be read as the definition says.
     """
 
     def __init__(
@@ -52,10 +57,11 @@ class Decoder:
         segments: Segments | None = None,
         ahead_max_s: float = 3600.0,
         categories: Mapping[str, Category] = NOTHING,
+        registry: SchemaRegistry | None = None,
     ) -> None:
         self._ahead_max = timedelta(seconds=ahead_max_s)
-        self._shape = shape = Shape(definition, None if segments is None else segments.field)
-        self._reader = JsonReader(shape, record_max_bytes)
+        shape = Shape(definition, None if segments is None else segments.field)
+        self._reader = reader_of(definition, shape, record_max_bytes, registry)
         self._event = event = definition.event
         self._id, self._entity, self._time = (_read(shape, path) for path in (event.id, event.entity, event.time))
         self._matrix = _Matrix(definition, shape)
@@ -70,9 +76,12 @@ class Decoder:
         self._segments = None if segments is None else (_read(shape, segments.field), _Placing(segments))
 
     def __call__(self, raw: Raw) -> Decoded:
-        """Decode a micro-batch."""
-        events, rows, refused = self._reader(raw)
-        found = self._shape.read(events)
+        """Decode a micro-batch.
+
+        Raises:
+            SchemaRegistryError: a schema is not known here yet, and the registry cannot be asked.
+        """
+        found, rows, refused = self._reader(raw)
         records = raw.records if len(rows) == len(raw.records) else [raw.records[row] for row in rows if raw.records]
         written = self._time(found, records)
         event_times, us = moments(written, self._event)

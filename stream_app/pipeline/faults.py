@@ -14,6 +14,9 @@ from typing import NoReturn
 
 from confluent_kafka import KafkaError, KafkaException
 
+from stream_app.kafka.schema_registry import SchemaRegistryError
+from stream_app.pipeline.formats.outcomes import RecordsError
+
 # A new session heals none of these: each needs another setting, another right, or another topic.
 NOT_RETRIABLE = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED: "grant this principal read on the input and write on the output topics",
@@ -71,9 +74,13 @@ def raise_for(error: KafkaError, doing: str) -> NoReturn:
 
 @contextmanager
 def doing(what: str) -> Iterator[None]:
-    """Turn the client's errors into pipeline errors. It has retried within its bound: nothing is retried here."""
+    """Turn the clients' errors into pipeline errors. They have retried within their bound: nothing is retried here."""
     try:
         yield
+    except SchemaRegistryError as error:
+        raise SessionLost("schema_registry", str(error)) from error
+    except RecordsError as error:
+        raise PipelineFailed(str(error)) from error
     except KafkaException as exception:
         raise_for(error_of(exception), what)
 

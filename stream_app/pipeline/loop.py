@@ -11,6 +11,7 @@ from time import perf_counter
 
 from models.manifest import Manifest, Segments
 from schemas.rollout import ModelStatus, Phase
+from stream_app.kafka.schema_registry import schema_registry
 from stream_app.metrics import Metrics
 from stream_app.pipeline.batch import Decided, Raw, Reasoned
 from stream_app.pipeline.breaker import Breaker
@@ -179,7 +180,8 @@ class Loop:
 
     def _decoder(self, manifest: Manifest, segments: Segments | None) -> Decoder:
         limit, ahead_s = self._settings.record_max_bytes, self._settings.event_ahead_max_s
-        return Decoder(manifest.definition, limit, segments, ahead_s, manifest.categories)
+        registry = schema_registry(self._settings)
+        return Decoder(manifest.definition, limit, segments, ahead_s, manifest.categories, registry)
 
     def _applied(self, barriers: dict[str, int]) -> ModelStatus:
         return ModelStatus(

@@ -33,6 +33,7 @@ class Node:
         columns: Of each of the numbers, the column of the model.
         kind: The struct, once it is made.
         around: Number of the object around it, and its place in the tuples of that.
+        path: The names that lead to it.
     """
 
     values: dict[str, tuple[Any, ...]] = field(default_factory=dict)
@@ -41,6 +42,7 @@ class Node:
     columns: list[int] = field(default_factory=list)
     kind: Any = None
     around: Place = (0, 0)
+    path: tuple[str, ...] = ()
 
     @property
     def names(self) -> list[str]:
@@ -127,7 +129,8 @@ class Shape:
         node.around = around
         number = len(self.objects)
         self.objects.append(node)
-        for place, below in enumerate(node.inside.values(), start=len(node.values)):
+        for place, (name, below) in enumerate(node.inside.items(), start=len(node.values)):
+            below.path = (*node.path, name)
             self._number(below, (number, place))
 
 
@@ -144,12 +147,16 @@ def _struct(node: Node) -> Any:
     return msgspec.defstruct("Event", named, rename=rename, gc=False, kw_only=True)
 
 
+def bounds(entry: Input) -> tuple[float | None, float | None]:
+    """The least and the greatest number that a record may have."""
+    low, high = (bound if bound is None else bound / entry.scale for bound in (entry.least, entry.most))
+    return (high, low) if entry.scale < 0 else (low, high)
+
+
 def _number(entry: Input) -> tuple[Any, ...]:
     """A number as a field. JSON null is a missing value, as an absent field is."""
     kind: Any = float
-    low, high = (bound if bound is None else bound / entry.scale for bound in (entry.least, entry.most))
-    if entry.scale < 0:
-        low, high = high, low
+    low, high = bounds(entry)
     if low is not None:
         kind = Annotated[kind, Meta(ge=low)]
     if high is not None:

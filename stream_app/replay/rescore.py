@@ -9,6 +9,7 @@ from models.manifest import Calibration
 from models.runtime import Runtime, Scored
 from schemas.scoring import ModelRef, Reason
 from stream_app.kafka.log import Record
+from stream_app.kafka.schema_registry import schema_registry
 from stream_app.pipeline import emit
 from stream_app.pipeline.batch import Decided, Decoded, Raw, Reasoned
 from stream_app.pipeline.decode import Decoder
@@ -37,7 +38,8 @@ class Rescorer:
             self.calibration = msgspec.structs.replace(manifest.calibration, threshold=threshold)
         self._serving = Serving(runtime, ModelRef(manifest.name, manifest.version, runtime.sha256), None, "")
         limit, ahead_s = settings.record_max_bytes, settings.event_ahead_max_s
-        self._decode = Decoder(manifest.definition, limit, None, ahead_s, manifest.categories)
+        registry = schema_registry(settings)
+        self._decode = Decoder(manifest.definition, limit, None, ahead_s, manifest.categories, registry)
         self._top = top or settings.explain_top
 
     def __call__(self, messages: Sequence[Record]) -> tuple[Decoded, Scored, Reasoned]:

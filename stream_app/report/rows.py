@@ -15,6 +15,7 @@ import numpy as np
 from models.runtime import Runtime, Scored
 from schemas.topics import TRANSACTIONS
 from stream_app.kafka.log import Record, read_to_end
+from stream_app.kafka.schema_registry import schema_registry
 from stream_app.pipeline.batch import Raw
 from stream_app.pipeline.decode import Decoder
 from stream_app.pipeline.score import score
@@ -135,7 +136,8 @@ def _of_records(records: Iterable[Record]) -> Iterator[Raw]:
 
 def _decoder(settings: Settings, runtime: Runtime) -> Decoder:
     manifest, ahead_s = runtime.manifest, settings.event_ahead_max_s
-    return Decoder(manifest.definition, settings.record_max_bytes, None, ahead_s, manifest.categories)
+    limit, registry = settings.record_max_bytes, schema_registry(settings)
+    return Decoder(manifest.definition, limit, None, ahead_s, manifest.categories, registry)
 
 
 def _rescored(

@@ -4,11 +4,14 @@ What a person may override is the comparison on data. What a worker finds itself
 serves or lets absurd values pass, protects the stream and stands.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from models.gates.judge import without_data
 from models.gates.limits import Limits, load_limits
 from models.runtime import Runtime
+from schemas.definition import Definition
+from schemas.errors import UserError
 from schemas.rollout import GateVerdict
 from schemas.scoring import ModelRef
 from stream_app.pipeline.serving import Serving
@@ -25,11 +28,13 @@ class Admission:
         policy: Whether a stage needs a verdict.
         limits: How far a candidate may differ.
         trust: Whose commands count.
+        require_readable: Raises a UserError where records cannot be read here as a definition says.
     """
 
     policy: GatePolicy = GatePolicy.OFF
     limits: Limits = field(default_factory=load_limits)
     trust: Trust = UNCHECKED
+    require_readable: Callable[[Definition], None] = lambda _: None
 
     def objection(self, pending: Pending, candidate: Runtime, serving: Serving | None) -> str:
         """Why the staged model may not serve here, for people; empty when it may.
@@ -41,6 +46,10 @@ class Admission:
             candidate: Its model, loaded.
             serving: What serves; the pipeline may be scoring with it meanwhile.
         """
+        try:
+            self.require_readable(candidate.manifest.definition)
+        except UserError as error:
+            return str(error)
         if serving is not None and self.policy is GatePolicy.REQUIRE:
             lacking = lacks(pending.gates, serving.model)
             if lacking:

@@ -13,6 +13,7 @@ import logging
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 from models.gates.limits import load_limits
@@ -21,6 +22,7 @@ from schemas.scoring import ModelRef
 from stream_app.audit.record import audit_record
 from stream_app.kafka.log import Record
 from stream_app.metrics import Metrics
+from stream_app.pipeline.formats.readers import require_readable
 from stream_app.pipeline.serving import SecondModel, Serving
 from stream_app.rollout.admission import Admission
 from stream_app.rollout.artefacts import ModelCache
@@ -234,7 +236,8 @@ def connect(settings: Settings, producer: ControlProducer, metrics: Metrics) -> 
     trusted = trust(settings)
     cache = ModelCache(settings.model_cache, trusted)
     probation_s = 0.0 if settings.guard is GuardMode.OFF else settings.guard_watch_s
-    admission = Admission(settings.gates, load_limits(settings.gate_limits), trusted)
+    limits = load_limits(settings.gate_limits)
+    admission = Admission(settings.gates, limits, trusted, partial(require_readable, settings=settings))
     return Follower(settings.worker_name, SwapLog(trusted), cache, producer, metrics, probation_s, admission)
 
 

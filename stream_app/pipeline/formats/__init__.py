@@ -1,4 +1,4 @@
-"""The formats of records: each reader makes the values of a micro-batch into the structs of a definition's shape.
+"""The formats of records: each reader finds in the values of a micro-batch the fields of a definition's shape.
 
-After it, everything is the same whatever the format: the decoder makes columns of the structs.
+After it, everything is the same whatever the format: the decoder makes columns of the fields.
 """

@@ -1,22 +1,32 @@
-"""What a reader makes of a micro-batch: the structs of the good records, and the refusals of the others."""
+"""What a reader makes of a micro-batch: the fields of the good records, and the refusals of the others."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import msgspec
 
+from schemas.errors import UserError
 from schemas.scoring import RefusalCode
 from stream_app.pipeline.batch import Raw, Refusal
+from stream_app.pipeline.shape import Tuples
 
-Outcomes = tuple[list[Any], Sequence[int], list[Refusal]]
-"""Events, the row of each in the batch, and the refusals of the other rows."""
+Outcomes = tuple[Tuples, Sequence[int], list[Refusal]]
+"""The fields of the good records, the row of each in the batch, and the refusals of the other rows."""
 Reader = Callable[[Raw], Outcomes]
+
+
+class RecordsError(UserError):
+    """Records cannot be read as the definition says; the message says what to change."""
+
+
+class SchemaError(Exception):
+    """No record can be read by a schema; the message says what is wrong with it."""
 
 
 def unread(row: int, value: bytes | None, limit: int) -> Refusal:
     """The refusal of a record without a value, or with one that is too large to be read."""
-    if value is None:
-        return Refusal(row, RefusalCode.EMPTY, "the record has no value (a tombstone)")
+    if not value:
+        what = "has no value (a tombstone)" if value is None else "is empty"
+        return Refusal(row, RefusalCode.EMPTY, f"the record {what}")
     return Refusal(row, RefusalCode.TOO_LARGE, f"the record has {len(value)} bytes, {limit} are allowed")
 
 

@@ -1,0 +1,58 @@
+"""The reader for the format of a definition."""
+
+from schemas.definition import Definition
+from schemas.scoring import RefusalCode
+from stream_app.kafka.schema_registry import AVRO, SchemaRegistry, WriterSchema, schema_registry
+from stream_app.pipeline.formats.json import JsonReader
+from stream_app.pipeline.formats.leaves import Leaves
+from stream_app.pipeline.formats.outcomes import Reader, RecordsError, SchemaError
+from stream_app.pipeline.formats.written import OneSchemaReader, RegisteredReader
+from stream_app.pipeline.shape import Shape
+from stream_app.settings import Settings
+
+
+def reader_of(definition: Definition, shape: Shape, record_max_bytes: int, registry: SchemaRegistry | None) -> Reader:
+    """The reader of a definition's records.
+
+    Args:
+        definition: In which format they are.
+        shape: What is wanted of each.
+        record_max_bytes: Larger values are refused unread.
+        registry: Where the schemas are that records name.
+
+    Raises:
+        RecordsError: the schema of the definition cannot be used, or there is no registry.
+    """
+    event = definition.event
+    if event.format == "json":
+        return JsonReader(shape, record_max_bytes)
+    from stream_app.pipeline.formats.avro import AvroReader  # with numba, which no reader of JSON waits for
+
+    leaves = Leaves(definition, shape)
+
+    def make(schema: WriterSchema, _places: object) -> AvroReader:
+        if schema.kind != AVRO:
+            raise SchemaError(f"it is a schema in {schema.kind}, and the definition reads {event.format}")
+        return AvroReader(schema.text, [text for _, text in schema.referred], leaves, event)
+
+    if event.schema:
+        try:
+            return OneSchemaReader(make(WriterSchema(AVRO, event.schema), ()), record_max_bytes)
+        except SchemaError as error:
+            raise RecordsError(f"[event], field schema: {error}") from error
+    if registry is None:
+        raise RecordsError(
+            f"records in {event.format} name their schemas by number: set schema_registry to the address of the "
+            "registry, or name a file in the definition: schema under [event]"
+        )
+    return RegisteredReader(make, leaves, registry, record_max_bytes, RefusalCode.NOT_AVRO)
+
+
+def require_readable(definition: Definition, settings: Settings) -> None:
+    """Refuse a definition whose records cannot be read with these settings.
+
+    Raises:
+        RecordsError: its schema cannot be used, or it needs a registry and there is none.
+        SettingsError: what the settings say about the registry is wrong.
+    """
+    reader_of(definition, Shape(definition, None), settings.record_max_bytes, schema_registry(settings))
