@@ -16,6 +16,7 @@ from models.registry.registry import WEB, in_use, knock
 from schemas.errors import UserError
 from schemas.topics import ALL
 from stream_app.cli.diagnosis import Diagnosis
+from stream_app.cli.group_offsets import group_offsets
 from stream_app.cli.invocation import current
 from stream_app.cli.overview import Observer
 from stream_app.cli.segments import watched_segments
@@ -64,6 +65,7 @@ def examine(load: Callable[[], Settings], fix: bool = False) -> Iterator[Diagnos
         "permissions": lambda: permissions(settings),
         "model": lambda: models_in_service(settings),
         "segments": lambda: watched_segments(settings),
+        "offsets": lambda: group_offsets(settings),
         "now": lambda: at_present(settings),
     }
     for name, look in looks.items():

@@ -23,6 +23,16 @@ def require(settings: Settings) -> None:
         SettingsError: a group or a transaction of this worker would be refused; every such setting is named.
         BrokerUnavailable, NotAuthorised: see `clients`.
     """
+    if wrong := beyond(settings, properties(settings)):
+        raise SettingsError("; ".join(wrong))
+
+
+def properties(settings: Settings) -> dict[str, str]:
+    """The properties of a broker; none where this user may not see them.
+
+    Raises:
+        BrokerUnavailable, NotAuthorised: see `clients`.
+    """
     client = clients.admin(settings)
     try:
         broker = next(iter(client.list_topics(timeout=ANSWER_S).brokers))
@@ -30,11 +40,9 @@ def require(settings: Settings) -> None:
         raise explain(exception, settings) from exception
     try:
         (answer,) = client.describe_configs([ConfigResource(ResourceType.BROKER, str(broker))]).values()
-        found = {name: entry.value for name, entry in answer.result(ANSWER_S).items()}
+        return {name: entry.value for name, entry in answer.result(ANSWER_S).items()}
     except KafkaException:  # a worker need not see them
-        return
-    if wrong := beyond(settings, found):
-        raise SettingsError("; ".join(wrong))
+        return {}
 
 
 def beyond(settings: Settings, found: dict[str, str]) -> list[str]:

@@ -87,7 +87,8 @@ def gone(settings: Settings, group: Consumer, topic: str, among: Sequence[int]) 
 
 def _retention_s(settings: Settings, topic: str) -> float | None:
     """How long the records of a topic are kept; None: for ever, or the cluster does not tell."""
-    (answer,) = clients.admin(settings).describe_configs([ConfigResource(ResourceType.TOPIC, topic)]).values()
+    client = clients.admin(settings)  # the answer comes only while it is held
+    (answer,) = client.describe_configs([ConfigResource(ResourceType.TOPIC, topic)]).values()
     try:
         kept = int(answer.result(ANSWER_S)["retention.ms"].value)
     except (KafkaException, TimeoutError, KeyError, ValueError):

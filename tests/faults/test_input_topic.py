@@ -1,16 +1,27 @@
 """What happens to the input behind a worker: each is told by its name, nothing is lost in silence or done twice."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
 from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+    ResourceType,
+)
 
 from schemas.topics import ANOMALIES, AUDIT, DRIFT_SUMMARIES, TRANSACTIONS
 from stream_app.audit.record import audit_record
+from stream_app.cli.group_offsets import group_offsets
 from stream_app.cli.status import observe
 from stream_app.kafka import clients, offsets, topics
+from stream_app.kafka.unread import Unread, unread
 from stream_app.settings import Settings
 from stream_app.verify.acknowledged import ACKNOWLEDGE
 from stream_app.verify.cluster import verify
@@ -211,3 +222,39 @@ def test_records_on_partitions_added_to_the_input_are_read_within_seconds(
         wait_until(lambda: committed_offsets(stream) == SENT + 100, 30)
     assert proved(stream).scored == SENT + 100
     assert anomalies(stream) == anomalous(SENT + 100)
+
+
+def test_doctor_tells_offsets_that_are_gone_from_those_that_soon_will_be(
+    stream: Settings, admin: AdminClient, tmp_path: Path, wait_until: Wait
+) -> None:
+    def found(soon: timedelta = timedelta(days=1)) -> tuple[bool, str]:
+        (finding,) = group_offsets(stream, soon)
+        return finding.ok, finding.says
+
+    assert found() == (True, f"{stream.group} has committed 0 of 1 partitions")
+    scored(stream, tmp_path, wait_until, 100)
+    wait_until(lambda: found(timedelta(days=8))[0] is False, 60)  # brokers keep them for seven days
+    assert found(timedelta(days=8))[1].endswith("in about 168 h")
+    assert found() == (True, f"{stream.group} has committed 1 of 1 partitions")
+    (gone,) = admin.delete_consumer_groups([stream.group]).values()
+    gone.result()
+    ok, says = found()
+    assert not ok
+    assert "forgotten what" in says
+
+
+def test_what_waits_for_a_worker_goes_soon_where_it_is_kept_for_an_hour(
+    stream: Settings, admin: AdminClient, tmp_path: Path, wait_until: Wait
+) -> None:
+    scored(stream, tmp_path, wait_until, 100)
+    name, hours = topics.name(stream, TRANSACTIONS), 3600.0
+    assert unread(stream, name, [], 6 * hours) == {0: Unread()}
+    publish(stream, transactions(50, first=100))
+    assert unread(stream, name, [], 6 * hours) == {0: Unread(50)}
+    shorter = ConfigResource(ResourceType.TOPIC, name)
+    shorter.add_incremental_config(ConfigEntry("retention.ms", "3600000", incremental_operation=AlterConfigOpType.SET))
+    (altered,) = admin.incremental_alter_configs([shorter]).values()
+    altered.result()
+    wait_until(lambda: unread(stream, name, [], 6 * hours) == {0: Unread(50, goes_soon=True)}, 30)
+    assert unread(stream, name, [], 0.5 * hours) == {0: Unread(50)}
+    assert any("partition 0 within 6 h" in condition.what for condition in observe(stream).wrong)
