@@ -13,7 +13,6 @@ import msgspec
 from confluent_kafka import Consumer, KafkaException
 
 from schemas import topics
-from schemas.drift import DriftSummary
 from schemas.scoring import ModelRef, Source
 from schemas.topics import Topic
 from stream_app.kafka import clients, offsets
@@ -26,6 +25,7 @@ from stream_app.settings import Settings
 from stream_app.verify import ledger
 from stream_app.verify.acknowledged import acknowledged
 from stream_app.verify.ledger import LedgerBreak, LedgerSpan, Loss
+from stream_app.verify.spans import read_spans
 
 GRACE_S = 15.0  # beyond the time after which the broker aborts a transaction
 RETRY_S = 0.05
@@ -156,7 +156,7 @@ class _Check:
         chains: dict[Place, list[LedgerSpan]] = {}
         former: set[str] = set()
         strange: list[int] = []
-        for partition, spans in _spans(self._settings).items():
+        for partition, spans in read_spans(self._settings).items():
             for topic_id, chain in ledger.by_topic(spans, self._present).items():
                 chains[topic_id, partition] = chain
                 if topic_id != self._present:
@@ -190,14 +190,17 @@ class _Check:
 
     def _join(self, chains: dict[Place, list[LedgerSpan]], committed: dict[int, int]) -> None:
         summaries = name(self._settings, topics.DRIFT_SUMMARIES)
-        whole = offsets.watermarks(self._reader, summaries, 0)[0] == 0
+        whole, young = offsets.watermarks(self._reader, summaries, 0)[0] == 0, False
         for partition, offset in committed.items():
             low, _ = offsets.watermarks(self._reader, self._transactions, partition)
             here = chains.get((self._present, partition), [])
+            young |= whole and low < (here[0].from_offset if here else offset)
             self._breaks += ledger.joins(partition, here, low if whole else None, offset)
         for (topic_id, partition), chain in chains.items():
             if topic_id != self._present:  # its own end is the best that is known of it
                 self._breaks += ledger.joins(partition, chain, None, chain[-1].to_offset)
+        if young:
+            self._made_again(summaries, "what was committed before its first record")
 
     def _outputs(
         self,
@@ -217,13 +220,26 @@ class _Check:
         full = name(self._settings, topic)
         parts = offsets.partitions(self._reader, self._settings, full)
         complete = all(offsets.watermarks(self._reader, full, p)[0] == 0 for p in parts)
+        young: list[bool | None] = []
         for (topic_id, partition), chain in chains.items():
             ids = {topic_id, *(span.topic_id for span in chain)}
             here = [offset for i in ids for offset in found[i, partition]]
             authors = [author for i in ids for author in named[i, partition]]
-            self._breaks += ledger.outputs(partition, [(s, promised(s)) for s in chain], here, what, complete)
+            outputs = [(s, promised(s)) for s in chain]
+            self._breaks += ledger.outputs(partition, outputs, here, what, complete)
+            young.append(ledger.is_young(outputs, here))
             if topic is topics.ANOMALIES:
                 self._breaks += ledger.authors(partition, chain, authors)
+        missing = [verdict for verdict in young if verdict is not None]
+        if complete and missing and all(missing):
+            self._made_again(full, "what was published before its first record")
+
+    def _made_again(self, topic: str, what: str) -> None:
+        """The likely cause of breaks that are all older than what a topic of ours holds."""
+        self._remarks.append(
+            f"{topic} holds nothing of {what}, though nothing has expired there: it was deleted and made again, by "
+            "all that can be seen; what it held cannot be proved any more, and what came since stands apart from that"
+        )
 
     def _unrecorded(self) -> list[Loss]:
         """What the broker has deleted while nobody reads: on no ledger before a worker starts."""
@@ -273,25 +289,3 @@ def _await_visible(settings: Settings, group: Consumer, reader: Consumer) -> Non
                     "look for a worker with a longer transaction_timeout_ms that stands still, and try again"
                 )
             time.sleep(RETRY_S)
-
-
-def _spans(settings: Settings) -> dict[int, list[LedgerSpan]]:
-    """Input partition to its spans, in the order of the log."""
-    decoder = RecordDecoder[DriftSummary](DriftSummary)
-    spans = defaultdict(list)
-    for _, s in decoder.each(read_to_end(settings, topics.DRIFT_SUMMARIES)):
-        spans[s.partition].append(
-            LedgerSpan(
-                s.from_offset,
-                s.to_offset,
-                s.scored,
-                s.dead_lettered,
-                s.anomalies,
-                s.model_sha256,
-                s.candidate_sha256,
-                s.candidate_anomalies,
-                s.topic_id,
-                s.lost,
-            )
-        )
-    return spans

@@ -142,6 +142,22 @@ def outputs(
             yield LedgerBreak(partition, span.from_offset, span.to_offset, f"{expected} promised, {here} found: {what}")
 
 
+def is_young(promised: Sequence[tuple[LedgerSpan, int]], found: Sequence[int]) -> bool | None:
+    """Whether outputs are missing of the oldest spans alone, as on a topic that was made again; None: none is missing.
+
+    Args:
+        promised: As of `outputs`.
+        found: As there.
+    """
+    distinct = sorted(set(found))
+    counts = (
+        (span, expected, bisect_left(distinct, span.to_offset) - bisect_left(distinct, span.from_offset))
+        for span, expected in promised
+    )
+    lacking = [span for span, expected, here in counts if here < expected]
+    return all(not distinct or span.to_offset <= distinct[0] for span in lacking) if lacking else None
+
+
 def authors(partition: int, spans: Sequence[LedgerSpan], found: Sequence[tuple[int, str]]) -> Iterator[LedgerBreak]:
     """Whether each anomaly names a model that decided in its span.
 

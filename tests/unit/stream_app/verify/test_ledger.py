@@ -56,6 +56,21 @@ def test_a_partition_without_summaries_must_have_committed_nothing():
     assert joins(start=0, committed=4) == [LedgerBreak(3, 0, 4, "committed, but neither scored nor dead-lettered")]
 
 
+@pytest.mark.parametrize(
+    ("found", "young"),
+    [
+        ([1, 2, 25], None),
+        ([25], True),
+        ([], True),
+        ([1, 2], False),
+        ([1, 25], False),
+        ([1, 1, 25], False),
+    ],
+)
+def test_outputs_that_are_missing_of_the_oldest_spans_alone_are_those_of_a_topic_made_again(found, young):
+    assert ledger.is_young([(span, span.anomalies) for span in (A, B, C)], found) is young
+
+
 def outputs(found: list[int], complete: bool = True) -> list[LedgerBreak]:
     return list(ledger.outputs(0, [(A, A.anomalies), (B, B.anomalies)], found, "anomaly", complete))
 
