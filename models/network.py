@@ -13,9 +13,10 @@ from typing import Final
 
 import numpy as np
 import torch
+from msgspec.structs import replace
 from torch import Tensor, nn
 
-from schemas.definition import Definition
+from schemas.definition import Definition, Input
 
 SEEN = 2.0
 LIMIT = 1e4
@@ -31,6 +32,11 @@ class Preprocessing(nn.Module):
     A missing input is its median, so a ratio to a missing denominator is one to the median. A category is how rare its
     value is, as the logarithm of its share. The scaling is fixed by the training rows.
 
+    A deviation from the mean of n events, in their standard deviations, says less the fewer they are: of two, one of 20
+    is nothing. With d / sqrt(1 + 1 / n) it is a t statistic of n - 1 degrees of freedom, and where the number of events
+    is an input too, it is seen as the normal deviate that is about as rare (Wallace 1959, Bounds on normal
+    approximations to Student's and the chi-square distributions): sqrt((n - 1) log(1 + t^2 / (n - 1))).
+
     Args:
         definition: Transform and kind of each input.
         raw: float32 [rows, inputs], training rows, NaN where missing; no column is all NaN.
@@ -39,10 +45,12 @@ class Preprocessing(nn.Module):
     largest: Final[float] = LARGEST  # TorchScript reads no module constants
     limit: Final[float] = LIMIT
     rarest: Final[float] = RAREST
+    deviates: Final[bool]
     is_sqrt: Tensor
     is_ratio: Tensor
     is_share: Tensor
-    denominator: Tensor
+    is_deviation: Tensor
+    beside: Tensor
     fill: Tensor
     floor: Tensor
     mean: Tensor
@@ -55,11 +63,14 @@ class Preprocessing(nn.Module):
         self.register_buffer("is_sqrt", torch.tensor([transform == "sqrt" for transform in transforms]))
         self.register_buffer("is_ratio", torch.tensor([transform == "ratio" for transform in transforms]))
         denominators = [definition.column(entry.relative_to or entry.name) for entry in definition.inputs]
-        self.register_buffer("denominator", torch.tensor(denominators))
+        events = torch.tensor([_events_of(entry, definition) for entry in definition.inputs])
+        self.register_buffer("is_deviation", events >= 0)
+        self.deviates = bool((events >= 0).any())
+        self.register_buffer("beside", torch.where(events >= 0, events, torch.tensor(denominators)))
         self.register_buffer("is_share", torch.tensor([entry.kind == "category" for entry in definition.inputs]))
         median = torch.from_numpy(np.nanmedian(raw, axis=0).astype(np.float32))
         self.register_buffer("fill", median)
-        self.register_buffer("floor", (0.01 * median.abs()).clamp_min(1e-6)[self.denominator])
+        self.register_buffer("floor", (0.01 * median.abs()).clamp_min(1e-6)[self.beside])
         self.register_buffer("mean", torch.zeros(len(transforms)))
         self.register_buffer("std", torch.ones(len(transforms)))
         transformed, _ = self.forward(torch.from_numpy(raw))
@@ -76,22 +87,47 @@ class Preprocessing(nn.Module):
             raw: float32 [n, inputs], NaN where missing.
 
         Returns:
-            The standardised inputs and what each is relative to (1 where it is no ratio), both float32 [n, inputs].
+            The standardised inputs, and what each is seen beside: the denominator of a ratio, the degrees of freedom of
+            a deviation, else 1; both float32 [n, inputs].
         """
         values = torch.where(raw.isnan(), self.fill, raw).clamp(-self.largest, self.largest)
-        relative_to = torch.where(
-            self.is_ratio, torch.maximum(values.index_select(1, self.denominator), self.floor), 1.0
-        )
-        transformed = torch.where(self.is_sqrt, values.sign() * values.abs().sqrt(), values / relative_to)
+        others = values.index_select(1, self.beside)
+        beside = torch.where(self.is_ratio, torch.maximum(others, self.floor), 1.0)
+        if self.deviates:
+            beside = torch.where(self.is_deviation, (others - 1).clamp_min(1.0), beside)
+        transformed = torch.where(self.is_sqrt, values.sign() * values.abs().sqrt(), values / beside)
         transformed = torch.where(self.is_share, -values.clamp_min(self.rarest).log10(), transformed)
-        return ((transformed - self.mean) / self.std).clamp(-self.limit, self.limit), relative_to
+        if self.deviates:
+            transformed = torch.where(self.is_deviation, self._deviate(values, beside), transformed)
+        return ((transformed - self.mean) / self.std).clamp(-self.limit, self.limit), beside
 
-    def invert(self, standardised: Tensor, relative_to: Tensor) -> Tensor:
+    def invert(self, standardised: Tensor, beside: Tensor) -> Tensor:
         """Standardised values in the inputs' own units, float32 [n, inputs], finite."""
         transformed = standardised * self.std + self.mean
-        raw = transformed * torch.where(self.is_sqrt, transformed.abs(), relative_to)
+        raw = transformed * torch.where(self.is_sqrt, transformed.abs(), torch.where(self.is_deviation, 1.0, beside))
         raw = torch.where(self.is_share, torch.pow(10.0, -transformed).clamp_max(1.0), raw)
+        if self.deviates:
+            raw = torch.where(self.is_deviation, self._deviation(transformed, beside), raw)
         return raw.clamp(-self.largest, self.largest)
+
+    def _deviate(self, deviation: Tensor, freedom: Tensor) -> Tensor:
+        """The normal deviate of a deviation from the mean of `freedom` + 1 events."""
+        square = deviation.clamp(-self.limit, self.limit).square() * (freedom + 1) / (freedom + 2)
+        return deviation.sign() * (freedom * (square / freedom).log1p()).sqrt()
+
+    def _deviation(self, deviate: Tensor, freedom: Tensor) -> Tensor:
+        """The deviation of a normal deviate, at most the largest that is told apart."""
+        square = freedom * (deviate.square() / freedom).clamp_max(30.0).expm1()
+        return deviate.sign() * (square * (freedom + 2) / (freedom + 1)).sqrt().clamp_max(self.limit)
+
+
+def _events_of(entry: Input, definition: Definition) -> int:
+    """The column with the number of events of a deviation; -1: there is none, or it is no deviation."""
+    window = entry.window
+    if window is None or window.aggregate != "deviation":
+        return -1
+    counting = replace(window, aggregate="count", of="")
+    return next((column for column, other in enumerate(definition.inputs) if other.window == counting), -1)
 
 
 class Autoencoder(nn.Module):
@@ -158,10 +194,10 @@ class ScoringGraph(nn.Module):
         Args:
             raw: float32 [n, inputs], NaN where missing.
         """
-        standardised, relative_to = self.preprocessing(raw)
+        standardised, beside = self.preprocessing(raw)
         expected, latent = self.autoencoder(standardised * self.preprocessing.varies)
         expected = expected * self.preprocessing.varies
         residual = torch.where(raw.isnan(), 0.0, expected - standardised)
         contributions = torch.minimum(residual.square() * self.weight, self.most)
-        reconstruction = self.preprocessing.invert(expected, relative_to)
+        reconstruction = self.preprocessing.invert(expected, beside)
         return contributions.sum(dim=1), contributions, reconstruction, latent, standardised, residual

@@ -4,6 +4,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from scipy.stats import norm
+from scipy.stats import t as student_t
 
 from models.data.windows import FEATURES
 from models.inputs import matrix
@@ -11,7 +13,7 @@ from models.network import Preprocessing
 from models.recipe import TrainingConfig
 from models.runtime import Runtime
 from models.training import fit
-from schemas.definition import Definition, EventFields, Input
+from schemas.definition import Definition, EventFields, Input, Window
 
 COLUMNS = 1 + len(FEATURES)
 RATIO = Definition(
@@ -21,6 +23,16 @@ RATIO = Definition(
         Input("amount", "amount", "EUR", "reject", transform="ratio", relative_to="usual"),
         Input("usual", "features.usual", "EUR"),
         Input("count", "features.count", "1", transform="sqrt"),
+    ),
+)
+WEEK = Window("card", "count", "7d")
+DEVIATION = Definition(
+    "deviation",
+    EventFields("id", "at", "card"),
+    (
+        Input("amount", "amount"),
+        Input("strange", window=Window("card", "deviation", "7d", "amount")),
+        Input("count", window=WEEK),
     ),
 )
 
@@ -158,3 +170,26 @@ def test_an_input_that_never_varied_in_training_adds_a_bounded_part_when_it_does
     assert (score - usual <= 1 / 3 + 1e-4).all()
     if moved in (0.0, 2.0) and value:
         np.testing.assert_allclose(contributions[:, 2], 1 / 3, rtol=1e-5)
+
+
+def test_a_deviation_is_as_strange_as_it_is_rare_with_so_many_events():
+    rng = np.random.default_rng(0)
+    raw = np.stack([rng.normal(size=500), rng.normal(size=500), rng.integers(2, 90, 500)], axis=1).astype(np.float32)
+    preprocessing = Preprocessing(DEVIATION, raw)
+    counts = np.array([3, 6, 11, 31, 1001])
+    deviations = student_t.isf(0.001, counts - 1) * np.sqrt(1 + 1 / counts)  # of each, one in a thousand is beyond
+    rows = torch.tensor(np.stack([0 * counts, deviations, counts], axis=1), dtype=torch.float32)
+    standardised, beside = preprocessing(rows)
+    deviates = standardised[:, 1] * preprocessing.std[1] + preprocessing.mean[1]
+    np.testing.assert_allclose(deviates, norm.isf(0.001), rtol=0.16)
+    np.testing.assert_allclose(preprocessing.invert(standardised, beside)[:, 1], deviations, rtol=1e-3)
+
+
+@given(arrays(np.float32, (20, 3), elements=st.floats(width=32, allow_nan=True, allow_infinity=True)))
+@settings(max_examples=100)
+def test_no_deviation_whatever_leaves_what_is_finite(rows: np.ndarray):
+    known = np.tile(np.array([[1, 0.5, 4], [2, -1, 9], [3, 2, 30]], dtype=np.float32), (10, 1))
+    preprocessing = Preprocessing(DEVIATION, known)
+    standardised, beside = preprocessing(torch.from_numpy(rows))
+    assert standardised.isfinite().all()
+    assert preprocessing.invert(standardised, beside).isfinite().all()
