@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import polars as pl
 
 from models.data.files import DataError
 from models.data.profile import SampleColumn, profile
+from models.data.proposed_windows import WindowSample, proposed
 
 MOST_VALUES = 1000  # of a text that is proposed as a category
 FEW_CODES = 60  # values of a whole number that is a code
@@ -31,6 +33,7 @@ LABEL_WORDS = (
     "anomaly",
     "anomalous",
     "failure",
+    *("failed", "fault", "faulty", "wrong", "error"),
     "target",
     "outlier",
     "attack",
@@ -53,7 +56,9 @@ def propose(file: Path) -> str:
     identity = _identity([c for c in columns if c.path not in taken], file)
     entity = _entity([c for c in columns if c.path not in {*taken, identity.path}], file)
     rest = [c for c in columns if c.path not in {*taken, identity.path, entity.path}]
-    lines = [*_head(file, identity, time, entity), *_inputs(rest, time, label), *_windows(rest, entity)]
+    names: set[str] = set()
+    lines = [*_head(file, identity, time, entity), *_inputs(rest, time, label, names)]
+    lines += _windows(rest, entity, time, label, names)
     if label is not None:
         share = float(label.truths.mean() or 0)  # type: ignore[arg-type]
         lines += ["[label]", f"column = {_quoted(label.path)}  # {share:.2%} of the rows; never read from the stream"]
@@ -110,8 +115,9 @@ def _head(file: Path, identity: SampleColumn, time: SampleColumn, entity: Sample
     yield ""
 
 
-def _inputs(columns: Sequence[SampleColumn], time: SampleColumn, label: SampleColumn | None) -> Iterator[str]:
-    names: set[str] = set()
+def _inputs(
+    columns: Sequence[SampleColumn], time: SampleColumn, label: SampleColumn | None, names: set[str]
+) -> Iterator[str]:
     kept = 0
     for column in columns:
         why = _left_out(column, time, label)
@@ -143,7 +149,7 @@ def _left_out(column: SampleColumn, time: SampleColumn, label: SampleColumn | No
     if column.is_whole and not column.is_truth:
         return _whole_left_out(column, time)
     if not column.is_number and column.distinct > min(MOST_VALUES, len(column.values) / 3):
-        return f"{column.distinct:,} different texts, too many for a category; it may be the entity of a window"
+        return f"{column.distinct:,} different texts, too many for a category"
     return ""
 
 
@@ -151,14 +157,14 @@ def _whole_left_out(column: SampleColumn, time: SampleColumn) -> str:
     if _follows(column, time):
         return "it follows the time"
     if _words(column)[-1:] == ["id"] or (column.distinct == len(column.values) and not _has(column, CENT_WORDS)):
-        return f"an id, {column.distinct:,} values; it may be the entity of a window"
+        return f"an id, {column.distinct:,} values"
     return ""
 
 
 def _kind(column: SampleColumn) -> Iterator[str]:
     if column.is_truth:
         yield 'kind = "flag"  # two values'
-    elif not column.is_number or (column.is_whole and column.distinct <= FEW_CODES and _has(column, CODE_WORDS)):
+    elif not column.is_number or _is_code(column):
         yield f'kind = "category"  # {column.distinct:,} values; the model sees how rare one is'
     else:
         if column.is_whole and _has(column, CENT_WORDS):
@@ -169,15 +175,22 @@ def _kind(column: SampleColumn) -> Iterator[str]:
             yield f'transform = "sqrt"  # never negative and with a long tail (skewness {skewness:.1f})'
 
 
-def _windows(columns: Sequence[SampleColumn], entity: SampleColumn) -> Iterator[str]:
-    """Suggestions, commented out."""
-    amounts = [c.path for c in columns if c.is_number and _has(c, ("amount", "value", "price", "total"))]
-    given = [("count", ""), *(("mean", f", of = {_quoted(path)}") for path in amounts[:1])]
-    yield "# Windows over the past of the entity, once they are computed, take their values from the events themselves:"
-    for aggregate, of in given:
-        window = f'{{ entity = {_quoted(entity.path)}, aggregate = "{aggregate}"{of}, over = "7d" }}'
-        yield from ("# [[input]]", f'# name = "{aggregate}_7d"', f"# window = {window}")
-    yield ""
+def _is_code(column: SampleColumn) -> bool:
+    return column.is_whole and column.distinct <= FEW_CODES and _has(column, CODE_WORDS)
+
+
+def _windows(
+    columns: Sequence[SampleColumn],
+    entity: SampleColumn,
+    time: SampleColumn,
+    label: SampleColumn | None,
+    names: set[str],
+) -> Iterator[str]:
+    why = {column.path: _left_out(column, time, label) for column in columns}
+    numbers = [c for c in columns if not why[c.path] and c.is_number and not c.is_truth and not _is_code(c)]
+    others = [c for c in columns if why[c.path].startswith("an id") or "texts" in why[c.path]]
+    labelled, name = label is not None, partial(_name, taken=names)
+    yield from proposed(WindowSample(entity, numbers, others, _days(time), labelled=labelled, name=name))
 
 
 def _seen(column: SampleColumn) -> str:

@@ -46,7 +46,7 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def defined(sample: Path, folder: Path) -> Definition:
     text = propose(sample)
     (folder / "detector.toml").write_text(text)
-    heads = ("id", "time", "entity", "path", "column")
+    heads = ("id", "time", "entity", "path", "column", "window")
     lines = [line for line in text.splitlines() if line.startswith(heads)]
     assert all("  # " in line for line in lines), "a line without its reason"
     return load(folder / "detector.toml")
@@ -56,7 +56,7 @@ def test_an_odd_file_gets_a_definition_that_trains_as_it_is(odd: Path, tmp_path:
     definition = defined(odd, tmp_path)
     event = definition.event
     assert (event.id, event.time, event.time_unit, event.entity) == ("txn.ref", "txn.ts", "ms", "card.token")
-    kinds = {entry.path or entry.clock: (entry.kind, entry.scale) for entry in definition.inputs}
+    kinds = {entry.path or entry.clock: (entry.kind, entry.scale) for entry in definition.inputs if not entry.window}
     assert kinds == {
         "txn.amount_minor": ("number", 0.01),
         "card.present": ("flag", 1.0),
@@ -86,10 +86,26 @@ def test_the_simulators_file_is_understood_in_every_form(tmp_path: Path, form: s
     train(read(tmp_path / "sample", definition=definition), definition, TrainingConfig(epochs=1), "m", "1")
 
 
+def test_windows_are_proposed_where_entities_differ_and_of_other_entities(tmp_path: Path) -> None:
+    features = simulate(Simulation(days=14, customers=150, terminals=100, warm_up_days=0))
+    raw = features.select("event_id", "event_time", "entity", "terminal_id", "amount", "fraud", noise="amount")
+    write(raw.with_columns(pl.col("noise").shuffle(seed=1)), tmp_path / "raw.parquet")
+    definition = defined(tmp_path / "raw.parquet", tmp_path)
+    windows = {(w.entity, w.aggregate, w.of, w.delay) for w in (entry.window for entry in definition.windows)}
+    assert windows == {
+        *(("customer_id", aggregate, "", "") for aggregate in ("count", "since_last")),
+        *(("customer_id", aggregate, "amount", "") for aggregate in ("mean", "deviation")),
+        ("customer_id", "is_new", "terminal_id", ""),
+        ("terminal_id", "count", "", "1d"),
+        ("terminal_id", "mean", "label", "7d"),
+    }
+    train(read(tmp_path / "raw.parquet", definition=definition), definition, TrainingConfig(epochs=1), "m", "1")
+
+
 def test_the_handbooks_file_is_understood(handbook_file: Path, tmp_path: Path) -> None:
     definition = defined(handbook_file, tmp_path)
     assert (definition.event.id, definition.event.entity) == ("TRANSACTION_ID", "CUSTOMER_ID")
-    assert len(definition.inputs) == 15
+    assert len([entry for entry in definition.inputs if not entry.window]) == 15
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""The hoists of a harbour: vibration, temperature and current."""

@@ -1,0 +1,1 @@
+"""Vital signs of patients, with errors of entry."""
