@@ -16,7 +16,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from schemas.topics import ANOMALIES, AUDIT, DRIFT_SUMMARIES, TRANSACTIONS
+from schemas.topics import ANOMALIES, AUDIT, DRIFT_SUMMARIES, TRANSACTIONS, Topic
 from stream_app.audit.record import audit_record
 from stream_app.cli.group_offsets import group_offsets
 from stream_app.cli.status import observe
@@ -158,6 +158,21 @@ def test_where_the_groups_offsets_are_gone_nothing_is_scored_again(
     assert [str(loss).partition(" of topic")[0] for loss in verify(stream).losses] == [
         "partition 0, offsets 600 to 650"
     ]
+
+
+@pytest.mark.parametrize("topic", [ANOMALIES, DRIFT_SUMMARIES], ids=lambda topic: topic.name)
+def test_a_topic_of_ours_that_was_made_again_is_the_cause_that_verify_names(
+    stream: Settings, admin: AdminClient, tmp_path: Path, wait_until: Wait, topic: Topic
+) -> None:
+    scored(stream, tmp_path, wait_until, SENT)
+    make_again(admin, topics.name(stream, topic), wait_until)
+    assert [topics.name(stream, topic) in remark for remark in verify(stream).remarks] == [True]
+    scored(stream, tmp_path, wait_until, 200, first=SENT)
+    verdict = verify(stream)
+    assert not verdict.ok
+    assert verdict.breaks
+    assert all(found.to_offset <= SENT for found in verdict.breaks)
+    assert [f"{topics.name(stream, topic)} holds nothing of" in remark for remark in verdict.remarks] == [True]
 
 
 @pytest.mark.parametrize("count", [200, 800], ids=["with fewer records", "with more records"])
