@@ -13,7 +13,7 @@ from tests.unit.stream_app.poison import NOON_MS, NOTHING_A_TOPIC_HOLDS, example
 LABEL = b'{"event_id": "t1", "fraud": true, "labelled_at": "2026-03-01T00:00:00Z"}'
 
 
-@pytest.mark.parametrize("topic", set(ALL) - {TRANSACTIONS}, ids=lambda topic: topic.name)  # which may hold anything
+@pytest.mark.parametrize("topic", [t for t in ALL if t is not TRANSACTIONS], ids=lambda topic: topic.name)
 @pytest.mark.parametrize("what", NOTHING_A_TOPIC_HOLDS)
 def test_what_no_topic_holds_is_refused_with_a_reason(topic: Topic, what: str) -> None:
     found = RecordDecoder[object](topic.record).decoded(NOTHING_A_TOPIC_HOLDS[what])
