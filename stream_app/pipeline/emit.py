@@ -20,9 +20,11 @@ from schemas.scoring import Anomaly, DeadLetter, Latent, Reason, Score, Source
 from stream_app.kafka.clients import RECORD_BYTES
 from stream_app.kafka.log import Record
 from stream_app.kafka.records import headers_of, moment_of
+from stream_app.kafka.schema_registry import SchemaRegistry
 from stream_app.pipeline.batch import Decided, Decoded, Raw, Reasoned, Refusal
 from stream_app.pipeline.faults import error_of, raise_for
 from stream_app.pipeline.fields import LONGEST_TEXT, shown
+from stream_app.pipeline.formats.readers import values_of
 
 QUEUE_FULL_WAIT_S = 0.05
 LEAST_SHARE = 0.01  # an input with a smaller part of the score is no reason for it
@@ -49,7 +51,15 @@ class Outputs:
 class Emitter:
     """Puts records into the producer's queue; places on the input carry the topic's id."""
 
-    def __init__(self, producer: Producer, outputs: Outputs, topic_id: str, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        producer: Producer,
+        outputs: Outputs,
+        topic_id: str,
+        now: Callable[[], datetime],
+        registry: SchemaRegistry | None = None,
+    ) -> None:
+        self._registry = registry
         self._producer = producer
         self._outputs = outputs
         self._topic_id = topic_id
@@ -84,7 +94,8 @@ class Emitter:
     def _anomalies(self, raw: Raw, decided: Decided, reasoned: Reasoned) -> None:
         decoded, scored, author = decided.decoded, decided.scored, decided.author
         now, manifest = self._now(), author.runtime.manifest
-        threshold, show = manifest.calibration.threshold, manifest.definition.event.show
+        threshold, event = manifest.calibration.threshold, manifest.definition.event
+        fields = values_of(event, event.show, self._registry)
         for i, row in enumerate(reasoned.rows.tolist()):
             source = self._source(raw, int(decoded.rows[row]))
             anomaly = Anomaly(
@@ -100,7 +111,7 @@ class Emitter:
                 explanation=reasons(i, row, decided, reasoned),
                 model=author.model,
                 source=source,
-                fields=shown(raw.values[int(decoded.rows[row])] or b"", show),
+                fields=shown(fields(raw.records[int(decoded.rows[row])])) if event.show else {},
             )
             self._send(self._outputs.anomalies, anomaly.entity.encode(), encode(anomaly))
 

@@ -4,8 +4,9 @@ Decoding keeps only what the model reads. This is for the few records that a per
 `show` finds.
 """
 
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Iterable, Mapping
+from math import isfinite
+from typing import Any
 
 import msgspec
 
@@ -53,17 +54,12 @@ class FieldReader:
         return values
 
 
-@lru_cache(maxsize=16)
-def reader_of(paths: tuple[str, ...]) -> FieldReader:
-    """The reader of these paths, compiled once."""
-    return FieldReader(paths)
-
-
-def shown(value: bytes, paths: tuple[str, ...]) -> dict[str, FieldValue]:
-    """What people see of a record: texts cut, numbers and truth values as received."""
-    found = reader_of(paths)(value) if paths else {}
+def shown(found: Mapping[str, Any]) -> dict[str, FieldValue]:
+    """What people see of values: texts cut, numbers and truth values as received, nothing else."""
     return {
         path: entry[:LONGEST_TEXT] if isinstance(entry, str) else entry
         for path, entry in found.items()
-        if not isinstance(entry, int) or abs(entry) < LARGEST
+        if isinstance(entry, str)
+        or (isinstance(entry, int) and abs(entry) < LARGEST)
+        or (isinstance(entry, float) and isfinite(entry))
     }

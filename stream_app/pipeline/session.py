@@ -9,6 +9,7 @@ from confluent_kafka.admin import AdminClient
 
 from schemas import topics
 from schemas.topics import Topic
+from stream_app.kafka.schema_registry import schema_registry
 from stream_app.kafka.topics import name
 from stream_app.metrics import Metrics
 from stream_app.pipeline.clock import Clock
@@ -71,7 +72,7 @@ class Session:
         self.topic = InputTopic(kafka.admin(settings), outputs.transactions, clock.monotonic)
         self._consumer = _consumer(settings, kafka)
         producer, self.committer = _producer(settings, kafka, self._consumer, self.topic)
-        self.emitter = Emitter(producer, outputs, self.topic.id, clock.now)
+        self.emitter = Emitter(producer, outputs, self.topic.id, clock.now, schema_registry(settings))
         self.input = InputConsumer(
             self._consumer,
             self.topic,

@@ -12,6 +12,7 @@ from schemas.topics import ANOMALIES, DEAD_LETTERS, LABELS, TRANSACTIONS, Topic
 from stream_app.kafka.log import Record, read_backwards, read_to_end
 from stream_app.kafka.ranges import committed_range
 from stream_app.kafka.records import EARLIEST, RecordDecoder, Unreadable, moment_of
+from stream_app.kafka.schema_registry import schema_registry
 from stream_app.kafka.topics import name, present_id
 from stream_app.replay.event import Event, EventReader
 from stream_app.settings import Settings
@@ -78,7 +79,7 @@ class Lookup:
 
     def __init__(self, settings: Settings, definition: Definition, limit: int, tell: Tell = lambda _: None) -> None:
         self._settings = settings
-        self._read = EventReader(definition)
+        self._read = EventReader(definition, schema_registry(settings))
         self._limit = limit
         self._tell = tell
 

@@ -11,7 +11,7 @@ from schemas.scoring import RefusalCode
 from stream_app.pipeline.batch import Refusal
 from stream_app.pipeline.formats import avro_machine as m
 from stream_app.pipeline.formats.avro_schema import MILLIS, NANOS, compile_schema
-from stream_app.pipeline.formats.leaves import Column, Leaves
+from stream_app.pipeline.formats.leaves import AnyLeaves, Column, Leaves
 from stream_app.pipeline.formats.outcomes import Outcomes
 
 NO_TEXT, NO_TIME = 100, 101  # beside what the machine finds wrong with a record
@@ -43,7 +43,7 @@ class AvroReader:
         SchemaError: it is no Avro schema.
     """
 
-    def __init__(self, text: str, referred: Sequence[str], leaves: Leaves, event: EventFields) -> None:
+    def __init__(self, text: str, referred: Sequence[str], leaves: Leaves | AnyLeaves, event: EventFields) -> None:
         paths = leaves.paths
         time = paths.index(event.time) if event.time_unit is None and event.time in paths else None
         self._program, self._symbols = compile_schema(text, paths, time, referred)

@@ -36,6 +36,22 @@ class _Leaf:
     most: float
 
 
+class AnyLeaves:
+    """Leaves of which none is needed, whatever they are: for what people see of a few records.
+
+    Args:
+        paths: Of each leaf.
+    """
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self.paths = list(paths)
+        self.numbers = set[int]()
+
+    def outcomes(self, columns: Sequence[Column], rows: Sequence[int]) -> Outcomes:
+        """The values of every record, as those of one object."""
+        return [list(zip(*columns, strict=True))], rows, []
+
+
 class Leaves:
     """The leaves of a shape, in the order of its objects.
 
@@ -46,13 +62,12 @@ class Leaves:
     Attributes:
         paths: Of each leaf.
         numbers: The leaves that may come as float64.
-        flags: The leaves of those that may be truth values.
     """
 
     def __init__(self, definition: Definition, shape: Shape) -> None:
         self._shape = shape
         self._leaves: list[_Leaf] = []
-        self.numbers, self.flags = set[int](), set[int]()
+        self.numbers = set[int]()
         for node in shape.objects:
             for name, kind in (*node.values.items(), *node.numbers.items()):
                 path = ".".join((*node.path, name))
@@ -62,8 +77,6 @@ class Leaves:
                 wanted = None if kind[0] is msgspec.Raw else GenericAlias(list, (kind[0],))
                 if name in node.numbers:
                     self.numbers.add(len(self._leaves))
-                if entry is not None and entry.kind == "flag":
-                    self.flags.add(len(self._leaves))
                 self._leaves.append(_Leaf(path, wanted, len(kind) == 1, least, most))
         self.paths = [leaf.path for leaf in self._leaves]
 

@@ -1,14 +1,25 @@
 """The reader for the format of a definition."""
 
-from schemas.definition import Definition
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from schemas.definition import Definition, EventFields
 from schemas.scoring import RefusalCode
+from stream_app.kafka.clients import RECORD_BYTES
+from stream_app.kafka.log import Record
 from stream_app.kafka.schema_registry import AVRO, SchemaRegistry, WriterSchema, schema_registry
+from stream_app.pipeline.batch import Raw
+from stream_app.pipeline.fields import FieldReader
 from stream_app.pipeline.formats.json import JsonReader
-from stream_app.pipeline.formats.leaves import Leaves
+from stream_app.pipeline.formats.leaves import AnyLeaves, Leaves
 from stream_app.pipeline.formats.outcomes import Reader, RecordsError, SchemaError
 from stream_app.pipeline.formats.written import OneSchemaReader, RegisteredReader
 from stream_app.pipeline.shape import Shape
 from stream_app.settings import Settings
+
+Values = Callable[[Record], dict[str, Any]]
+"""Path to what stands there in a record."""
 
 
 def reader_of(definition: Definition, shape: Shape, record_max_bytes: int, registry: SchemaRegistry | None) -> Reader:
@@ -23,12 +34,45 @@ def reader_of(definition: Definition, shape: Shape, record_max_bytes: int, regis
     Raises:
         RecordsError: the schema of the definition cannot be used, or there is no registry.
     """
-    event = definition.event
-    if event.format == "json":
+    if definition.event.format == "json":
         return JsonReader(shape, record_max_bytes)
-    from stream_app.pipeline.formats.avro import AvroReader  # with numba, which no reader of JSON waits for
+    return _by_schema(definition.event, Leaves(definition, shape), record_max_bytes, registry)
 
-    leaves = Leaves(definition, shape)
+
+def require_readable(definition: Definition, settings: Settings) -> None:
+    """Refuse a definition whose records cannot be read with these settings.
+
+    Raises:
+        RecordsError: its schema cannot be used, or it needs a registry and there is none.
+        SettingsError: what the settings say about the registry is wrong.
+    """
+    reader_of(definition, Shape(definition, None), settings.record_max_bytes, schema_registry(settings))
+
+
+@lru_cache(maxsize=16)
+def values_of(event: EventFields, paths: tuple[str, ...], registry: SchemaRegistry | None) -> Values:
+    """Reads what stands at some paths of a record, for people. A record that cannot be read has nothing.
+
+    Raises:
+        RecordsError: records cannot be read as the definition says.
+    """
+    if event.format == "json":
+        read_json = FieldReader(paths)
+        return lambda record: read_json(record.value() or b"")
+    read = _by_schema(event, AnyLeaves(paths), RECORD_BYTES, registry)
+
+    def values(record: Record) -> dict[str, Any]:
+        (found,), _, _ = read(Raw([record.value()], (0,), (0,), [record], {}))
+        return dict(zip(paths, found[0], strict=True)) if found else {}
+
+    return values
+
+
+def _by_schema(
+    event: EventFields, leaves: Leaves | AnyLeaves, record_max_bytes: int, registry: SchemaRegistry | None
+) -> Reader:
+    """The reader of records that are written by a schema."""
+    from stream_app.pipeline.formats.avro import AvroReader  # with numba, which no reader of JSON waits for
 
     def make(schema: WriterSchema, _places: object) -> AvroReader:
         if schema.kind != AVRO:
@@ -46,13 +90,3 @@ def reader_of(definition: Definition, shape: Shape, record_max_bytes: int, regis
             "registry, or name a file in the definition: schema under [event]"
         )
     return RegisteredReader(make, leaves, registry, record_max_bytes, RefusalCode.NOT_AVRO)
-
-
-def require_readable(definition: Definition, settings: Settings) -> None:
-    """Refuse a definition whose records cannot be read with these settings.
-
-    Raises:
-        RecordsError: its schema cannot be used, or it needs a registry and there is none.
-        SettingsError: what the settings say about the registry is wrong.
-    """
-    reader_of(definition, Shape(definition, None), settings.record_max_bytes, schema_registry(settings))

@@ -15,7 +15,7 @@ from stream_app.kafka.log import Record
 from stream_app.kafka.records import headers_of
 from stream_app.kafka.schema_registry import SchemaId, SchemaRegistry, UnknownSchemaError, WriterSchema
 from stream_app.pipeline.batch import Raw, Refusal
-from stream_app.pipeline.formats.leaves import Leaves
+from stream_app.pipeline.formats.leaves import AnyLeaves, Leaves
 from stream_app.pipeline.formats.outcomes import Outcomes, SchemaError, unread
 
 HEADER = "__value_schema_id"
@@ -60,7 +60,7 @@ class RegisteredReader:
     """
 
     def __init__(
-        self, make: Make, leaves: Leaves, registry: SchemaRegistry, record_max_bytes: int, code: RefusalCode
+        self, make: Make, leaves: Leaves | AnyLeaves, registry: SchemaRegistry, record_max_bytes: int, code: RefusalCode
     ) -> None:
         self._make = make
         self._leaves = leaves

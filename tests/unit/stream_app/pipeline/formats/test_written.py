@@ -1,6 +1,7 @@
 """Records that name their schema are read by it; while a registry is away, nothing that is known waits for it."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from stream_app.kafka.schema_registry import SchemaRegistry, SchemaRegistryError
 from stream_app.pipeline.batch import Raw
 from stream_app.pipeline.decode import Decoder
 from stream_app.pipeline.formats.outcomes import RecordsError
+from stream_app.replay.event import Event, EventReader
 from stream_app.testing.memory_clients import MemoryMessage
 from tests.schema_registry import StandInRegistry, stand_in_registry
 from tests.unit.stream_app.pipeline.formats.test_avro import CATEGORIES, PLAIN, definition, plain, record, written
@@ -184,3 +186,13 @@ def test_an_address_that_is_no_registrys_is_named_as_that(server: StandInRegistr
 def test_without_a_registry_the_sentence_says_what_to_set() -> None:
     with pytest.raises(RecordsError, match="set schema_registry to the address"):
         decoder(None)
+
+
+def test_people_see_what_the_definition_shows_of_a_record_in_avro(registry: SchemaRegistry) -> None:
+    event = msgspec.structs.replace(BY_NUMBER.event, show=("channel", "txn.amount", "card", "nothing.there"))
+    shown = msgspec.structs.replace(BY_NUMBER, event=event)
+    read = EventReader(shown, registry)
+    found = read(MemoryMessage(framed(1, **of("a")), 0, AT))
+    assert found == Event("a", "c", datetime(2018, 7, 21, 6, 0, 1, 500_000, UTC), {"channel": "web", "txn.amount": 5})
+    assert read(MemoryMessage(b"{}", 0, AT)) is None
+    assert read(MemoryMessage(None, 0, AT)) is None
