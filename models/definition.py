@@ -184,7 +184,7 @@ def _crossing(definition: Definition) -> Iterator[str]:
     """Paths of which one goes through the value of another, and inputs that are read as something else already."""
     event = definition.event
     read = {"id": event.id, "time": event.time, "entity": event.entity}
-    paths = [*read.values(), *(entry.path for entry in definition.inputs if entry.path)]
+    paths = dict.fromkeys((*read.values(), *(e.path for e in definition.inputs if e.path), *definition.past))
     for entry in definition.inputs:
         for what, path in read.items():
             if entry.path == path:
@@ -192,6 +192,10 @@ def _crossing(definition: Definition) -> Iterator[str]:
         for other in paths:
             if entry.path and (other.startswith(f"{entry.path}.") or entry.path.startswith(f"{other}.")):
                 yield f"input {entry.name}, field path: {entry.path} and {other} cannot both be values, one is inside"
+    for past in definition.past:
+        for other in paths:
+            if other.startswith(f"{past}.") or (past.startswith(f"{other}.") and definition.at(other) is None):
+                yield f"windows over {past}: {past} and {other} cannot both be values, one is inside"
 
 
 def _source(entry: Input) -> Iterator[str]:
@@ -294,8 +298,12 @@ def _looked_at(window: Window, definition: Definition) -> Iterator[str]:
         yield f", field aggregate: {aggregate} of a label means nothing: there are count, mean, sum"
     if read is not None and read.kind == "category" and aggregate not in OF_IDENTITIES:
         yield f", field of: {of} is a category, which has no {aggregate}: there are {', '.join(sorted(OF_IDENTITIES))}"
-    if of in {other.window.entity for other in definition.windows if other.window} and aggregate not in OF_IDENTITIES:
-        yield f", field of: {of} is an entity, which has no {aggregate}: there are {', '.join(sorted(OF_IDENTITIES))}"
+    event = definition.event
+    if of == event.time:
+        yield f", field of: {of} is the time of the event: there is since_last"
+    entities = {event.id, event.entity, *(other.window.entity for other in definition.windows if other.window)}
+    if of in entities and aggregate not in OF_IDENTITIES:
+        yield f", field of: {of} is an identity, which has no {aggregate}: there are {', '.join(sorted(OF_IDENTITIES))}"
 
 
 def _completed(entry: Input, definition: Definition) -> Input:

@@ -24,8 +24,8 @@ Document = dict[str, Any]
 
 
 def structs(topic: Topic) -> tuple[type[msgspec.Struct], ...]:
-    """The structs that the topic's values may hold; none of the input, whose records a definition describes."""
-    if topic is topics.TRANSACTIONS:
+    """The structs that the topic's values may hold; none of the input, which a definition describes, and of bytes."""
+    if topic is topics.TRANSACTIONS or topic.record is bytes:
         return ()
     return get_args(topic.record) if isinstance(topic.record, UnionType) else (topic.record,)
 

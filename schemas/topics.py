@@ -22,7 +22,8 @@ class Topic:
 
     Attributes:
         name: Without the prefix that settings may put before it.
-        record: The struct, or union of structs, that its values hold; a plain object where a definition says it.
+        record: The struct, or union of structs, that its values hold; a plain object where a definition says it; bytes
+            where they are a program's own.
         key: What the record key is.
         written_by: Who writes it.
         description: One sentence for the AsyncAPI document and `--help`.
@@ -114,6 +115,16 @@ COMPARISONS = Topic(
     partitions=1,
     retention=timedelta(days=7),
 )
+WINDOW_STATE = Topic(
+    "window-state",
+    record=bytes,
+    key="windows, input partition, entity: binary",
+    written_by="pipeline",
+    description="What the windows hold of each entity, as of an offset of its partition: internal.",
+    partitions=None,
+    retention=FOREVER,
+    config=MappingProxyType({"cleanup.policy": "compact"}),
+)
 MODEL_SWAP = Topic(
     "model-swap",
     record=Command,
@@ -164,8 +175,10 @@ ALL = (
     DRIFT_SUMMARIES,
     DRIFT_ALERTS,
     COMPARISONS,
+    WINDOW_STATE,
     MODEL_SWAP,
     MODEL_STATUS,
     LABELS,
     AUDIT,
 )
+OF_JSON = tuple(topic for topic in ALL if topic.record is not bytes)

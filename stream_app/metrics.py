@@ -25,7 +25,7 @@ from prometheus_client.registry import Collector
 from schemas.drift import DriftSeverity
 from schemas.scoring import RefusalCode, Severity
 
-STAGES = ("consume", "decode", "score", "compare", "explain", "summarise", "emit", "commit")
+STAGES = ("consume", "decode", "enrich", "score", "compare", "explain", "summarise", "emit", "commit")
 
 STAGE_BUCKETS = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 16_384, 65_536)
@@ -89,6 +89,7 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a `_created` series beside each counter doubles the scrape and nobody reads it
         self.registry = registry
         self._declare_pipeline()
+        self._declare_windows()
         self._declare_kafka()
         self._declare_rollout()
         self._declare_quality()
@@ -143,6 +144,36 @@ class Metrics:
         )
         self.breaker_open = self._gauge(
             "breaker_open", "1 while the share of refused records holds the input back: look into dead-letters."
+        )
+
+    def _declare_windows(self) -> None:
+        self.window_entities = self._gauge(
+            "window_entities", "Entities whose past is held for windows: bounded by window_max_entities a partition."
+        )
+        self.window_bytes = self._gauge("window_bytes", "Memory that the windows take.")
+        self.window_forgotten = self._counter(
+            "window_entities_forgotten_total",
+            "Entities forgotten because there were more than are held: if they come back, raise window_max_entities.",
+        )
+        self.window_late = self._counter(
+            "window_late_events_total", "Events before the newest of their entity: each counts where it belongs."
+        )
+        self.window_lost = self._counter(
+            "window_lost_events_total", "Late events of which a window had no place any more: clocks, or old files."
+        )
+        self.window_keyed_otherwise = self._counter(
+            "window_keyed_otherwise_total",
+            "Records whose key is not their entity: windows need the input keyed by it, and are wrong otherwise.",
+        )
+        self.window_checkpoint_age = self._gauge(
+            "window_checkpoint_age_seconds",
+            "Since the oldest of the last checkpoints of windows: so much of the log a restart counts again.",
+        )
+        self.window_rebuild = Histogram(
+            "stream_app_window_rebuild_seconds",
+            "From checkpoint and log to the windows of a partition: how long it waits when a worker takes it up.",
+            buckets=LOAD_BUCKETS,
+            registry=self.registry,
         )
 
     def _declare_kafka(self) -> None:

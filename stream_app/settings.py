@@ -130,6 +130,15 @@ class Settings(BaseSettings):
     publish_latents: bool = Field(default=False, description="write every latent vector to `latents`")
     explain_top: int = Field(default=3, ge=1, description="reasons given with each anomaly")
 
+    window_max_entities: int = Field(
+        default=1_000_000,
+        ge=1,
+        description="entities whose past is held, a partition; the longest unseen go first",
+    )
+    window_checkpoint_s: float = Field(
+        default=30.0, gt=0, description="how often the windows of a partition are checkpointed"
+    )
+
     breaker_share: float = Field(
         default=0.5, gt=0, le=1, description="share of refused records above which the breaker opens; 1: never"
     )

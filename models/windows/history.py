@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from models.windows.compiled import Batch
-from models.windows.keys import keys_of
+from models.windows.keys import keys_of, keys_of_numbers
 from models.windows.plan import MOST_TIME
 from models.windows.state import WindowState
 from models.windows.totals import HopTotals, TotalsView
@@ -73,6 +73,8 @@ def _others(
 
 
 def _keys(column: pl.Series) -> np.ndarray:
+    if column.dtype.is_float():
+        return keys_of_numbers(column.fill_null(float("nan")).to_numpy())
     return keys_of(column.cast(pl.String).to_list())
 
 

@@ -16,7 +16,7 @@ Four = tuple[np.uint64, np.uint64, np.uint64, np.uint64]
 
 
 def keys_of(texts: Sequence[str | None]) -> np.ndarray:
-    """A key for each text, int64; `MISSING` for None."""
+    """A key for each text, int64; `MISSING` where it is empty or None."""
     filled = [text or "" for text in texts] if None in texts else texts
     joined = "".join(filled)  # type: ignore[arg-type]
     if joined.isascii():
@@ -25,11 +25,19 @@ def keys_of(texts: Sequence[str | None]) -> np.ndarray:
         encoded = [text.encode("utf-8", "surrogatepass") for text in filled]  # type: ignore[union-attr]
         content, lengths = b"".join(encoded), np.fromiter(map(len, encoded), np.int64, len(texts))
     keys = np.empty(len(texts), np.uint64)
-    _siphash(np.frombuffer(content, np.uint8), lengths.cumsum(), keys)
+    ends = lengths.cumsum()
+    _siphash(np.frombuffer(content, np.uint8), ends, keys)
     found = keys.view(np.int64)
     found[found == MISSING] = 1
-    if filled is not texts:
-        found[[text is None for text in texts]] = MISSING
+    found[ends == np.r_[0, ends[:-1]]] = MISSING
+    return found
+
+
+def keys_of_numbers(numbers: np.ndarray) -> np.ndarray:
+    """A key for each number, float64 [n]; `MISSING` for NaN. No text is made of what is calculated with."""
+    found: np.ndarray = (numbers + 0.0).view(np.int64)  # there is no -0
+    found[found == MISSING] = 1
+    found[np.isnan(numbers)] = MISSING
     return found
 
 

@@ -24,8 +24,10 @@ from models.windows.blocks import (
     admit,
     compiled,
     copy,
+    find,
     lacks,
     list_words,
+    release,
     ring_words,
     size,
     take,
@@ -69,7 +71,7 @@ def _lengths(m: Memory, at: int, rooms: np.ndarray) -> None:
 
 @compiled
 def restore(s: Store, p: Plan, keys: np.ndarray, starts: np.ndarray, m: Memory, first: int, rooms: np.ndarray) -> int:
-    """Enter records that were found sound, the one seen longest ago first."""
+    """Enter records that were found sound, the one seen longest ago first, in place of what is held of their entity."""
     for i in range(first, keys.size):
         _lengths(m, starts[i], rooms)
         for k in range(rooms.size):
@@ -77,7 +79,12 @@ def restore(s: Store, p: Plan, keys: np.ndarray, starts: np.ndarray, m: Memory, 
         words = size(p, rooms)
         if lacks(s, words):
             return i
-        copy(p, m, starts[i], rooms, s.memory, take(s, admit(s, keys[i]), words))
+        entity = find(s, keys[i])
+        if entity == NONE:
+            entity = admit(s, keys[i])
+        else:
+            release(s, s.links[entity, BLOCK])
+        copy(p, m, starts[i], rooms, s.memory, take(s, entity, words))
     return keys.size
 
 

@@ -77,6 +77,15 @@ class WindowState:
         Raises:
             WindowsError: a record is none of these windows; nothing is restored.
         """
+        self.overlay(records)
+        self._mark()
+
+    def overlay(self, records: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Put records of this place in the log over what is held of their entities; they count as changed.
+
+        Raises:
+            WindowsError: a record is none of these windows; nothing is taken.
+        """
         latest = {key: record for key, record in dict(records).items() if record is not None}
         lengths = np.fromiter(map(len, latest.values()), np.int64, len(latest))
         if (lengths % 8).any() or any(len(key) != np.dtype(KEY).itemsize for key in latest):
@@ -95,7 +104,6 @@ class WindowState:
             )
         ) < keys.size:
             held.make_room()
-        self._mark()
 
     def _mark(self) -> None:
         """What is seen from here on has changed."""
@@ -111,9 +119,9 @@ UNSOUND = "the window state holds a record that was not written for these window
 def _cut(
     keys: np.ndarray, ends: np.ndarray, content: np.ndarray, gone: np.ndarray
 ) -> Iterator[tuple[bytes, bytes | None]]:
-    whole, start = content.tobytes(), 0
+    whole, start = content.data.cast("B"), 0
     for key, end in zip(_names(keys), (ends * 8).tolist(), strict=True):
-        yield key, whole[start:end]
+        yield key, bytes(whole[start:end])
         start = end
     for key in _names(gone):
         yield key, None

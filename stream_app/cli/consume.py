@@ -11,7 +11,7 @@ import msgspec
 import typer
 from confluent_kafka import Message
 
-from schemas.topics import ALL, DEAD_LETTERS, TRANSACTIONS, Topic
+from schemas.topics import DEAD_LETTERS, OF_JSON, TRANSACTIONS, Topic
 from stream_app.cli.configured import connected_settings
 from stream_app.cli.readable import Reader, as_json_line
 from stream_app.cli.terminal import severities
@@ -23,7 +23,7 @@ app = typer.Typer(rich_markup_mode=None)
 
 POLL_S = 0.2
 CHUNK = 500
-NAMES = ", ".join(topic.name for topic in ALL)
+NAMES = ", ".join(topic.name for topic in OF_JSON)
 AFTER_EVERYTHING = datetime(9999, 1, 1, tzinfo=UTC)  # later than any record: a log from here on is yet to come
 
 
@@ -84,7 +84,7 @@ def declaration(topic: str) -> Topic:
     Raises:
         typer.BadParameter: there is none.
     """
-    for declared in ALL:
+    for declared in OF_JSON:
         if declared.name == topic:
             return declared
     raise typer.BadParameter(f"there is no topic {topic!r}: choose one of {NAMES}")

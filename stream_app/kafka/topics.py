@@ -124,7 +124,7 @@ def _create(client: AdminClient, settings: Settings, missing: dict[str, Topic]) 
             full,
             num_partitions=topic.partitions or settings.input_partitions,
             replication_factor=settings.replication_factor,
-            config={**topic.config, "cleanup.policy": "delete", "retention.ms": str(retention_ms(topic))},
+            config={"cleanup.policy": "delete", "retention.ms": str(retention_ms(topic)), **topic.config},
         )
         for full, topic in missing.items()
     ]
@@ -197,7 +197,13 @@ def contradictions(full: str, topic: Topic, partitions: int, config: dict[str, s
             f"topic {full} has {partitions} partitions but must have {topic.partitions}, its order matters: "
             "delete it, or set another topic_prefix"
         )
-    if "compact" in config.get("cleanup.policy", "delete"):
+    policy = config.get("cleanup.policy", "delete")
+    if topic.config.get("cleanup.policy") == "compact":
+        if policy != "compact":
+            sentences.append(
+                f"topic {full} has the policy {policy} but is read from its beginning: {alter} cleanup.policy=compact"
+            )
+    elif "compact" in policy:
         sentences.append(f"topic {full} is compacted and would lose records: {alter} cleanup.policy=delete")
     kept = int(config.get("retention.ms", KEPT_FOREVER))
     if topic.retention == FOREVER and kept != KEPT_FOREVER:

@@ -48,6 +48,23 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class Past:
+    """What windows look at in the accepted records of a micro-batch.
+
+    Attributes:
+        times: int64 [m], microseconds since 1970.
+        columns: Path to the m values: int64 keys where only the identity counts, else float64 in the input's scale.
+    """
+
+    times: np.ndarray
+    columns: Mapping[str, np.ndarray]
+
+    def keep(self, rows: Sequence[int]) -> "Past":
+        """Only these rows."""
+        return Past(self.times[rows], {path: values[rows] for path, values in self.columns.items()})
+
+
+@dataclass(frozen=True, slots=True)
 class Decoded:
     """The accepted records of a micro-batch as columns of m rows, and the refused ones.
 
@@ -60,6 +77,7 @@ class Decoded:
         refused: One for each record that is not in `rows`.
         segments: int64 [m], segment of each, 0 for none; None if the model has no segments.
         texts: Column of each category to its m values, empty where there is none.
+        past: What windows look at; None if the definition has none. Their columns of `inputs` are NaN until then.
     """
 
     rows: np.ndarray
@@ -70,6 +88,7 @@ class Decoded:
     refused: Sequence[Refusal]
     segments: np.ndarray | None = None
     texts: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    past: Past | None = None
 
     def keep(self, mask: np.ndarray) -> "Decoded":
         """The same batch with only the rows of `mask` (bool [m]); refused records stay refused."""
@@ -83,6 +102,7 @@ class Decoded:
             event_times=[self.event_times[i] for i in kept],
             segments=None if self.segments is None else self.segments[kept],
             texts={column: [values[i] for i in kept] for column, values in self.texts.items()},
+            past=None if self.past is None else self.past.keep(kept),
         )
 
     def refuse(self, sentences: Mapping[int, str], code: RefusalCode) -> "Decoded":

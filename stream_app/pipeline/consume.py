@@ -41,6 +41,8 @@ class InputConsumer:
 
     Attributes:
         positions: Assigned partition to the next offset to read.
+        waits_for_windows: Whether a new partition is read only once it is admitted.
+        waiting: Assigned partitions that are not read yet.
     """
 
     def __init__(
@@ -66,7 +68,10 @@ class InputConsumer:
         self._held_up: dict[int, tuple[int, float]] = {}  # since when an open transaction holds which position
         self._read_at: dict[int, datetime] = {}  # timestamp of the newest record that was read
         self._lost_spans: dict[int, tuple[int, int]] = {}
+        self._held = False
         self.positions: dict[int, int] = {}
+        self.waits_for_windows = False
+        self.waiting: set[int] = set()
 
     def subscribe(self, commit: Callable[[], None]) -> None:
         """Join the group.
@@ -104,11 +109,21 @@ class InputConsumer:
 
     def hold(self) -> None:
         """Fetch nothing more, but stay in the group. Records that were already under way may still come."""
+        self._held = True
         self._consumer.pause(self._consumer.assignment())
 
     def release(self) -> None:
         """Fetch again."""
-        self._consumer.resume(self._consumer.assignment())
+        self._held = False
+        self._consumer.resume([p for p in self._consumer.assignment() if p.partition not in self.waiting])
+
+    def admit(self, partition: int) -> None:
+        """Read a partition that waited."""
+        self.waiting.discard(partition)
+        place = TopicPartition(self._topic.name, partition, self.positions[partition])
+        self._consumer.seek(place)  # whatever was fetched before it waited
+        if not self._held:
+            self._consumer.resume([place])
 
     def progress(self) -> tuple[PartitionProgress, ...]:
         """Position and lag of every assigned partition, from the client's cache: no round trip."""
@@ -126,9 +141,9 @@ class InputConsumer:
         records = [message for message in messages if message.error() is None]
         ends = self._ends(messages) if len(records) < len(messages) else {}
         partitions = [record.partition() for record in records]
-        if not self.positions.keys() >= set(partitions):
+        if self.waiting or not self.positions.keys() >= set(partitions):
             # Fetched before a revocation that the same call delivered: the new owner scores these.
-            records = [record for record in records if record.partition() in self.positions]
+            records = [record for record in records if record.partition() in self.positions.keys() - self.waiting]
             partitions = [record.partition() for record in records]
         offsets = [record.offset() for record in records]
         spans = self._spans(dict(zip(partitions, offsets, strict=True)), ends)  # the last offset of each partition wins
@@ -154,7 +169,7 @@ class InputConsumer:
             error = message.error()
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
                 raise_for(error, "reading the input")
-            if error is not None and message.partition() in self.positions:
+            if error is not None and message.partition() in self.positions.keys() - self.waiting:
                 ends[message.partition()] = message.offset()
         return ends
 
@@ -197,7 +212,11 @@ class InputConsumer:
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         try:
             starts = self._starts(consumer, [place.partition for place in partitions])
-            consumer.incremental_assign([TopicPartition(self._topic.name, p, offset) for p, offset in starts.items()])
+            places = [TopicPartition(self._topic.name, p, offset) for p, offset in starts.items()]
+            consumer.incremental_assign(places)
+            if self.waits_for_windows:
+                consumer.pause(places)
+                self.waiting |= starts.keys()
         except KafkaException as exception:
             self._fault = SessionLost("assignment", f"reading the committed offsets: {error_of(exception).str()}")
             return
@@ -276,6 +295,7 @@ class InputConsumer:
     def _drop(self, partitions: list[TopicPartition]) -> None:
         for place in partitions:
             self.positions.pop(place.partition, None)
+            self.waiting.discard(place.partition)
             self._at_end.discard(place.partition)
             self._lost_spans.pop(place.partition, None)
             self._held_up.pop(place.partition, None)

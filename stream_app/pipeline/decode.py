@@ -5,34 +5,28 @@ not fit becomes a refusal with a stable code and a sentence, without effect on a
 """
 
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from itertools import chain
 from operator import itemgetter
 from types import MappingProxyType
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from models.manifest import Category, Segments
 from models.segments import Places
 from schemas.definition import Definition
 from schemas.scoring import RefusalCode
-from stream_app.kafka.log import Record
 from stream_app.kafka.schema_registry import SchemaRegistry
 from stream_app.pipeline.batch import Decoded, Raw
 from stream_app.pipeline.event_time import clock_flags, moments, timely
 from stream_app.pipeline.formats.readers import reader_of
 from stream_app.pipeline.metadata import of_record
-from stream_app.pipeline.shape import Shape, Tuples
+from stream_app.pipeline.past import PastReader, Read, too_large
+from stream_app.pipeline.shape import Shape, Tuples, text_of
 
 NOTHING: Mapping[str, Category] = MappingProxyType({})
-decode_value = msgspec.json.Decoder(str | bool | int | float).decode
-EXACT = 2**53  # integers beyond have lost digits as floating point
-
-Read = Callable[[Tuples, Sequence[Record]], list[Any]]
-"""The values of one path in the accepted records."""
 
 
 class Decoder:
@@ -73,6 +67,7 @@ class Decoder:
             if entry.kind == "category"
         ]
         self._flags = [(column, entry.path) for column, entry in inputs if entry.kind == "flag" and entry.path]
+        self._past = PastReader(definition, lambda path: _read(shape, path)) if definition.windows else None
         self._segments = None if segments is None else (_read(shape, segments.field), _Placing(segments))
 
     def __call__(self, raw: Raw) -> Decoded:
@@ -89,7 +84,7 @@ class Decoder:
         for column, clock in self._clocks.items():
             inputs[:, column] = clock_flags(event_times, us, clock)
         for column, read, category in self._categories:
-            texts[column] = list(map(_text, read(found, records)))
+            texts[column] = list(map(text_of, read(found, records)))
             inputs[:, column] = _shares(texts[column], category)
         decoded = Decoded(
             rows=np.array(rows, dtype=np.int64),
@@ -100,12 +95,16 @@ class Decoder:
             refused=refused,
             segments=None if self._segments is None else self._segments[1](self._segments[0](found, records)),
             texts=texts,
+            past=None if self._past is None else self._past(found, records, event_times, us),
         )
         return self._sound(timely(decoded, raw.records, self._ahead_max, (self._event, written)))
 
     def _sound(self, decoded: Decoded) -> Decoded:
         """Without what only the values of a whole batch show at little cost."""
-        checks = [(np.isinf(decoded.inputs).any(axis=1), "a number is too large for a 32-bit float")]
+        infinite = np.isinf(decoded.inputs).any(axis=1)
+        if decoded.past is not None:
+            infinite |= too_large(decoded.past)
+        checks = [(infinite, "a number is too large for a 32-bit float")]
         for column, name in self._flags:
             values = decoded.inputs[:, column]
             checks.append(
@@ -126,6 +125,7 @@ class _Matrix:
 
     def __init__(self, definition: Definition, shape: Shape) -> None:
         self._size = len(definition.inputs)
+        self._windows = [definition.column(entry.name) for entry in definition.windows]
         scales = [entry.scale for entry in definition.inputs]
         self._parts = [
             (number, len(node.names) - len(node.columns), node.columns, np.array([scales[i] for i in node.columns]))
@@ -134,8 +134,10 @@ class _Matrix:
         ]
 
     def __call__(self, found: Tuples) -> np.ndarray:
-        """float32 [m, inputs]; columns that are no numbers of the record are not filled."""
+        """float32 [m, inputs]; columns that are no numbers of the record are not filled, those of windows NaN."""
         matrix = np.empty((len(found[0]), self._size), dtype=np.float32)
+        if self._windows:
+            matrix[:, self._windows] = np.nan
         with np.errstate(over="ignore"):
             for number, first, columns, scale in self._parts:
                 values = _numbers(found[number], first, len(columns))
@@ -151,7 +153,7 @@ class _Placing:
 
     def __call__(self, values: Sequence[Any]) -> np.ndarray:
         """Number of the segment of each, int64 [m]; 0 for none."""
-        return np.array([*map(self._of, map(_text, values))], dtype=np.int64)
+        return np.array([*map(self._of, map(text_of, values))], dtype=np.int64)
 
 
 def _read(shape: Shape, path: str) -> Read:
@@ -176,20 +178,6 @@ def _shares(texts: Sequence[str], category: Category) -> list[float]:
     shares = category.shares | {"": float("nan")}
     other = category.other
     return [shares.get(text, other) for text in texts]
-
-
-def _text(value: Any) -> str:
-    """A value as text, a number as `models.data.columns` has it; empty if it holds none or is missing."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, msgspec.Raw):
-        try:
-            return _text(decode_value(value))
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return ""
-    if isinstance(value, float):
-        return "" if abs(value) >= EXACT else str(int(value) if value.is_integer() else value)
-    return "" if value is None else str(value).lower()  # of a truth value as JSON has it
 
 
 def _numbers(tuples: list[tuple[Any, ...]], first: int, width: int) -> np.ndarray:

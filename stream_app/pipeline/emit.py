@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import msgspec
 from confluent_kafka import KafkaException, Producer
@@ -25,6 +26,7 @@ from stream_app.pipeline.batch import Decided, Decoded, Raw, Reasoned, Refusal
 from stream_app.pipeline.faults import error_of, raise_for
 from stream_app.pipeline.fields import LONGEST_TEXT, shown
 from stream_app.pipeline.formats.readers import values_of
+from stream_app.pipeline.window_records import CUT, CUT_HEADER, StateRecord
 
 QUEUE_FULL_WAIT_S = 0.05
 LEAST_SHARE = 0.01  # an input with a smaller part of the score is no reason for it
@@ -44,6 +46,7 @@ class Outputs:
     drift_summaries: str
     comparisons: str
     model_status: str
+    window_state: str
     scores: str | None
     latents: str | None
 
@@ -86,6 +89,13 @@ class Emitter:
     def comparison(self, comparison: Comparison) -> None:
         """The comparison of two models over a commit."""
         self._send(self._outputs.comparisons, comparison.worker.encode(), encode(comparison))
+
+    def window_state(self, records: Iterable[StateRecord], partitions: int) -> None:
+        """Records of a checkpoint, each in the place of its input partition among so many."""
+        for entry in records:
+            headers = None if entry.value is not None else [(CUT_HEADER, CUT.pack(entry.cut))]
+            place = entry.partition % partitions
+            self._send(self._outputs.window_state, entry.key, entry.value, partition=place, headers=headers)
 
     def status(self, status: ModelStatus) -> None:
         """The model that this worker serves, and from which offsets on."""
@@ -148,10 +158,10 @@ class Emitter:
     def _source(self, raw: Raw, row: int) -> Source:
         return Source(self._outputs.transactions, raw.partitions[row], raw.offsets[row], self._topic_id)
 
-    def _send(self, topic: str, key: bytes | None, value: bytes) -> None:
+    def _send(self, topic: str, key: bytes | None, value: bytes | None, **more: Any) -> None:
         while True:
             try:
-                return self._producer.produce(topic, value, key)
+                return self._producer.produce(topic, value, key, **more)
             except BufferError:  # the client's queue is full until the broker takes some of it
                 self._producer.poll(QUEUE_FULL_WAIT_S)
             except KafkaException as exception:

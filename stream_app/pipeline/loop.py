@@ -5,7 +5,7 @@ first offsets of the new one are published in the transaction that holds its fir
 """
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from threading import Event
 from time import perf_counter
 
@@ -27,13 +27,14 @@ from stream_app.pipeline.serving import Serving
 from stream_app.pipeline.session import Session
 from stream_app.pipeline.summarise import Summaries
 from stream_app.pipeline.tally import Tally
+from stream_app.pipeline.window_keeper import WindowKeeper
 from stream_app.settings import Settings
 
 IDLE_S = 0.05  # how often the loop turns where nothing comes and nothing waits for a commit
 
 
 class Loop:
-    """Consume, decode, score, compare, explain, summarise, emit, commit.
+    """Consume, decode, enrich, score, compare, explain, summarise, emit, commit.
 
     Args:
         settings: Batch sizes and intervals.
@@ -65,6 +66,8 @@ class Loop:
         self._held = False
         self._interval = Interval()
         self._repeats = Repeats()
+        self._windows = WindowKeeper(settings, session, self._decoder, metrics, tally.notice, clock)
+        self._filling = ""
         self._second: SecondScorer | None = None
         self._announced: set[int] | None = None
 
@@ -76,10 +79,15 @@ class Loop:
         """
         self._serve(serving)
         self._session.input.subscribe(self._commit)
+        with closing(self._windows):
+            self._work(stop)
+
+    def _work(self, stop: Event) -> None:
         while not stop.is_set():
             self._adopt_model()
             self._announce_barriers()
             self._heed_breaker()
+            self._build_windows()
             self._consume()
             if self._interval.age_s(self._clock.monotonic()) >= self._settings.commit_interval_ms / 1000:
                 self._commit()
@@ -90,7 +98,7 @@ class Loop:
     def _consume(self) -> None:
         """Poll and process one batch; drop every reference to it before the next poll (ADR 31)."""
         with self._time("consume"):
-            idle_s = 0.0 if self._interval.is_dirty else IDLE_S
+            idle_s = 0.0 if self._interval.is_dirty or self._windows.are_behind else IDLE_S
             raw = self._session.input.poll(self._settings.batch_max_events, self._wait_s, idle_s)
         for partition, (start, end) in self._session.input.lost().items():
             self._interval.lose(partition, start, end)
@@ -101,6 +109,9 @@ class Loop:
         """One micro-batch through the stages."""
         with self._time("decode"):
             decoded = self._decode(raw)
+        if self._windows.are_used:
+            with self._time("enrich"):
+                decoded = self._windows(raw, decoded, self._serving.runtime.manifest)
         began = perf_counter()
         with self._time("score"):
             decoded, scored = score(self._serving.runtime, decoded)
@@ -134,8 +145,11 @@ class Loop:
         comparison = self._second.drain() if self._second is not None else None
         if comparison is not None:
             self._session.emitter.comparison(comparison)
+        if self._windows.has_records:
+            self._windows.write()
         with self._time("commit"):
             self._session.committer.commit(interval.offsets)
+        self._windows.committed()
         self._tally.committed(interval, self._session.input.progress(), self._serving)
         if comparison is not None:
             self._tally.compared(comparison)
@@ -146,6 +160,8 @@ class Loop:
         prescribed = self._models()
         if isinstance(prescribed, str) or prescribed is self._serving:
             return
+        if not self._windows.are_ready(_manifests(prescribed)):
+            return  # the models until then go on
         self._commit()
         if prescribed.model != self._serving.model:
             back = prescribed.model == self._serving.previous
@@ -166,6 +182,7 @@ class Loop:
     def _serve(self, serving: Serving) -> None:
         manifest, second, worker = serving.runtime.manifest, serving.second, self._settings.worker_name
         self._serving = serving
+        self._windows.serve(_manifests(serving))
         self._decode = self._decoder(manifest, manifest.segments)
         canary = second.model.sha256 if second is not None and second.percent else ""
         self._summaries = Summaries(
@@ -174,11 +191,19 @@ class Loop:
         self._second = None
         if second is not None:
             theirs = second.runtime.manifest
-            decode = None if theirs.reads_as(manifest) else self._decoder(theirs, None)
+            decode = None if theirs.reads_as(manifest) else self._windows.reader(theirs)
             self._second = SecondScorer(serving, second, worker, decode)
         self._announced = None
 
-    def _decoder(self, manifest: Manifest, segments: Segments | None) -> Decoder:
+    def _build_windows(self) -> None:
+        """What partitions, or models, wait for; with nothing in the open transaction, for it may take seconds."""
+        if self._windows.are_behind:
+            self._commit()
+        self._filling = self._windows.turn(is_committed=not self._interval.is_dirty)
+        if self._windows.has_records:
+            self._interval.is_dirty = True
+
+    def _decoder(self, manifest: Manifest, segments: Segments | None = None) -> Decoder:
         limit, ahead_s = self._settings.record_max_bytes, self._settings.event_ahead_max_s
         registry = schema_registry(self._settings)
         return Decoder(manifest.definition, limit, segments, ahead_s, manifest.categories, registry)
@@ -209,7 +234,7 @@ class Loop:
     @property
     def _state(self) -> str:
         if not self._held:
-            return RUNNING
+            return self._filling or RUNNING
         return f"{HELD_BACK}: {self._breaker.refused_share:.0%} of the latest records are refused, see dead-letters"
 
     @property
@@ -220,3 +245,9 @@ class Loop:
 
     def _time(self, stage: str) -> AbstractContextManager[object]:
         return self._metrics.stages[stage].time()
+
+
+def _manifests(serving: Serving) -> list[Manifest]:
+    """Of the model that decides, and of the one beside it."""
+    second = [] if serving.second is None else [serving.second.runtime.manifest]
+    return [serving.runtime.manifest, *second]

@@ -18,6 +18,7 @@ from stream_app.pipeline.consume import InputConsumer
 from stream_app.pipeline.emit import Emitter, Outputs
 from stream_app.pipeline.faults import SessionLost, raise_for
 from stream_app.pipeline.input_topic import InputTopic
+from stream_app.pipeline.rebuild import Logs
 from stream_app.pipeline.recall import Accounted
 from stream_app.settings import Guarantee, Settings
 
@@ -82,6 +83,8 @@ class Session:
             on_notice=on_notice,
             clock=clock,
         )
+        reader = {"enable.partition.eof": True, "auto.offset.reset": "error"}
+        self.logs = Logs(lambda: kafka.consumer(settings, None, **reader), outputs.transactions, outputs.window_state)
         self.committer.begin()
 
     def __enter__(self) -> Self:
@@ -113,6 +116,7 @@ def _outputs(settings: Settings) -> Outputs:
         drift_summaries=name(settings, topics.DRIFT_SUMMARIES),
         comparisons=name(settings, topics.COMPARISONS),
         model_status=name(settings, topics.MODEL_STATUS),
+        window_state=name(settings, topics.WINDOW_STATE),
         scores=full(topics.SCORES, settings.publish_scores),
         latents=full(topics.LATENTS, settings.publish_latents),
     )

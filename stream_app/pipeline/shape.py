@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import msgspec
+import numpy as np
 from msgspec import Meta
 
 from schemas.definition import Definition, Input
@@ -16,6 +17,10 @@ from schemas.scoring import LONGEST_ID, Moment, NonEmpty
 IDENTIFIER = Annotated[NonEmpty, Meta(max_length=LONGEST_ID)] | int
 VALUE = Annotated[str, Meta(min_length=1)] | int | bool | float
 ANY_VALUE = str | int | bool | float | None
+EXACT = 2**53  # integers beyond have lost digits as floating point
+DECIMAL = 1e-5  # where data files have shorter floating point with an exponent
+decode_value = msgspec.json.Decoder(str | bool | int | float).decode
+
 Place = tuple[int, int]
 """Number of an object in `Shape.objects`, and of a field in its tuples."""
 Tuples = list[list[tuple[Any, ...]]]
@@ -87,6 +92,8 @@ class Shape:
                 self._put(entry.path, (VALUE,) if entry.missing == "reject" else (ANY_VALUE, None))
             elif entry.path:
                 self._put(entry.path, _number(entry), column)
+        for path, is_identity in definition.past.items():
+            self._put(path, (ANY_VALUE if is_identity else float | None, None))
         if segment is not None:
             self._put(segment, (msgspec.Raw, msgspec.Raw()))
         self.objects: list[Node] = []
@@ -164,3 +171,25 @@ def _number(entry: Input) -> tuple[Any, ...]:
     if entry.kind == "flag":
         kind = bool | float
     return (kind,) if entry.missing == "reject" else (kind | None, None)
+
+
+def text_of(value: Any) -> str:
+    """A value as text, a number as `models.data.columns` has it; empty if it holds none or is missing."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, msgspec.Raw):
+        try:
+            return text_of(decode_value(value))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return ""
+    if isinstance(value, float):
+        return "" if abs(value) >= EXACT else _written(value)
+    return "" if value is None else str(value).lower()  # of a truth value as JSON has it
+
+
+def _written(value: float) -> str:
+    if value.is_integer():
+        return str(int(value))
+    if DECIMAL <= abs(value) < 10 * DECIMAL:
+        return np.format_float_positional(value)
+    return str(value).replace("e-0", "e-")

@@ -7,21 +7,16 @@ import msgspec
 import numpy as np
 
 from models.runtime import Runtime
-from schemas.errors import UserError
 from schemas.scoring import Anomaly, Reason
 from schemas.topics import ANOMALIES, TRANSACTIONS
 from stream_app.kafka.log import read_backwards, read_to_end
 from stream_app.kafka.records import RecordDecoder
 from stream_app.kafka.topics import name, present_id
-from stream_app.replay.rescore import Rescorer
+from stream_app.replay.rescore import ReplayError, Rescorer
 from stream_app.settings import Settings
 
 TOLERANCE = 1e-5  # relative, of scores: the promise of "same log, same decisions"
 SHARE_TOLERANCE = 1e-4  # of shares and reconstructions, which are differences of nearly equal numbers
-
-
-class ReplayError(UserError):
-    """The replay is impossible; the message says why, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import numpy as np
 
 from models.manifest import Calibration
 from models.runtime import Runtime, Scored
+from schemas.errors import UserError
 from schemas.scoring import ModelRef, Reason
 from stream_app.kafka.log import Record
 from stream_app.kafka.schema_registry import schema_registry
@@ -17,6 +18,10 @@ from stream_app.pipeline.explain import explain
 from stream_app.pipeline.score import score
 from stream_app.pipeline.serving import Serving
 from stream_app.settings import Settings
+
+
+class ReplayError(UserError):
+    """The replay is impossible; the message says why, and what to do."""
 
 
 class Rescorer:
@@ -33,6 +38,11 @@ class Rescorer:
         self, settings: Settings, runtime: Runtime, threshold: float | None = None, top: int | None = None
     ) -> None:
         manifest = runtime.manifest
+        if windows := manifest.definition.windows:
+            raise ReplayError(
+                f"model {manifest.version} sees windows ({', '.join(entry.name for entry in windows)}), which a record "
+                "alone does not hold: the values that were used stand in the anomaly, see `stream-app show EVENT`"
+            )
         self.calibration: Calibration = manifest.calibration
         if threshold is not None:
             self.calibration = msgspec.structs.replace(manifest.calibration, threshold=threshold)

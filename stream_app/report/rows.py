@@ -19,6 +19,7 @@ from stream_app.kafka.schema_registry import schema_registry
 from stream_app.pipeline.batch import Raw
 from stream_app.pipeline.decode import Decoder
 from stream_app.pipeline.score import score
+from stream_app.report.alerts import ReportError
 from stream_app.report.history import SummarySpan
 from stream_app.report.window import ReportWindow
 from stream_app.settings import Settings
@@ -136,6 +137,11 @@ def _of_records(records: Iterable[Record]) -> Iterator[Raw]:
 
 def _decoder(settings: Settings, runtime: Runtime) -> Decoder:
     manifest, ahead_s = runtime.manifest, settings.event_ahead_max_s
+    if manifest.definition.windows:
+        raise ReportError(
+            f"model {manifest.version} sees windows, which records without all those before them do not hold: there is "
+            "no report of such a model yet; `stream-app drift` shows what the stream itself has found"
+        )
     limit, registry = settings.record_max_bytes, schema_registry(settings)
     return Decoder(manifest.definition, limit, None, ahead_s, manifest.categories, registry)
 

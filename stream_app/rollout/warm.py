@@ -9,6 +9,7 @@ from typing import NamedTuple
 from models import archive, artefact
 from models.manifest import Manifest
 from models.runtime import Runtime
+from models.windows.served import prepare
 from stream_app.metrics import Metrics
 from stream_app.rollout.artefacts import ModelCache
 from stream_app.rollout.state import Release
@@ -77,6 +78,7 @@ class WarmModels:
         try:
             with self._metrics.model_load.time():
                 runtime = artefact.load(self._cache.fetch(release.uri, sha256), expected_sha256=sha256)
+                prepare(runtime.manifest.definition)
         except Exception as error:  # whatever it is means the same: it may not serve
             reason = str(error) or type(error).__name__
             if self.failure(release) != reason:

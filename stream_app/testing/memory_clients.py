@@ -38,11 +38,17 @@ class MemoryMessage:
         error: KafkaError | None = None,
         topic: str = "transactions",
     ) -> None:
+        self._key: bytes | None = None
         self._value, self._offset, self._at, self._partition = value, offset, at, partition
         self._headers, self._error, self._topic = headers, error, topic
 
     def __repr__(self) -> str:
         return f"MemoryMessage({self._value!r}, {self._offset}, {self._at!r})"
+
+    def keyed(self, key: bytes | None) -> "MemoryMessage":
+        """The same with this key."""
+        self._key = key
+        return self
 
     def topic(self) -> str:
         return self._topic
@@ -60,7 +66,7 @@ class MemoryMessage:
         return self._error
 
     def key(self) -> bytes | None:
-        return f"key-{self._offset}".encode()
+        return f"key-{self._offset}".encode() if self._key is None else self._key
 
     def headers(self) -> list[tuple[str, bytes | None]] | None:
         return None if self._headers is None else list(self._headers)
@@ -77,6 +83,7 @@ class MemoryConsumer:
         self._kafka = kafka
         self._positions: dict[int, int] = {}
         self._ended: set[int] = set()
+        self._read: tuple[str, int, int] | None = None  # topic, partition, next offset of a reader without a group
         self.paused: set[int] = set()
         self.waits: list[float] = []  # how long each call would wait for records
         self.closed = False
@@ -84,7 +91,18 @@ class MemoryConsumer:
     def subscribe(self, topics: Sequence[str], on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
         self._topic, self._on = topics[0], {"assign": on_assign, "revoke": on_revoke, "lose": on_lost}
 
+    def assign(self, places: list[TopicPartition]) -> None:
+        self._read = places[0].topic, places[0].partition, places[0].offset
+
+    def list_topics(self, topic: str, timeout: float) -> Any:
+        return SimpleNamespace(topics={topic: SimpleNamespace(partitions={0: None})})
+
+    def seek(self, place: TopicPartition) -> None:
+        self._positions[place.partition] = place.offset
+
     def consume(self, limit: int, timeout_s: float) -> list[MemoryMessage]:
+        if self._read is not None:
+            return self._again(limit)
         self._kafka.reach("consume")
         self.waits.append(timeout_s)
         messages: list[MemoryMessage] = []
@@ -93,6 +111,18 @@ class MemoryConsumer:
         if self._kafka.script and not (limit == 1 and messages):  # a first record is always asked for the rest, too
             self._kafka.script.popleft()(self)
         return messages
+
+    def _again(self, limit: int) -> list[MemoryMessage]:
+        """What a reader without a group reads next; the end comes with the last."""
+        topic, partition, at = self._read or ("", 0, 0)
+        log = self._log(topic, partition)
+        self._read = topic, partition, min(at + limit, len(log))
+        end = MemoryMessage(None, len(log), partition=partition, error=KafkaError(KafkaError._PARTITION_EOF))
+        return [*(message for message in log[at : at + limit] if message), *([end] if at + limit >= len(log) else [])]
+
+    def _log(self, topic: str, partition: int) -> Sequence[MemoryMessage | None]:
+        kafka = self._kafka
+        return kafka.input[partition] if topic == kafka.input_topic else kafka.visible[topic]
 
     def _fetch(self, partition: int, limit: int) -> list[MemoryMessage]:
         start, log = self._positions[partition], self._kafka.input[partition]
@@ -138,6 +168,8 @@ class MemoryConsumer:
 
     def get_watermark_offsets(self, place: TopicPartition, **how: Any) -> tuple[int, int]:
         """As librdkafka: the end is the last stable offset for whom reads committed; cached is the high watermark."""
+        if place.topic != self._kafka.input_topic:
+            return 0, len(self._kafka.visible[place.topic])
         high = len(self._kafka.input[place.partition])
         end = high if how.get("cached") else self._kafka.stable.get(place.partition, high)
         return self._kafka.low[place.partition], end
@@ -190,7 +222,7 @@ class MemoryProducer:
         self._kafka = kafka
         self._on_delivery = properties.get("on_delivery")
         self._identity = properties.get("transactional.id")
-        self._queued: list[tuple[str, bytes, Any]] = []
+        self._queued: list[tuple[str, bytes | None, bytes | None, Any, Any]] = []
         self._offsets: list[TopicPartition] = []
 
     def _reach(self, call: str) -> None:
@@ -212,10 +244,16 @@ class MemoryProducer:
         return len(self._queued)
 
     def produce(
-        self, topic: str, value: bytes, key: bytes | None = None, headers: Any = None, on_delivery: Any = None
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None = None,
+        headers: Any = None,
+        on_delivery: Any = None,
+        partition: int = -1,
     ) -> None:
         self._reach("produce")
-        self._queued.append((topic, value, on_delivery or self._on_delivery))
+        self._queued.append((topic, value, key, headers, on_delivery or self._on_delivery))
 
     def poll(self, _timeout_s: float) -> None:
         self._kafka.reach("poll")
@@ -227,7 +265,7 @@ class MemoryProducer:
         return len(self._queued)
 
     def purge(self) -> None:
-        for _, _, on_delivery in self._queued:
+        for *_, on_delivery in self._queued:
             on_delivery(KafkaError(KafkaError._PURGE_QUEUE), None)
         self._queued = []
 
@@ -247,10 +285,11 @@ class MemoryProducer:
 
     def _deliver(self) -> None:
         queued, self._queued = self._queued, []
-        for topic, value, on_delivery in queued:
+        for topic, value, key, headers, on_delivery in queued:
             error = self._kafka.next_fault("deliver")
             if error is None:
-                self._kafka.append(topic, value)
+                log = self._kafka.visible[topic]
+                log.append(MemoryMessage(value, len(log), topic=topic, headers=headers).keyed(key))
             else:
                 on_delivery(error, None)
 

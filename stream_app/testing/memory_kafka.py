@@ -32,6 +32,7 @@ class MemoryKafka:
 
     Attributes:
         input: The log of each input partition; None is an offset without a record, as of a transaction marker.
+        input_topic: Its name.
         topic_id: Kafka's id of the input topic; None while there is no such topic.
         retention_ms: Of the input topic.
         low: Input partition to its first offset that is not deleted.
@@ -50,6 +51,7 @@ class MemoryKafka:
 
     def __init__(self, *script: Step) -> None:
         self.input: dict[int, list[MemoryMessage | None]] = defaultdict(list)
+        self.input_topic = "transactions"
         self.topic_id: str | None = "topic-1"
         self.retention_ms = 7 * 24 * 3600 * 1000
         self.low: dict[int, int] = defaultdict(int)
@@ -77,11 +79,11 @@ class MemoryKafka:
         """A client for metadata."""
         return cast(AdminClient, MemoryAdmin(self))
 
-    def publish(self, partition: int, *values: bytes | None, at: datetime = EPOCH) -> None:
+    def publish(self, partition: int, *values: bytes | None, at: datetime = EPOCH, key: bytes | None = None) -> None:
         """Append records to the input."""
         log = self.input[partition]
         for value in values:
-            log.append(MemoryMessage(value, len(log), at, partition))
+            log.append(MemoryMessage(value, len(log), at, partition).keyed(key))
 
     def append(self, topic: str, *values: bytes, at: datetime = EPOCH) -> None:
         """Records on an output topic."""

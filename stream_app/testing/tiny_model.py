@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import torch
 
 from models import artefact
@@ -14,6 +15,7 @@ INPUTS = [
     Input("amount", "amount", "EUR", "reject", least=0),
     Input("terminal_risk_7d", "features.terminal_risk_7d", "share", "impute", "risk"),
 ]
+UNSEEN = -12345.0
 DEFINITION = Definition(
     "tiny",
     EventFields("transaction_id", "event_time", "customer_id", show=("amount", "currency", "terminal_id")),
@@ -40,6 +42,39 @@ class TinyGraph(torch.nn.Module):
         contributions = residual * residual
         score = contributions.sum(dim=1)
         return score, contributions, reconstruction, score.unsqueeze(1), standardised, residual
+
+
+class GlassGraph(torch.nn.Module):
+    """Its latent vector is what it sees, `UNSEEN` where there is nothing: published latents show the inputs."""
+
+    def forward(
+        self, inputs: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The outputs that `models.artefact` expects of a graph."""
+        standardised = torch.nan_to_num(inputs)
+        contributions = standardised * standardised
+        latent = torch.nan_to_num(inputs, nan=-12345.0)
+        return contributions.sum(dim=1), contributions, 0 * standardised, latent, standardised, -standardised
+
+
+def glass_model(path: Path, version: str, definition: Definition) -> ModelRef:
+    """Write a model whose latent vectors are its inputs; only what is absurd is an anomaly."""
+    inputs = definition.inputs
+    signals = [
+        SignalReference(name, mean=0.0, std=1.0, tail=3.0, edges=[-1.0, 0.0, 1.0], shares=[0.25] * 4)
+        for name in signal_layout(inputs, latent_size=len(inputs))
+    ]
+    manifest = msgspec.structs.replace(
+        tiny_manifest(version),
+        definition=definition,
+        latent_size=len(inputs),
+        signals=signals,
+        calibration=Calibration(0.01, 1e8, [0.0, 1e8], [1.0, 0.01]),
+        latent_mean=[0.0] * len(inputs),
+        latent_covariance=[[float(i == j) for j in range(len(inputs))] for i in range(len(inputs))],
+        golden=[GoldenRow([1000.0] * len(inputs), 1e6 * len(inputs))],
+    )
+    return ModelRef("tiny", version, artefact.save(path, torch.jit.script(GlassGraph()), manifest))
 
 
 def tiny_manifest(version: str, centre: float = 0.0, golden_error: float = 0.0) -> Manifest:

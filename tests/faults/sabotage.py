@@ -8,6 +8,7 @@ from confluent_kafka import Producer
 
 from stream_app.cli.app import main
 from stream_app.kafka import clients
+from stream_app.pipeline import cuts
 from stream_app.pipeline.consume import InputConsumer
 from stream_app.threads import Supervised
 
@@ -86,4 +87,10 @@ def die(thread: str, steps: int) -> None:
         real(self, name, sabotaged if name == thread else step, *arguments)
 
     Supervised.__init__ = init  # type: ignore[method-assign]
+    main()
+
+
+def small_cuts(records: int) -> None:
+    """Its checkpoints of windows go out so few records at a time that it is nearly always in the middle of one."""
+    cuts.MOST_RECORDS = records
     main()

@@ -20,6 +20,7 @@ BYTES_ENTER_OR_LEAVE = [
     "stream_app/pipeline/emit.py",
     "stream_app/pipeline/commit.py",
     "stream_app/pipeline/input_topic.py",
+    "stream_app/pipeline/rebuild.py",
     "stream_app/pipeline/session.py",
     "stream_app/pipeline/faults.py",
     "stream_app/rollout/*",
@@ -83,6 +84,7 @@ STAGES = ("consume", "decode", "score", "compare", "explain", "summarise", "emit
 KNOW_THE_STAGES = {
     "stream_app/pipeline/loop.py",
     "stream_app/pipeline/input_topic.py",
+    "stream_app/pipeline/rebuild.py",
     "stream_app/pipeline/session.py",
     "stream_app/replay/rescore.py",  # a replay that is not the pipeline's own code proves nothing
     "stream_app/report/rows.py",  # as for replay

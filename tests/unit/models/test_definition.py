@@ -86,6 +86,9 @@ REFUSED = {
         "field window, field aggregate: of another entity than card.token there are count, mean, sum"
     ),
     AMOUNT + window(of="country", delay="1h", aggregate="is_new"): "field delay: is_new knows none: leave it out",
+    AMOUNT + window(of="card", aggregate="is_new"): "windows over card: card and card.token cannot both be values",
+    AMOUNT + window(of="at"): "field of: at is the time of the event: there is since_last",
+    AMOUNT + window(of="card.token"): "field of: card.token is an identity, which has no mean: there are distinct",
     AMOUNT + window(entity="merchant", delay="90m"): "field delay: 90m is no multiple of its hop, 1h: write '1h'",
     AMOUNT + "[trainig]\nepochs = 1\n": "[trainig] is not known",
     AMOUNT + '[label]\ncolum = "f"\n': "[label], field colum: is not known: did you mean column?",

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from schemas.rollout import AuditRecord
-from schemas.topics import ALL, AUDIT, COMPARISONS, DRIFT_ALERTS, DRIFT_SUMMARIES, MODEL_STATUS, MODEL_SWAP, Topic
+from schemas.topics import AUDIT, COMPARISONS, DRIFT_ALERTS, DRIFT_SUMMARIES, MODEL_STATUS, MODEL_SWAP, OF_JSON, Topic
 from stream_app.audit.proof import prove
 from stream_app.audit.sealer import Sealer
 from stream_app.cli.readable import Reader, as_json_line, moment
@@ -93,8 +93,8 @@ WORKER: dict[str, tuple[Topic, Read]] = {
 COMMANDS: dict[str, tuple[Topic, Callable[[list[MemoryMessage]], Any]]] = {
     "explain": (DRIFT_ALERTS, published),
     "audit --verify": (AUDIT, lambda records: prove([(r.offset(), r.value() or b"") for r in records])),
-    **{f"consume {t.name}": (t, lambda rs, t=t: [Reader(t).line(r.value()) for r in rs]) for t in ALL},
-    **{f"consume --json {t.name}": (t, lambda rs: [as_json_line(r.value()) for r in rs]) for t in ALL},
+    **{f"consume {t.name}": (t, lambda rs, t=t: [Reader(t).line(r.value()) for r in rs]) for t in OF_JSON},
+    **{f"consume --json {t.name}": (t, lambda rs: [as_json_line(r.value()) for r in rs]) for t in OF_JSON},
 }
 
 

@@ -22,7 +22,7 @@ def test_forever_is_minus_one_on_the_wire_and_the_rest_milliseconds():
 
 @pytest.mark.parametrize("topic", ALL, ids=lambda topic: topic.name)
 def test_a_topic_as_declared_is_accepted(topic):
-    assert contradictions(topic.name, topic, topic.partitions or 4, FITTING) == []
+    assert contradictions(topic.name, topic, topic.partitions or 4, {**FITTING, **topic.config}) == []
 
 
 @pytest.mark.parametrize("partitions", [1, 3, 48])
@@ -65,7 +65,10 @@ def test_every_contradiction_of_a_topic_is_named():
 def test_a_topic_whose_times_are_its_writers_is_refused_where_the_brokers_are_relied_on():
     for topic in ALL:
         found = contradictions(
-            topic.name, topic, topic.partitions or 4, {**FITTING, "message.timestamp.type": "CreateTime"}
+            topic.name,
+            topic,
+            topic.partitions or 4,
+            {**FITTING, **topic.config, "message.timestamp.type": "CreateTime"},
         )
         told = [sentence for sentence in found if "message.timestamp.type=LogAppendTime" in sentence]
         assert len(told) == (topic in (MODEL_SWAP, MODEL_STATUS)), topic.name

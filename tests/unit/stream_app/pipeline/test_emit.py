@@ -25,7 +25,15 @@ from tests.unit.stream_app.pipeline.rows import encoded, raw
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OUTPUTS = Outputs(
-    "transactions", "anomalies", "dead-letters", "drift-summaries", "comparisons", "model-status", None, None
+    "transactions",
+    "anomalies",
+    "dead-letters",
+    "drift-summaries",
+    "comparisons",
+    "model-status",
+    "window-state",
+    None,
+    None,
 )
 
 

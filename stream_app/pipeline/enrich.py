@@ -1,0 +1,154 @@
+"""Fills the windows of a micro-batch: what is known of each entity from the records before it in its partition's log.
+
+There is a state for each input partition that this worker has, and it counts every record that decode accepts. So a
+value is a function of the partition's log, whatever the batches, restarts, and owners.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+from msgspec.structs import replace
+
+from models.windows.plan import Layout
+from schemas.definition import Definition, Input
+from stream_app.pipeline.batch import Decoded, Past, Raw
+from stream_app.pipeline.faults import SessionLost
+from stream_app.pipeline.window_records import FINGERPRINT_BYTES
+
+if TYPE_CHECKING:
+    from models.windows.state import WindowState
+
+Decode = Callable[[Raw], Decoded]
+
+
+class Windows:
+    """The windows of one definition, over the partitions of a session.
+
+    Attributes:
+        fingerprint: Of all that makes a value: windows that agree in it have the same state.
+        decode: Decodes the records that count.
+        reach_s: How far back they look.
+        states: Of each partition whose past is known.
+        reached: Of each of these, the offset up to which its log has been counted.
+    """
+
+    def __init__(self, definition: Definition, topic_id: str, decode: Decode, max_entities: int) -> None:
+        from models.windows.state import WindowState  # imports the compiler
+
+        self._asked = [entry.window for entry in definition.windows if entry.window is not None]
+        self._entity = definition.event.entity
+        self._new: Callable[[], WindowState] = lambda: WindowState(self._asked, max_entities)
+        self._layout = Layout(self._asked)
+        self.decode = decode
+        self.fingerprint = _fingerprint(definition, topic_id, self._layout.fingerprint)
+        self.reach_s = definition.reach_s
+        self.states: dict[int, WindowState] = {}
+        self.reached: dict[int, int] = {}
+
+    def empty(self) -> "WindowState":
+        """The state of a partition without a past."""
+        return self._new()
+
+    def keep(self, positions: Mapping[int, int]) -> None:
+        """Let go of partitions that are elsewhere: what another worker counts meanwhile is not known here."""
+        for partition in [p for p, reached in self.reached.items() if positions.get(p) != reached]:
+            del self.states[partition], self.reached[partition]
+
+    def step(self, raw: Raw, decoded: Decoded) -> np.ndarray:
+        """Compute the windows of the accepted records, and count them.
+
+        Returns:
+            float32 [m, windows]; NaN in partitions whose past is not known yet.
+
+        Raises:
+            SessionLost: the batch does not go on from where the state is; a new session builds it anew.
+        """
+        partitions, offsets = (np.array(column)[decoded.rows] for column in (raw.partitions, raw.offsets))
+        values = np.full((len(decoded.rows), len(self._asked)), np.nan, dtype=np.float32)
+        for partition in raw.spans.keys() & self.states.keys():
+            start, end = raw.spans[partition]
+            if self.reached[partition] != start:
+                raise SessionLost("windows", f"windows of partition {partition} are not at offset {start}")
+            rows = np.flatnonzero(partitions == partition)
+            if len(rows):
+                values[rows] = self.count(self.states[partition], decoded, offsets, rows)
+            self.reached[partition] = end
+        return values
+
+    def count(self, state: "WindowState", decoded: Decoded, offsets: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Compute and count some rows, all of one partition.
+
+        Args:
+            state: Of that partition.
+            decoded: The m accepted records.
+            offsets: int64 [m].
+            rows: Which of them, ascending.
+        """
+        from models.windows.compiled import Batch
+        from models.windows.keys import keys_of_numbers
+
+        past: Past = decoded.past  # type: ignore[assignment]  # there are windows
+
+        def identity(path: str) -> np.ndarray:
+            column = past.columns[path][rows]
+            return keys_of_numbers(column) if column.dtype == np.float64 else column
+
+        layout = self._layout
+        numbers = [past.columns[path][rows] for path in layout.numbers]
+        identities = [identity(path) for path in layout.identities]
+        batch = Batch(
+            offsets[rows],
+            past.columns[self._entity][rows],
+            past.times[rows],
+            _side_by_side(numbers, len(rows), np.float64),
+            _side_by_side(identities, len(rows), np.int64),
+        )
+        return state.step(batch)
+
+
+def fill(decoded: Decoded, definition: Definition, values: np.ndarray) -> Decoded:
+    """The batch with the columns of its windows.
+
+    Args:
+        decoded: Of this definition.
+        definition: Whose windows were computed.
+        values: Of the same m records, float32 [m, windows].
+    """
+    decoded.inputs[:, [definition.column(entry.name) for entry in definition.windows]] = values
+    return decoded
+
+
+def keyed_otherwise(raw: Raw, decoded: Decoded) -> int:
+    """How many of the accepted records do not have their entity as key, as text or as a number."""
+    keys: list[bytes] = [raw.records[row].key() or b"" for row in decoded.rows.tolist()] if raw.records else []
+    entities = decoded.entities
+    if b"".join(keys) == "".join(entities).encode():  # as a rule
+        return 0
+    return sum(not _is_of(key, entity) for key, entity in zip(keys, entities, strict=False))
+
+
+def _is_of(key: bytes, entity: str) -> bool:
+    as_number = len(key) in (4, 8) and str(int.from_bytes(key, "big", signed=True)) == entity
+    return as_number or entity.encode() in key  # a schema registry puts some bytes before it
+
+
+def _side_by_side(columns: Sequence[np.ndarray], rows: int, kind: type) -> np.ndarray:
+    return np.stack(columns, axis=1) if columns else np.empty((rows, 0), dtype=kind)
+
+
+def _numbers(entry: Input) -> Iterator[float | None]:
+    return (None if number is None else float(number) for number in (entry.scale, entry.least, entry.most))
+
+
+def _fingerprint(definition: Definition, topic_id: str, layout: int) -> bytes:
+    """Everything that makes a value: which records count, how they are read, what is computed of them."""
+    read: Mapping[str, object] = {
+        entry.path: (entry.kind, entry.missing, *map(str, _numbers(entry))) for entry in definition.inputs if entry.path
+    }
+    event = replace(definition.event, show=())
+    windows = [entry.window for entry in definition.windows]
+    content = msgspec.json.encode([topic_id, layout, event, sorted(read.items()), windows])
+    return sha256(content).digest()[:FINGERPRINT_BYTES]
