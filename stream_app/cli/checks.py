@@ -18,6 +18,7 @@ from schemas.topics import ALL
 from stream_app.cli.diagnosis import Diagnosis
 from stream_app.cli.group_offsets import group_offsets
 from stream_app.cli.invocation import current
+from stream_app.cli.latest_events import latest_events
 from stream_app.cli.overview import Observer
 from stream_app.cli.segments import watched_segments
 from stream_app.host import surroundings
@@ -64,6 +65,7 @@ def examine(load: Callable[[], Settings], fix: bool = False) -> Iterator[Diagnos
         "limits": lambda: broker_limits(settings),
         "permissions": lambda: permissions(settings),
         "model": lambda: models_in_service(settings),
+        "events": lambda: latest_events(settings),
         "segments": lambda: watched_segments(settings),
         "offsets": lambda: group_offsets(settings),
         "now": lambda: at_present(settings),

@@ -18,6 +18,7 @@ from schemas.scoring import Label, ModelRef
 from schemas.topics import LABELS, MODEL_STATUS, MODEL_SWAP, TRANSACTIONS
 from stream_app.kafka import clients, topics
 from stream_app.kafka.log import read_to_end
+from tests.traffic import publish
 from tests.unit.stream_app.cli.cli_runner import stream_app
 
 pytestmark = pytest.mark.kafka
@@ -310,6 +311,19 @@ def test_doctor_creates_missing_topics_and_finds_nothing_wrong_with_the_cluster(
     assert [check for check in cluster if not found[check]["ok"]] == []
     there = clients.admin(settings).list_topics(timeout=10).topics
     assert topics.name(settings, MODEL_SWAP) in there
+
+
+def test_doctor_holds_the_definition_against_the_latest_records_and_joins_no_group(cli, settings, data, frame):
+    cli("produce", data, "--limit", "300")
+    before = findings(cli("doctor", "--json"))
+    assert before["events"]["says"] == "the latest 300 are read as card-fraud says"
+    assert (before["events"]["ok"], before["key"]["ok"]) == (True, True)
+    publish(settings, [(b"somebody", b"no JSON")] * 100)
+    refused = findings(cli("doctor", "--json"))["events"]
+    assert not refused["ok"]
+    assert refused["says"].startswith("25.00% of the latest 400 would be refused as not_json")
+    groups = clients.admin(settings).list_consumer_groups().result(10)
+    assert [group for group in groups.valid if group.group_id.startswith(settings.topic_prefix)] == []
 
 
 def test_doctor_names_a_topic_that_contradicts(cli, settings):
