@@ -26,7 +26,7 @@ import polars as pl
 from benchmarks import own_worker, plots, report
 from benchmarks.material import FOLDER, model, say, transactions
 from benchmarks.own_worker import Commit
-from benchmarks.stand import full, model_of, wide_events
+from benchmarks.stand import WINDOWS, full, model_of, wide_events, windowed_model
 from models.data.events import encode
 from stream_app.embedded.broker import EmbeddedBroker
 from stream_app.settings import Settings
@@ -69,6 +69,16 @@ def width(broker: EmbeddedBroker, frame: pl.DataFrame, _trained: Path) -> list[R
             broker, f"width-{hidden}", model_of(frame, f"width-{hidden}", hidden=hidden), 1, encode(frame)
         )
         rows.append(_point(settings, total, "hidden units", hidden))
+    return rows
+
+
+def windows(broker: EmbeddedBroker, frame: pl.DataFrame, _trained: Path) -> list[Row]:
+    """Twelve windows that the worker computes, beside as many inputs that stand in the event."""
+    with_none = model_of(frame, f"inputs-{1 + len(WINDOWS)}", 1 + len(WINDOWS))
+    rows = []
+    for count, path in ((0, with_none), (len(WINDOWS), windowed_model(frame))):
+        settings, total = full(broker, f"windows-{count}", path, 2, encode(frame))
+        rows.append(_point(settings, total, "windows", count))
     return rows
 
 
@@ -188,6 +198,7 @@ AXES: dict[str, Callable[[EmbeddedBroker, pl.DataFrame, Path], list[Row]]] = {
     "batch": batch,
     "inputs": inputs,
     "width": width,
+    "windows": windows,
     "partitions": partitions,
     "workers": workers,
     "startup": startup,

@@ -12,10 +12,10 @@ from benchmarks.material import FOLDER, Event, publish
 from models import artefact
 from models.data.events import encode
 from models.data.windows import FEATURES
-from models.definition import cards
+from models.definition import cards, complete
 from models.recipe import TrainingConfig
 from models.training import train
-from schemas.definition import Input
+from schemas.definition import Input, Window
 from schemas.topics import ALL
 from stream_app.embedded.broker import EmbeddedBroker
 from stream_app.kafka import topics
@@ -24,6 +24,16 @@ from stream_app.rollout.client import Order
 from stream_app.settings import Settings
 
 TRAINING_ROWS = 20_000
+WINDOWS = [
+    window
+    for over in ("1d", "7d", "30d")
+    for window in (
+        Window("customer_id", "count", over),
+        Window("customer_id", "mean", over, "amount"),
+        Window("customer_id", "std", over, "amount"),
+        Window("customer_id", "max", over, "amount"),
+    )
+]
 AMOUNT = Input("amount", "amount", "EUR", "reject", least=0)
 
 
@@ -60,6 +70,22 @@ def model_of(frame: pl.DataFrame, name: str, inputs: int = 1 + len(FEATURES), **
         windows = (Input(n, f"features.{n}", "1", role="window") for n in names(inputs))
         definition = replace(cards(), inputs=(AMOUNT, *windows))
         artefact.save(path, *train(rows, definition, TrainingConfig(epochs=1, **config), name, "1"))
+    return path
+
+
+def windowed_model(frame: pl.DataFrame) -> Path:
+    """A model of the amount and `WINDOWS` over the customer's past, trained as `model_of`."""
+    from models.windows.history import windows_of
+
+    path = FOLDER / "cost-windows.pt"
+    if not path.is_file():
+        seen = frame.select("event_time", "amount", customer_id="entity")
+        values = windows_of(seen, WINDOWS, time="event_time", entity="customer_id")
+        columns = {f"w{place}": pl.Series(values[:, place]) for place in range(len(WINDOWS))}
+        rows = frame.with_columns(**columns).gather_every(max(len(frame) // TRAINING_ROWS, 1))
+        windows = (Input(f"w{place}", window=window) for place, window in enumerate(WINDOWS))
+        definition = complete(replace(cards(), inputs=(AMOUNT, *windows)))
+        artefact.save(path, *train(rows, definition, TrainingConfig(epochs=1), "windows", "1"))
     return path
 
 

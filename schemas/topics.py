@@ -123,7 +123,10 @@ WINDOW_STATE = Topic(
     description="What the windows hold of each entity, as of an offset of its partition: internal.",
     partitions=None,
     retention=FOREVER,
-    config=MappingProxyType({"cleanup.policy": "compact"}),
+    # Read whole when a worker takes a partition up: what was replaced must go soon
+    config=MappingProxyType(
+        {"cleanup.policy": "compact", "segment.bytes": str(64 * 1024 * 1024), "min.cleanable.dirty.ratio": "0.2"}
+    ),
 )
 MODEL_SWAP = Topic(
     "model-swap",

@@ -52,9 +52,12 @@ class Cuts:
         """Whether records wait to be written."""
         return self._cut is not None
 
-    def age_s(self) -> float:
-        """Seconds since the oldest of the last cuts; 0 without any."""
-        return max((self._clock.monotonic() - at for at, _ in self._last.values()), default=0.0)
+    def age_s(self, used: Iterable[Windows]) -> float:
+        """Seconds since the oldest of the last cuts, of partitions that have counted something since; 0 without any."""
+        places = [(windows, p) for windows in used for p in windows.states]
+        lasts = [(self._last.get((windows.fingerprint, p)), windows.reached[p]) for windows, p in places]
+        begun = [last[0] for last, reached in lasts if last is not None and reached > last[1]]
+        return self._clock.monotonic() - min(begun) if begun else 0.0
 
     def restored(self, windows: Windows, partition: int, offset: int | None) -> None:
         """The state of a partition was built from a checkpoint of this offset; None: there was none."""

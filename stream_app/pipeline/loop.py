@@ -158,10 +158,11 @@ class Loop:
     def _adopt_model(self) -> None:
         """Serve what the swap log prescribes."""
         prescribed = self._models()
-        if isinstance(prescribed, str) or prescribed is self._serving:
+        if isinstance(prescribed, str):
             return
-        if not self._windows.are_ready(_manifests(prescribed)):
-            return  # the models until then go on
+        are_ready = self._windows.are_ready(_manifests(prescribed))
+        if prescribed is self._serving or not are_ready:  # the models until then go on
+            return
         self._commit()
         if prescribed.model != self._serving.model:
             back = prescribed.model == self._serving.previous

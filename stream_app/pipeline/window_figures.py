@@ -1,18 +1,26 @@
 """What the windows of a worker hold, and what came late, as metrics."""
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from stream_app.metrics import Metrics
 from stream_app.pipeline.cuts import Whose
 from stream_app.pipeline.enrich import Windows
 
+if TYPE_CHECKING:
+    from models.windows.entities import HeldFigures
+
 
 class WindowFigures:
-    """Figures of committed states; counters go on where a state is dropped and built anew."""
+    """Figures of committed states; counters do not count what is counted again from the log."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._counted: dict[Whose, tuple[int, ...]] = {}
+        self._counted: dict[Whose, tuple[int, int, int]] = {}
+
+    def begin(self, windows: Windows, partition: int) -> None:
+        """The state of a partition has been built."""
+        self._counted[windows.fingerprint, partition] = _counts(windows.states[partition].figures)
 
     def observe(self, used: Iterable[Windows], age_s: float) -> None:
         """After a commit.
@@ -31,9 +39,12 @@ class WindowFigures:
         self._metrics.window_checkpoint_age.set(age_s)
         counters = self._metrics.window_forgotten, self._metrics.window_late, self._metrics.window_lost
         for whose, figures in found.items():
-            counts = figures.forgotten, figures.late, figures.lost
-            before = self._counted.get(whose, (0,) * len(counts))
-            for counter, now, then in zip(counters, counts, before, strict=True):
-                counter.inc(max(now - then, 0))
+            counts = _counts(figures)
+            for counter, now, then in zip(counters, counts, self._counted.get(whose, counts), strict=True):
+                counter.inc(now - then)
             self._counted[whose] = counts
         self._counted = {whose: self._counted[whose] for whose in found}
+
+
+def _counts(figures: "HeldFigures") -> tuple[int, int, int]:
+    return figures.forgotten, figures.late, figures.lost

@@ -72,8 +72,8 @@ class WindowKeeper:
         """Whether these models, too, could be put in service now; if not, their windows are built meanwhile."""
         wanted = self._of(manifests)
         self._wanted = [*self._serving, *(w for w in wanted if w not in self._serving)]
-        flowing = self._input.positions.keys() - self._input.waiting
-        return all(flowing <= windows.states.keys() for windows in wanted)
+        flowing = {p: at for p, at in self._input.positions.items() if p not in self._input.waiting}
+        return all(windows.reached.get(p) == at for windows in wanted for p, at in flowing.items())
 
     @property
     def are_used(self) -> bool:
@@ -152,7 +152,7 @@ class WindowKeeper:
         """The transaction has been committed, and with it everything that was counted."""
         if self._wanted:
             self._cuts.committed()
-            self._figures.observe(self._wanted, self._cuts.age_s())
+            self._figures.observe(self._wanted, self._cuts.age_s(self._wanted))
 
     def close(self) -> None:
         """Let a reader go."""
@@ -194,6 +194,7 @@ class WindowKeeper:
         windows.states[partition], windows.reached[partition] = rebuild.state, rebuild.reached
         self._state_partitions = rebuild.state_partitions
         self._cuts.restored(windows, partition, rebuild.cut)
+        self._figures.begin(windows, partition)
         self._metrics.window_rebuild.observe(self._clock.monotonic() - began_at)
         if rebuild.is_short:
             self._short.append((windows, partition, rebuild.since))

@@ -288,6 +288,38 @@ def test_figures_tell_what_is_held_and_that_keys_are_not_entities(models) -> Non
     assert any("keyed by the entity" in notice.sentence for notice in rig.progress.latest.notices)
 
 
+def test_what_is_counted_again_from_the_log_is_no_figure(models) -> None:
+    late = [*LOG[100:140], *LOG[:20]]
+    rig = worker(models["1"])
+    publish(rig.kafka, late)
+    rig.run(assign(0), idle, idle)
+    counted = rig.sample("window_late_events_total")
+    assert counted > 0
+    again = worker(models["1"], rig.kafka)
+    again.run(assign(0), part(again, 200, 220), idle, idle)
+    assert again.sample("window_entities") == 7
+    assert again.sample("window_late_events_total") == 0
+
+
+def test_windows_that_were_wanted_for_a_while_are_let_go(models) -> None:
+    rig, held = worker(models["1"]), []
+    look = rig.look(lambda: rig.sample("window_entities"), held)
+    rig.run(
+        assign(0),
+        part(rig, 0, 100),
+        idle,
+        look,
+        rig.swap(models["2"]),
+        rig.swap(models["1"]),
+        *[idle] * 3,
+        part(rig, 100, 150),
+        idle,
+        look,
+    )
+    assert held[0] == held[1] == 7
+    agree(rig.kafka, LOG[:150])
+
+
 def test_nothing_is_written_while_nothing_changes(models) -> None:
     rig = worker(models["1"])
     rig.run(assign(0), part(rig, 0, 50), idle, rig.later(2), *[idle] * 3)
