@@ -16,12 +16,15 @@ import torch
 from msgspec.structs import replace
 from torch import Tensor, nn
 
-from schemas.definition import Definition, Input
+from schemas.definition import Definition, Input, Window
 
 SEEN = 2.0
 LIMIT = 1e4
 LARGEST = 1e30
 RAREST = 1e-9  # share of a category's value
+FEWEST_KNOWN = 100  # rows, to find how much a mean of few events is to be believed
+STRANGEST = 0.02  # of these rows
+MOST_CREDIT = 100.0  # events
 SMALLEST_SPREAD = 0.05  # of a residual, in standard deviations of its input
 CONSTANT = 1e-5  # spread of an input, relative to its size: below is the rounding of float32
 
@@ -31,6 +34,10 @@ class Preprocessing(nn.Module):
 
     A missing input is its median, so a ratio to a missing denominator is one to the median. A category is how rare its
     value is, as the logarithm of its share. The scaling is fixed by the training rows.
+
+    A mean of n events says less the fewer they are, too. Where the number of events is an input, a ratio to the mean of
+    the value's own past is one to (n mean + k prior) / (n + k) (Buehlmann 1967, Experience rating and credibility): the
+    prior is the mean of all, and k the variance within an entity over that between entities, as training finds them.
 
     A deviation from the mean of n events, in their standard deviations, says less the fewer they are: of two, one of 20
     is nothing. With d / sqrt(1 + 1 / n) it is a t statistic of n - 1 degrees of freedom, and where the number of events
@@ -46,11 +53,15 @@ class Preprocessing(nn.Module):
     limit: Final[float] = LIMIT
     rarest: Final[float] = RAREST
     deviates: Final[bool]
+    credits: Final[bool]
     is_sqrt: Tensor
     is_ratio: Tensor
     is_share: Tensor
     is_deviation: Tensor
     beside: Tensor
+    count: Tensor
+    prior: Tensor
+    credit: Tensor
     fill: Tensor
     floor: Tensor
     mean: Tensor
@@ -71,6 +82,14 @@ class Preprocessing(nn.Module):
         median = torch.from_numpy(np.nanmedian(raw, axis=0).astype(np.float32))
         self.register_buffer("fill", median)
         self.register_buffer("floor", (0.01 * median.abs()).clamp_min(1e-6)[self.beside])
+        counts = [_count_of(entry, definition) for entry in definition.inputs]
+        believed = [
+            _credibility(raw, *columns) for columns in zip(range(len(counts)), denominators, counts, strict=True)
+        ]
+        self.register_buffer("count", torch.tensor(counts).clamp_min(0))
+        self.register_buffer("prior", torch.tensor([prior for prior, _ in believed], dtype=torch.float32))
+        self.register_buffer("credit", torch.tensor([credit for _, credit in believed], dtype=torch.float32))
+        self.credits = any(credit > 0 for _, credit in believed)
         self.register_buffer("mean", torch.zeros(len(transforms)))
         self.register_buffer("std", torch.ones(len(transforms)))
         transformed, _ = self.forward(torch.from_numpy(raw))
@@ -92,6 +111,8 @@ class Preprocessing(nn.Module):
         """
         values = torch.where(raw.isnan(), self.fill, raw).clamp(-self.largest, self.largest)
         others = values.index_select(1, self.beside)
+        if self.credits:
+            others = torch.where(self.credit > 0, self._believed(raw, values, others), others)
         beside = torch.where(self.is_ratio, torch.maximum(others, self.floor), 1.0)
         if self.deviates:
             beside = torch.where(self.is_deviation, (others - 1).clamp_min(1.0), beside)
@@ -110,6 +131,13 @@ class Preprocessing(nn.Module):
             raw = torch.where(self.is_deviation, self._deviation(transformed, beside), raw)
         return raw.clamp(-self.largest, self.largest)
 
+    def _believed(self, raw: Tensor, values: Tensor, means: Tensor) -> Tensor:
+        """Means of the past, drawn to the mean of all the more the fewer events they are of."""
+        missing = raw.index_select(1, self.beside).isnan()
+        count = torch.where(missing, 0.0, values.index_select(1, self.count).clamp_min(0.0))
+        share = count / (count + self.credit)
+        return means * share + self.prior * (1 - share)
+
     def _deviate(self, deviation: Tensor, freedom: Tensor) -> Tensor:
         """The normal deviate of a deviation from the mean of `freedom` + 1 events."""
         square = deviation.clamp(-self.limit, self.limit).square() * (freedom + 1) / (freedom + 2)
@@ -121,11 +149,44 @@ class Preprocessing(nn.Module):
         return deviate.sign() * (square * (freedom + 2) / (freedom + 1)).sqrt().clamp_max(self.limit)
 
 
+def _count_of(entry: Input, definition: Definition) -> int:
+    """The column with the number of events of the mean that a ratio is to, if it is one of the same value; else -1."""
+    if entry.transform != "ratio":
+        return -1
+    window = definition.inputs[definition.column(entry.relative_to)].window
+    if window is None or window.aggregate != "mean" or window.of != entry.path:
+        return -1
+    return _counting(window, definition)
+
+
+def _credibility(raw: np.ndarray, value: int, mean: int, count: int) -> tuple[float, float]:
+    """The mean of all, and how many events weigh as much as it; 0, 0: there is no count.
+
+    The strangest rows are left out, as they are when the network is fitted.
+    """
+    if count < 0:
+        return 0.0, 0.0
+    x, m, n = (raw[:, column].astype(np.float64) for column in (value, mean, count))
+    known = np.isfinite(x) & np.isfinite(m) & (n > 0)
+    if known.sum() < FEWEST_KNOWN:
+        return 0.0, 0.0
+    x, m, n = x[known], m[known], n[known]
+    squares = (x - m) ** 2 / (1 + 1 / n)
+    within = squares[squares <= np.quantile(squares, 1 - STRANGEST)].mean()
+    between = max(m.var() - within * (1 / n).mean(), within / MOST_CREDIT)
+    return (float(m.mean()), float(within / between)) if within > 0 else (0.0, 0.0)
+
+
 def _events_of(entry: Input, definition: Definition) -> int:
     """The column with the number of events of a deviation; -1: there is none, or it is no deviation."""
     window = entry.window
     if window is None or window.aggregate != "deviation":
         return -1
+    return _counting(window, definition)
+
+
+def _counting(window: Window, definition: Definition) -> int:
+    """The column that counts the events of a window, or -1."""
     counting = replace(window, aggregate="count", of="")
     return next((column for column, other in enumerate(definition.inputs) if other.window == counting), -1)
 

@@ -35,6 +35,15 @@ DEVIATION = Definition(
         Input("count", window=WEEK),
     ),
 )
+CREDIBLE = Definition(
+    "credible",
+    EventFields("id", "at", "card"),
+    (
+        Input("amount", "amount", transform="ratio", relative_to="usual"),
+        Input("usual", window=Window("card", "mean", "7d", "amount")),
+        Input("count", window=WEEK),
+    ),
+)
 
 
 def any_rows(**elements: object) -> st.SearchStrategy:
@@ -193,3 +202,19 @@ def test_no_deviation_whatever_leaves_what_is_finite(rows: np.ndarray):
     standardised, beside = preprocessing(torch.from_numpy(rows))
     assert standardised.isfinite().all()
     assert preprocessing.invert(standardised, beside).isfinite().all()
+
+
+def test_a_ratio_to_a_mean_of_few_events_is_one_to_what_entities_are_usually_like():
+    rng = np.random.default_rng(0)
+    level = rng.uniform(5, 100, 3000)  # of entities; their values spread by half of it
+    count = rng.integers(0, 60, 3000)
+    mean = level + level / 2 * rng.normal(size=3000) / np.sqrt(np.maximum(count, 1))
+    mean[count == 0] = np.nan
+    amount = level + level / 2 * rng.normal(size=3000)
+    preprocessing = Preprocessing(CREDIBLE, np.stack([amount, mean, count], axis=1).astype(np.float32))
+    rows = torch.tensor([[100, np.nan, 0], [100, 10, 1], [100, 10, 1000]], dtype=torch.float32)
+    standardised, beside = preprocessing(rows)
+    prior, k = 52.5, (52.5**2 + 752) / 4 / 752  # of the uniform levels
+    expected = [prior, (10 + k * prior) / (1 + k), (10_000 + k * prior) / (1000 + k)]
+    np.testing.assert_allclose(beside[:, 0], expected, rtol=0.15)
+    np.testing.assert_allclose(preprocessing.invert(standardised, beside)[:, 0], 100, rtol=1e-4)
