@@ -28,8 +28,8 @@ class Evaluation(Struct, frozen=True):
         sha256: Its identity.
         since: First day measured.
         until: Last day measured.
-        rows: Transactions measured.
-        left_out: Transactions of customers already known as compromised, not measured.
+        rows: Events measured.
+        left_out: Events of customers already known as compromised, not measured.
         frauds: Frauds among `rows`.
         auc_roc: Area under the ROC curve.
         average_precision: Mean precision over the recall steps.
@@ -66,12 +66,12 @@ def evaluate(runtime: Runtime, frame: pl.DataFrame, since: date | None = None, u
 
     Args:
         runtime: The loaded model.
-        frame: Labelled transactions, and before `since` the history that makes compromised customers known.
+        frame: Labelled events, and before `since` the history that makes compromised customers known.
         since: First day to measure. None: the first of the frame.
         until: Last day to measure. None: the last of the frame.
 
     Raises:
-        EvaluationError: no rows in these days, or not both frauds and legitimate transactions among them.
+        EvaluationError: no rows in these days, or not both frauds and legitimate events among them.
         DefinitionError: the frame lacks an input of the model.
     """
     rows = protocol_rows(frame, since, until, blocks=runtime.manifest.definition.blocks)
@@ -113,9 +113,7 @@ def metrics_of(scores: np.ndarray, frame: pl.DataFrame) -> Quality:
     """
     fraud = frame["fraud"].to_numpy()
     if fraud.all() or not fraud.any():
-        raise EvaluationError(
-            f"{int(fraud.sum())} frauds among {len(fraud)} transactions: both kinds are needed to measure"
-        )
+        raise EvaluationError(f"{int(fraud.sum())} frauds among {len(fraud)} events: both kinds are needed to measure")
     return Quality(
         auc_roc=float(roc_auc_score(fraud, scores)),
         average_precision=float(average_precision_score(fraud, scores)),
@@ -126,7 +124,7 @@ def metrics_of(scores: np.ndarray, frame: pl.DataFrame) -> Quality:
 def card_precision(scores: np.ndarray, frame: pl.DataFrame, top: int = TOP_CARDS) -> float:
     """Mean over the days of the share of compromised customers among the `top` of highest score.
 
-    A customer scores as their strangest transaction of the day, and is compromised when one of them is a fraud. Who was
+    A customer scores as their strangest event of the day, and is compromised when one of them is a fraud. Who was
     found leaves all later days. The divisor is `top` on days with fewer customers too (Handbook, section 4.3.4).
     """
     cards = (

@@ -35,7 +35,7 @@ class Calibration(Struct, frozen=True):
     """Score to p-value, alert budget to threshold.
 
     Attributes:
-        budget: Share of calibration transactions that may alert.
+        budget: Share of calibration events that may alert.
         threshold: The score that this budget buys; at or above it is an anomaly.
         scores: Ascending score quantiles of the calibration rows.
         exceedance: Share of calibration rows that score at least as high, one for each of `scores`, descending.

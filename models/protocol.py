@@ -46,7 +46,7 @@ def protocol_rows(
     if blocks:
         rows = _unblocked(rows, frame)
     if rows.is_empty():
-        raise EvaluationError("no transactions to measure in these days: ask for days that the data holds")
+        raise EvaluationError("no events to measure in these days: ask for days that the data holds")
     return rows
 
 

@@ -27,7 +27,7 @@ class TrainingConfig(Struct, frozen=True, forbid_unknown_fields=True):
         noise: Standard deviation of the noise added to the others, in standard deviations of the input.
         trim: Share of rows of the largest error that each epoch leaves out, so that what is strange is not learnt.
         held_out: Share of the window, its end, kept for calibration and metrics.
-        budget: Share of transactions that may alert; sets the threshold.
+        budget: Share of events that may alert; sets the threshold.
     """
 
     seed: Annotated[int, Meta(ge=0)] = 0

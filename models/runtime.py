@@ -17,7 +17,7 @@ from models.manifest import Manifest
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """The graph's outputs on n transactions (all float32).
+    """The graph's outputs on n events (all float32).
 
     Attributes:
         score: [n], reconstruction error, higher is stranger.

@@ -1,4 +1,4 @@
-"""Trains a model on transactions: a scoring graph and its manifest. Nothing that is fitted reads a label.
+"""Trains a model on events: a scoring graph and its manifest. Nothing that is fitted reads a label.
 
 split        the later part of the window is held out by time
 fit          the denoising autoencoder on the earlier part, without its strangest rows
@@ -117,7 +117,7 @@ def _reference(
     if by is not None:
         found = segments.describe(by.name, by, references, relations, raw, scored, event_times)
         if not found.watched:
-            raise TrainingError(f"no {by.name} has {segments.FEWEST_ROWS:,} transactions: train on more, or without")
+            raise TrainingError(f"no {by.name} has {segments.FEWEST_ROWS:,} events: train on more, or without")
     return {
         "signals": references,
         "relations": relations,
@@ -175,12 +175,12 @@ def _descend(autoencoder: Autoencoder, rows: Tensor, config: TrainingConfig, pro
 
 def _check(raw: np.ndarray, fitted: int, definition: Definition) -> None:
     if len(raw) < FEWEST_ROWS:
-        raise TrainingError(f"{len(raw)} transactions are too few to train on: give at least {FEWEST_ROWS}")
+        raise TrainingError(f"{len(raw)} events are too few to train on: give at least {FEWEST_ROWS}")
     if np.isinf(raw).any():
         column = int(np.isinf(raw).any(axis=0).argmax())
         raise TrainingError(f"input {definition.inputs[column].name} holds infinite values: leave those rows out")
     if not (np.nanmax(raw[:fitted], axis=0, initial=-np.inf) > np.nanmin(raw[:fitted], axis=0, initial=np.inf)).any():
-        raise TrainingError("every transaction is the same in every input: there is nothing to learn")
+        raise TrainingError("every event is the same in every input: there is nothing to learn")
     for rows, where in ((raw, "any row"), (raw[:fitted], f"the first {fitted:,} rows, which the model is fitted on")):
         empty = np.isnan(rows).all(axis=0)
         if empty.any():

@@ -60,8 +60,8 @@ def usual(known: Usual, unit: str) -> str:
 def expectation(value: float, unit: str) -> str:
     """What the model expects, within the bounds of its unit: of a flag how often it is set."""
     if unit == "flag":
-        return f"the model expects yes of {_clipped(value, unit):.0%} of such transactions".replace("%", " %", 1)
-    return f"the model expects {_bare(_clipped(value, unit), unit)} of such a transaction"
+        return f"the model expects yes of {_clipped(value, unit):.0%} of such events".replace("%", " %", 1)
+    return f"the model expects {_bare(_clipped(value, unit), unit)} of such an event"
 
 
 def unit_word(unit: str) -> str:

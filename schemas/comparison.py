@@ -9,7 +9,7 @@ from schemas.scoring import Count, NonEmpty, Sha256
 
 
 class Pairs(Struct, frozen=True):
-    """Transactions that both models pick out, or one of them alone."""
+    """Events that both models pick out, or one of them alone."""
 
     both: Count
     only_champion: Count

@@ -11,7 +11,7 @@ Summable = Annotated[float, Meta(ge=-1e60, le=1e60)]  # any sum of float32, and 
 
 
 class SignalSums(Struct, frozen=True):
-    """Sums of every signal over some transactions, all of them scored by the model that serves.
+    """Sums of every signal over some events, all of them scored by the model that serves.
 
     Columns are per signal, in the order of `signals`. Values are as the model sees them; missing values count in
     `missing` alone.
@@ -29,7 +29,7 @@ class SignalSums(Struct, frozen=True):
 
 
 class SegmentSummary(Struct, frozen=True):
-    """One segment in a partition's summary: transactions that the summary's own sums count too."""
+    """One segment in a partition's summary: events that the summary's own sums count too."""
 
     scored: Count
     anomalies: Count
@@ -37,7 +37,7 @@ class SegmentSummary(Struct, frozen=True):
 
 
 class DriftSummary(Struct, frozen=True):
-    """One partition in one commit: its offsets, and the sums of every signal over the transactions scored.
+    """One partition in one commit: its offsets, and the sums of every signal over the events scored.
 
     It travels in the same transaction as the offsets, so it is also the ledger that `stream-app verify` reads:
     to_offset - from_offset = scored + dead_lettered + lost + offsets that hold no record (transaction markers, aborted
@@ -142,7 +142,7 @@ class DriftAlert(Struct, frozen=True):
     """
 
     alert_id: NonEmpty
-    raised_at: Annotated[Moment, Meta(description="event time of the newest transaction in the block that raised it")]
+    raised_at: Annotated[Moment, Meta(description="event time of the newest event in the block that raised it")]
     since: Annotated[Moment, Meta(description="event time at which the detectors place the change")]
     since_offsets: Annotated[dict[str, Count], Meta(description="input partition -> first offset after the change")]
     severity: DriftSeverity
@@ -152,7 +152,7 @@ class DriftAlert(Struct, frozen=True):
     retraining_helps: bool
     alert_rate_before: float
     alert_rate_now: float
-    events_observed: Annotated[Count, Meta(description="transactions seen by the detectors under this model")]
+    events_observed: Annotated[Count, Meta(description="events seen by the detectors under this model")]
     model: ModelRef
     phase: DriftPhase = DriftPhase.RAISED
     cause_kind: DriftCause = DriftCause.UNKNOWN

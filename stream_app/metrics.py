@@ -1,7 +1,7 @@
 """Every figure that Prometheus reads from a worker, declared here, each with the sentence that an operator needs.
 
 Names and units follow Prometheus' conventions. Labels are bounded: stages, reason codes, partitions, signals of the
-serving model, versions; never a customer, a transaction or a digest. The pipeline counts per batch, never per event,
+serving model, versions; never a customer, an event or a digest. The pipeline counts per batch, never per event,
 and only what is committed. Lag, position and model are in `ops/progress_metrics.py`.
 """
 
@@ -109,7 +109,7 @@ class Metrics:
         return Gauge(f"stream_app_{name}", documentation, labels, registry=self.registry)
 
     def _declare_pipeline(self) -> None:
-        self.scored = self._counter("transactions_scored_total", "Transactions scored and committed.")
+        self.scored = self._counter("transactions_scored_total", "Events scored and committed.")
         refused = self._counter(
             "records_dead_lettered_total",
             "Records refused and committed to dead-letters, by reason: a rise means that a producer changed something.",
@@ -118,7 +118,7 @@ class Metrics:
         self.dead_lettered: Mapping[RefusalCode, Counter] = {c: refused.labels(c.value) for c in RefusalCode}
         anomalies = self._counter(
             "anomalies_total",
-            "Transactions over the threshold, committed, by severity: the load on the analysts.",
+            "Events over the threshold, committed, by severity: the load on the analysts.",
             ["severity"],
         )
         self.anomalies: Mapping[Severity, Counter] = {s: anomalies.labels(s.value) for s in Severity}
@@ -197,7 +197,7 @@ class Metrics:
 
         self.repeated = self._counter(
             "transactions_repeated_total",
-            "Transactions scored whose id came among the latest before, on this worker: a producer sends them twice.",
+            "Events scored whose id came among the latest before, on this worker: a producer sends them twice.",
         )
         self.lost = self._counter(
             "records_lost_total",
@@ -214,7 +214,7 @@ class Metrics:
         self.swaps: Mapping[str, Counter] = {o: swaps.labels(o) for o in ("applied", "rejected", "rolled_back")}
         second = self._counter(
             "second_model_rows_total",
-            "Transactions of a shadow, canary or fresh activation by outcome (compared with the serving model, failed, "
+            "Events of a shadow, canary or fresh activation by outcome (compared with the serving model, failed, "
             "skipped because too slow, decided): failed and skipped ones are decided by the serving model.",
             ["outcome"],
         )

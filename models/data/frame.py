@@ -70,7 +70,7 @@ def read(
     frame = pl.concat(files, how="diagonal").with_columns(pl.col(pl.String).fill_null(""))
     frame = frame.select(source.name for source in wanted if source.name in frame.columns)
     if frame.is_empty():
-        raise DataError(f"{where} holds no transactions")
+        raise DataError(f"{where} holds no events")
     _refuse_nothing(where, frame, since, until)
     history_s = 0 if published else definition.reach_s
     kept = frame.filter(_of_days(since, until, history_s)).sort(EVENT_TIME, EVENT_ID)
@@ -97,9 +97,7 @@ def _refuse_nothing(where: str, frame: pl.DataFrame, since: date | None, until: 
     day = pl.col(EVENT_TIME).dt.date()
     if frame.filter(_of_days(since, until)).is_empty():
         first, last = frame.select(day.min().alias("first"), day.max().alias("last")).row(0)
-        raise DataError(
-            f"{where} holds no transactions from {since or first} to {until or last}: it holds {first} to {last}"
-        )
+        raise DataError(f"{where} holds no events from {since or first} to {until or last}: it holds {first} to {last}")
 
 
 def with_clock(frame: pl.DataFrame, definition: Definition) -> pl.DataFrame:

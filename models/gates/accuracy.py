@@ -1,7 +1,7 @@
 """Average precision and card precision of both models on labelled rows, with paired bootstrap intervals.
 
-Customers are resampled with all their transactions (a cluster bootstrap: Davison and Hinkley 1997, Bootstrap Methods
-and their Application, section 3.8), since transactions of one customer are not independent. Both models see the same
+Customers are resampled with all their events (a cluster bootstrap: Davison and Hinkley 1997, Bootstrap Methods
+and their Application, section 3.8), since events of one customer are not independent. Both models see the same
 resamples, so that common variation does not widen the interval of their difference.
 """
 

@@ -65,7 +65,7 @@ class GateComparison:
 
     @cached_property
     def legitimate(self) -> np.ndarray:
-        """Row numbers of legitimate transactions; without labels, of the rows that the champion lets pass."""
+        """Row numbers of legitimate events; without labels, of the rows that the champion lets pass."""
         return np.flatnonzero(~(self.champion.alerts if self.fraud is None else self.fraud))
 
 
@@ -115,7 +115,7 @@ def newest_days(frame: pl.DataFrame, most: int) -> pl.DataFrame:
 def _within(frame: pl.DataFrame, since: date | None, until: date | None) -> pl.DataFrame:
     kept = frame.filter(DAY.is_between(since or date.min, until or date.max))
     if kept.is_empty():
-        raise EvaluationError("no transactions to compare on in these days: ask for days that the data holds")
+        raise EvaluationError("no events to compare on in these days: ask for days that the data holds")
     return kept
 
 

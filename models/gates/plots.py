@@ -25,17 +25,17 @@ def plots(report: GateReport, comparison: GateComparison) -> list[tuple[str, Mar
     drawn: list[tuple[str, Draw]] = [
         ("Alerts on each day, each model at its own threshold.", lambda f: _volume(f, comparison)),
         (
-            "Every transaction that either alerts on, by both p-values: what only one of them alerts on lies in the "
+            "Every event that either alerts on, by both p-values: what only one of them alerts on lies in the "
             "upper left (gained) or lower right (lost).",
             lambda f: _agreement(f, comparison),
         ),
         (
-            "Legitimate transactions in the two latent spaces, on the champion's first two principal components; the "
+            "Legitimate events in the two latent spaces, on the champion's first two principal components; the "
             "candidate's space is turned onto it as well as a rotation can. Colour is the place along the first.",
             lambda f: _latents(f, comparison),
         ),
         ("How much of that geometry is kept; the marks are the limits.", lambda f: _stability(f, report)),
-        ("Share of the transactions in each range of p-values.", lambda f: _shift(f, comparison)),
+        ("Share of the events in each range of p-values.", lambda f: _shift(f, comparison)),
     ]
     if comparison.fraud is not None:
         caption = "What the candidate loses, with its interval; all of it must lie left of the mark."
@@ -150,7 +150,7 @@ def _shift(figure: Figure, comparison: GateComparison) -> None:
         axes.bar(place + offset, counts / counts.sum(), 0.4, color=colour, label=label)
     logarithmic(axes, "y")
     axes.set_xticks(place[::3], [f"{edge:g}" for edge in edges[1:]][::3])
-    axes.set(xlabel="p-value up to", ylabel="share of the transactions")
+    axes.set(xlabel="p-value up to", ylabel="share of the events")
     _legend(axes)
 
 

@@ -108,7 +108,7 @@ class GateReport(Struct, frozen=True):
         made_at: Time of the comparison.
         since: First day of the rows.
         until: Last day of the rows.
-        rows: Number of transactions.
+        rows: Number of events.
         frauds: Number of rows labelled as fraud; None without labels.
         gates: Results in the order of `models.gates.judge`.
     """

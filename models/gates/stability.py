@@ -1,7 +1,7 @@
-"""Whether the latents of legitimate transactions keep their geometry.
+"""Whether the latents of legitimate events keep their geometry.
 
 Two latent spaces have no common axes: a retraining may rotate, mirror and scale them without changing their meaning. So
-similarities between transactions are compared: of all pairs by linear CKA, of nearest neighbours by their overlap.
+similarities between events are compared: of all pairs by linear CKA, of nearest neighbours by their overlap.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from models.similarity import linear_cka
 
 NAME = "latent stability"
 WHY = (
-    "legitimate transactions that move in the latent space change what is strange: false positives follow, and so do "
+    "legitimate events that move in the latent space change what is strange: false positives follow, and so do "
     "drift alerts and everything else that reads latents"
 )
 
@@ -31,7 +31,7 @@ def gate(comparison: GateComparison, limits: Limits) -> Gate:
         Measure("CKA", cka, least=limits.stability.cka_least),
         Measure(f"overlap of {k} neighbours", overlap, least=limits.stability.neighbour_overlap_least),
     ]
-    return judged(NAME, WHY, measures, f"on {len(legitimate):,} legitimate transactions")
+    return judged(NAME, WHY, measures, f"on {len(legitimate):,} legitimate events")
 
 
 def neighbour_overlap(x: np.ndarray, y: np.ndarray, k: int) -> float:

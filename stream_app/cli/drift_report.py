@@ -16,7 +16,7 @@ app = typer.Typer(rich_markup_mode=None)
 )
 def drift_report(
     window: Annotated[
-        str, typer.Option(metavar="WINDOW", help="24h, 7d, 20000 (the last transactions) or FROM/UNTIL, in event time.")
+        str, typer.Option(metavar="WINDOW", help="24h, 7d, 20000 (the last events) or FROM/UNTIL, in event time.")
     ] = "24h",
     destination: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the page goes.")] = Path(
         "drift-report.html"
@@ -46,4 +46,4 @@ def drift_report(
         out_json(made.figures)
     else:
         found = len(made.figures.incidents)
-        out(f"{destination}: {found} incident{'' if found == 1 else 's'} in {made.figures.events:,} transactions")
+        out(f"{destination}: {found} incident{'' if found == 1 else 's'} in {made.figures.events:,} events")

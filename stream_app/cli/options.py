@@ -19,7 +19,7 @@ Timeout = Annotated[
 ]
 GateData = Annotated[
     Path | None,
-    typer.Option(metavar="DATA", help="Recent transactions: the gates must let MODEL pass. Default: the setting."),
+    typer.Option(metavar="DATA", help="Recent events: the gates must let MODEL pass. Default: the setting."),
 ]
 OverrideReason = Annotated[
     str | None, typer.Option(metavar="REASON", help="Put MODEL through whatever the gates say; goes on record.")

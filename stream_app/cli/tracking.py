@@ -116,7 +116,7 @@ def repeat(settings: Settings, run: str, destination: Path, as_json: bool) -> No
         out_json({**about, "rows": known.frame.height, "largest_difference": apart, "agrees": agrees})
     else:
         out(f"{how.name} {how.version} ({done.sha256[:12]}) in {destination}, from the record of run {known.run_id}")
-        out(f"its scores of {known.frame.height:,} transactions differ from the recorded ones by at most {apart:.1e}")
+        out(f"its scores of {known.frame.height:,} events differ from the recorded ones by at most {apart:.1e}")
     if not agrees:
         theirs = known.runtime.manifest
         say(

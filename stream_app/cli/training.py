@@ -1,4 +1,4 @@
-"""`stream-app train` and `evaluate`: a model from labelled transactions, and how good it is.
+"""`stream-app train` and `evaluate`: a model from labelled events, and how good it is.
 
 What computes is imported after everything that may be refused: it takes seconds, and a wrong file needs none.
 """
@@ -81,7 +81,7 @@ def train(  # noqa: PLR0913 - one parameter for each option is typer's way
         repeat(chosen, rerun, destination, as_json)
         return
     if not data:
-        raise typer.BadParameter("name the transactions to train on", param_hint="DATA")
+        raise typer.BadParameter("name the events to train on", param_hint="DATA")
     key, uri = None if sign_with is None else signing.read_key(sign_with), _answering(chosen.tracking_uri)
     from models.data.frame import read
     from models.definition import segmented
@@ -127,7 +127,7 @@ def _print_training(manifest: Manifest, path: Path, sha256: str, registered: Reg
         figures = {"rows": manifest.rows, "threshold": manifest.calibration.threshold, "metrics": manifest.metrics}
         out_json({**described, **where, **figures})
         return
-    out(f"{name} {version} ({sha256[:12]}) in {path}, trained on {manifest.rows:,} transactions")
+    out(f"{name} {version} ({sha256[:12]}) in {path}, trained on {manifest.rows:,} events")
     if registered is not None:
         out(f"registered as {address}, the candidate now; run {registered.run_id}")
     if manifest.segments is not None:
@@ -154,7 +154,7 @@ def evaluate(
     until: LastDay = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a model on labelled transactions, beside what trivial rules reach on the same rows.
+    """Measure a model on labelled events, beside what trivial rules reach on the same rows.
 
     Days of DATA before --from are history: they fill the windows and, where [label] has blocks = true, customers known
     as compromised from them are not measured, as in the Fraud Detection Handbook.
@@ -180,13 +180,13 @@ def evaluate(
 
 
 def _print_evaluation(found: "Evaluation") -> None:
-    out(f"{found.model} {found.version} ({found.sha256[:12]}) on {found.rows:,} transactions, {found.frauds:,} frauds")
-    out(f"{found.since} to {found.until}, {found.left_out:,} transactions of known compromised customers left out")
+    out(f"{found.model} {found.version} ({found.sha256[:12]}) on {found.rows:,} events, {found.frauds:,} frauds")
+    out(f"{found.since} to {found.until}, {found.left_out:,} events of known compromised customers left out")
     own = Quality(found.auc_roc, found.average_precision, found.card_precision_at_100)
     _print_quality({"model": own, **found.baselines})
     precision = "" if found.alert_precision is None else f", {found.alert_precision:.1%} of the alerts are frauds"
     out(f"alerts on {found.alert_rate:.2%} of them{precision}, {found.alert_recall:.1%} of the frauds alert")
-    out(f"{found.us_per_event:.2f} us for each transaction, on one thread")
+    out(f"{found.us_per_event:.2f} us for each event, on one thread")
 
 
 def _print_quality(figures: Mapping[str, Quality]) -> None:

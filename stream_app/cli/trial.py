@@ -28,7 +28,7 @@ def shadow(
     override: OverrideReason = None,
     as_json: Json = False,
 ) -> None:
-    """Let MODEL score every transaction beside the one that serves, and decide nothing."""
+    """Let MODEL score every event beside the one that serves, and decide nothing."""
 
     def command(settings: Settings, order: Order) -> Outcome:
         source = None if model is None else resolve_model(settings, model)

@@ -1,4 +1,4 @@
-"""Joins consecutive summaries to blocks of at least a given number of transactions."""
+"""Joins consecutive summaries to blocks of at least a given number of events."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ class Block:
     """Consecutive summaries as one observation.
 
     Attributes:
-        sums: Of its transactions, at least one.
-        begins: Event time of its first transaction, a few late ones apart.
-        ends: Event time of its newest transaction, a few that are far ahead apart.
+        sums: Of its events, at least one.
+        begins: Event time of its first event, a few late ones apart.
+        ends: Event time of its newest event, a few that are far ahead apart.
         offsets: Input partition to the first offset that is not before the block, for every partition seen so far.
     """
 
@@ -37,7 +37,7 @@ class Blocks:
     over: a rolling upgrade is a short blind spot, no alarm.
 
     Args:
-        events: Scored transactions that fill a block.
+        events: Scored events that fill a block.
     """
 
     def __init__(self, events: int) -> None:
@@ -70,7 +70,7 @@ class Blocks:
     def _span(self) -> tuple[datetime, datetime]:
         """Event times of the open summaries, in so far as the block before bears them out.
 
-        A stream goes on, or leaps as a whole (a pause, a replay). A few late transactions must not date a change back,
+        A stream goes on, or leaps as a whole (a pause, a replay). A few late events must not date a change back,
         and one whose clock is ahead must not date it forward.
         """
         last = self._last
@@ -87,7 +87,7 @@ class Blocks:
 
     @property
     def pending(self) -> Sums | None:
-        """The transactions since the last block; None if there are none."""
+        """The events since the last block; None if there are none."""
         return self._sums if self._sums is not None and self._sums.scored else None
 
 

@@ -21,7 +21,7 @@ FIELDS_THAT_BREAK_TOGETHER = 2
 # Times the usual share beyond the reference's tail quantile, while the distribution as a whole looks as before.
 HEAVY_TAIL = 3.0
 CALM_PSI = 0.1
-# Divided by the transactions seen, the PSI that sampling alone gives sixteen bins: an attack may be over after few.
+# Divided by the events seen, the PSI that sampling alone gives sixteen bins: an attack may be over after few.
 PSI_BY_CHANCE = 15.0
 # Standard deviations: no fault of the data is that small, what creeps up to it is the world.
 CREEPING = 0.15
@@ -129,7 +129,7 @@ def _relation(residuals: list[str]) -> Cause:
 def _attack_on_few(extreme: list[str]) -> Cause:
     return Cause(
         DriftCause.ATTACK,
-        f"An attack is likely: a few transactions have extreme values of {listed(extreme)}, the rest looks as before.",
+        f"An attack is likely: a few events have extreme values of {listed(extreme)}, the rest looks as before.",
         LOOK_AT_ANOMALIES,
         retraining_helps=False,
     )

@@ -28,12 +28,12 @@ class OpenIncident:
         source: The monitor's incident that leads: its alerts are published.
         alert_id: Id under which it is published.
         raised_at: When it was raised.
-        seen: Monitor to the transactions that it had seen then.
+        seen: Monitor to the events that it had seen then.
         fields: Inputs that its alerts have named so far.
         segments: Segments that show it; empty for the whole.
         last_alert: The last alert published.
         phases: Phases published so far.
-        rests_at: Transactions that its segment had seen when the whole was calm again; None: not yet.
+        rests_at: Events that its segment had seen when the whole was calm again; None: not yet.
     """
 
     def __init__(self, source: Source, alert: DriftAlert, seen: Mapping[str, int]) -> None:
@@ -69,7 +69,7 @@ class IncidentCorrelator:
         Args:
             segment: The monitor's segment; empty: the whole.
             alert: Its alert.
-            seen: Monitor to the transactions that it has seen.
+            seen: Monitor to the events that it has seen.
         """
         source = (segment, alert.alert_id)
         incident = self._of.get(source)

@@ -26,7 +26,7 @@ DELTA = 0.002  # ADWIN's error bound, shared by all statistics and all monitors 
 
 
 def blocks_of(events: int, block_events: int) -> int:
-    """How many blocks hold so many transactions."""
+    """How many blocks hold so many events."""
     return max(-(-events // block_events), 1)
 
 
@@ -34,7 +34,7 @@ class Detectors:
     """The detectors of one model.
 
     Args:
-        block_events: Transactions in a block.
+        block_events: Events in a block.
 
     Attributes:
         recent: Mean shift of the last blocks, float64 [statistics]; 0 where nothing was observed.

@@ -18,14 +18,14 @@ LISTED = 12
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """The statistics of all transactions since a change.
+    """The statistics of all events since a change.
 
     Attributes:
         statistics: What the columns are.
         shift: float64 [statistics], 0 where nothing was observed.
         moved: bool [statistics]: members of the incident, and others that are surely and far enough away.
         tails: Signal to how many times its usual share is beyond the reference's tail quantile.
-        events: Transactions since.
+        events: Events since.
     """
 
     statistics: Sequence[Statistic]

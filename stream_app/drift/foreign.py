@@ -9,7 +9,7 @@ class ForeignSummaryError(ValueError):
 
 
 def check(summary: DriftSummary, manifest: Manifest) -> None:
-    """Refuse sums without the columns of the model, or of more than the summary's own transactions.
+    """Refuse sums without the columns of the model, or of more than the summary's own events.
 
     Raises:
         ForeignSummaryError: the manifest is of another model, or nobody's summary looks like this.
@@ -18,11 +18,11 @@ def check(summary: DriftSummary, manifest: Manifest) -> None:
         raise ForeignSummaryError("it has other signals than its model")
     parts = [(part.scored, part.sums) for part in summary.by_segment.values()]
     if sum(scored for scored, _ in parts) > summary.scored:
-        raise ForeignSummaryError("its segments have more transactions than it has")
+        raise ForeignSummaryError("its segments have more events than it has")
     widths = _widths_of(manifest)
     for scored, sums in [(summary.scored, summary.sums), *parts]:
         if sums is not None and (_widths(sums) != widths or max(sums.missing) > scored):
-            raise ForeignSummaryError("its sums have other columns than its model, or more values than transactions")
+            raise ForeignSummaryError("its sums have other columns than its model, or more values than events")
 
 
 def _widths(sums: SignalSums) -> list[int]:

@@ -1,7 +1,7 @@
 """Groups findings into incidents: one for each cause, however many signals show it, for as long as it lasts.
 
 raised        with the first finding, at once
-confirmed     once enough transactions have come since to name the cause
+confirmed     once enough events have come since to name the cause
 over          all of its statistics are back at the reference, and have stayed there
 """
 
@@ -51,7 +51,7 @@ class Incidents:
         is_primary: bool [statistics]. While an incident lasts, findings of the others are part of it: a network that is
             fed a broken field reconstructs other fields worse too.
         correlated: bool [statistics, statistics], statistics of inputs that move together in the reference too.
-        block_events: Transactions in a block.
+        block_events: Events in a block.
     """
 
     def __init__(self, is_primary: np.ndarray, correlated: np.ndarray, block_events: int) -> None:

@@ -10,10 +10,10 @@ from schemas.drift import DriftSummary, SignalSums
 
 @dataclass(frozen=True, eq=False)
 class Sums:
-    """Sufficient statistics of some transactions; columns are signals, in the order of the model's manifest.
+    """Sufficient statistics of some events; columns are signals, in the order of the model's manifest.
 
     Attributes:
-        scored: Transactions scored.
+        scored: Events scored.
         dead_lettered: Records refused beside them.
         anomalies: Of the scored, those over the threshold.
         present: int64 [signals], values that were not missing.
@@ -24,7 +24,7 @@ class Sums:
         squares: float64 [signals], sum of their squares.
         products: float64 [products of the relations], sums.
         raw: float64 [inputs], sum of each in its own unit.
-        hours: int64 [HOURS], transactions by hour.
+        hours: int64 [HOURS], events by hour.
     """
 
     scored: int

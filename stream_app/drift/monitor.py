@@ -66,7 +66,7 @@ class ModelMonitor:
         start: How the model came into service after another one; None where that is not known.
 
     Attributes:
-        events: Transactions seen.
+        events: Events seen.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class ModelMonitor:
 
     @property
     def ends(self) -> datetime:
-        """Event time of the newest transaction in the last block; at least one is there."""
+        """Event time of the newest event in the last block; at least one is there."""
         return self._history[-1][0].ends
 
     @property
@@ -142,7 +142,7 @@ class ModelMonitor:
         return self._reference.statistics
 
     def excess(self, since: datetime) -> ExcessOverUsual | None:
-        """The excess over usual since then; None if there were no transactions."""
+        """The excess over usual since then; None if there were no events."""
         total = self._since(since)
         if total is None:
             return None
@@ -244,7 +244,7 @@ def severity(before: float, now: float, events: int) -> DriftSeverity:
     Args:
         before: Alert rate before the change.
         now: Alert rate since.
-        events: Transactions since.
+        events: Events since.
     """
     usual = max(before, 1 / events)
     sure = abs(now - before) > SURE * (usual / events) ** 0.5 and max(usual, now) * events >= FEWEST_ALERTS

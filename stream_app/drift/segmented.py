@@ -1,6 +1,6 @@
 """Monitors a model with segments: one monitor for the whole stream, and one for each segment.
 
-Each has its own reference and its own blocks, so a drift in one transaction of fifty is found as soon as its segment
+Each has its own reference and its own blocks, so a drift in one event of fifty is found as soon as its segment
 shows it, however calm the whole is. All monitors share one error bound.
 """
 
@@ -87,7 +87,7 @@ class SegmentedMonitor:
 
     @property
     def ends(self) -> datetime:
-        """Event time of the newest transaction in the last block of the whole; at least one is there."""
+        """Event time of the newest event in the last block of the whole; at least one is there."""
         return self._whole.ends
 
     @property
@@ -116,7 +116,7 @@ class SegmentedMonitor:
         return self._named(alert, label)
 
     def _named(self, alert: DriftAlert, label: str) -> DriftAlert:
-        cause = f"In {label} ({self._share[label]:.1%} of transactions): {alert.cause}"
+        cause = f"In {label} ({self._share[label]:.1%} of events): {alert.cause}"
         return replace(alert, segment=label, cause=cause)
 
     def _is_within(self, alert: DriftAlert, labels: Collection[str]) -> bool:

@@ -34,7 +34,7 @@ class Statistic(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """Some transactions against the reference; columns are statistics.
+    """Some events against the reference; columns are statistics.
 
     Attributes:
         shift: float64 [statistics], in reference standard deviations; of a share, its excess. NaN: nothing observed.
@@ -91,7 +91,7 @@ class Reference:
         self.is_primary = np.array([s.signal.startswith("input:") or s.signal == DEAD_LETTERS for s in self.statistics])
 
     def of(self, sums: Sums) -> Observation:
-        """The statistics of at least one transaction."""
+        """The statistics of at least one event."""
         present = sums.present[self._columns]
         counted = np.maximum(present, 1)
         moments = np.stack([sums.clipped[self._columns], sums.squares[self._columns]]) / counted

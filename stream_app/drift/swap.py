@@ -15,7 +15,7 @@ from stream_app.drift.evidence import Evidence
 from stream_app.drift.standardise import DEAD_LETTERS, field_of
 from stream_app.rollout.swap_log import Swap
 
-# Transactions after the swap within which the beginning of an incident counts as the swap's: where chance places it.
+# Events after the swap within which the beginning of an incident counts as the swap's: where chance places it.
 AT_THE_SWAP = 256
 # The same where only what the model makes of the stream has moved: such a shift is smaller, and placed less exactly.
 OF_THE_MODEL_ALONE = 2048
@@ -39,7 +39,7 @@ class ServiceStart:
         Args:
             evidence: Since the change.
             begins: How many blocks of the model stand before it.
-            block_events: Transactions in a block.
+            block_events: Events in a block.
         """
         moved = evidence.moved_signals
         nearby = OF_THE_MODEL_ALONE if _of_the_model(moved) else AT_THE_SWAP
@@ -57,7 +57,7 @@ def swap_cause(swap: Swap, before: ModelRef, evidence: Evidence) -> Cause:
     shown = (
         f"Only what it makes of the stream has moved ({names}), no input has."
         if of_model
-        else f"Away from what it was trained on since its first transactions: {names}."
+        else f"Away from what it was trained on since its first events: {names}."
     )
     return Cause(
         DriftCause.SWAP,

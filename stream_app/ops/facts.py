@@ -49,7 +49,7 @@ class WorkerRow(Struct, frozen=True):
 
     @property
     def lag(self) -> int:
-        """Transactions that wait there."""
+        """Events that wait there."""
         return sum(entry.lag for entry in self.vitals.partitions)
 
 

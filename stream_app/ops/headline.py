@@ -93,10 +93,10 @@ def headline(facts: Facts, wrong: list[Condition]) -> Headline:
         return Headline(Level.IDLE, "Nothing runs yet: `stream-app worker`, then `stream-app deploy MODEL`.")
     now = group_point(facts.at.timestamp(), facts.figures)
     if now.events_per_second < QUIET_PER_S:
-        return Headline(Level.IDLE, "All is well, and quiet: every transaction is scored and no new one comes in.")
+        return Headline(Level.IDLE, "All is well, and quiet: every event is scored and no new one comes in.")
     who = "One worker scores" if len(facts.live) == 1 else f"{len(facts.live)} workers score"
     latency = "" if now.latency_p99_ms is None else f", 99 % of them within {now.latency_p99_ms:,.0f} ms"
-    return Headline(Level.GOOD, f"All is well. {who} {now.events_per_second:,.0f} transactions a second{latency}.")
+    return Headline(Level.GOOD, f"All is well. {who} {now.events_per_second:,.0f} events a second{latency}.")
 
 
 LOOKS: Mapping[Kind, tuple[Level, Callable[[Facts], Found | None]]] = {

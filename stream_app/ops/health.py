@@ -1,6 +1,6 @@
 """From the pipeline's snapshot to what a probe needs: alive? ready? Each with the sentence why, for whoever is paged.
 
-Liveness fails only where a restart helps: the thread stands still, or transactions wait and the position does not move
+Liveness fails only where a restart helps: the thread stands still, or events wait and the position does not move
 although the pipeline calls itself running. A pipeline that says why it waits (for the broker, behind the breaker) is
 alive, else every worker would restart in circles through an outage. Readiness is whether this worker takes part: a
 model serves and the input is assigned.
@@ -50,7 +50,7 @@ class Liveness:
         self._waiting_since = now if self._waiting_since is None else self._waiting_since
         stalled = now - max(self._waiting_since, snapshot.moved_at)
         if stalled > self._patience:
-            sentence = f"{lag(snapshot):,} transactions wait and no position has moved for {stalled:.0f} s"
+            sentence = f"{lag(snapshot):,} events wait and no position has moved for {stalled:.0f} s"
             return Health(False, f"{sentence}: restart this worker.")
         return Health(True, f"The pipeline turns: {snapshot.state}.")
 
@@ -63,7 +63,7 @@ def readiness(snapshot: Snapshot) -> Health:
 
 
 def lag(snapshot: Snapshot) -> int:
-    """Transactions that wait on the partitions of this worker."""
+    """Events that wait on the partitions of this worker."""
     return sum(entry.lag for entry in snapshot.partitions)
 
 

@@ -36,7 +36,7 @@ def _found_bad(facts: Facts, modes: Mapping[str, str], remedy: str) -> Found | N
     report = trial.guard if trial is not None else None
     if trial is None or report is None or trial.mode not in modes or report.finding is not GuardDecision.ROLL_BACK:
         return None
-    why = f"is worse than {_model(trial.against)} by the guard after {report.rows:,} transactions"
+    why = f"is worse than {_model(trial.against)} by the guard after {report.rows:,} events"
     if (flood := _share(facts)) is not None and trial.mode == "watch":
         why = _alerts_on(*flood)
     elif bad := next((e for e in report.evidence if e.against >= 1), None):

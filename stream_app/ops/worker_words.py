@@ -57,8 +57,8 @@ def backlog(facts: Facts) -> Found | None:
     if lag <= max(rate, 1) * BACKLOG_S:
         return None
     if rate < 1:
-        return f"{lag:,} transactions wait and none is being scored", "see the workers below"
-    return f"Working off a backlog of {lag:,} transactions, about {span(lag / rate)} at the present rate", ""
+        return f"{lag:,} events wait and none is being scored", "see the workers below"
+    return f"Working off a backlog of {lag:,} events, about {span(lag / rate)} at the present rate", ""
 
 
 def gone(facts: Facts) -> Found | None:
@@ -72,7 +72,7 @@ def gone(facts: Facts) -> Found | None:
 
 def _waiting(facts: Facts, word: str) -> str:
     lag = sum(found.lag for found in facts.unread.values())
-    return f", {word} {lag:,} transactions wait" if lag else ""
+    return f", {word} {lag:,} events wait" if lag else ""
 
 
 def _missed(facts: Facts) -> list[WorkerRow]:

@@ -19,7 +19,7 @@ LEVELS = (0.05, 0.1, 0.2, 0.5)
 # beyond it are strange to any model, and rows below it differ from one training to the next.
 NEAR = (0.3, 1.25)
 BLOCK = 64  # rows of one similarity: small, because each is one bet of the guard
-CLIP_SD = 4.0  # one extreme transaction must not be the whole similarity
+CLIP_SD = 4.0  # one extreme event must not be the whole similarity
 SMALLEST_P = 1e-12
 
 T = TypeVar("T")

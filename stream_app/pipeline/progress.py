@@ -28,7 +28,7 @@ class Snapshot:
         candidate: The model on trial beside it.
         percent: Share of the customers for whom the second model decides.
         command_id: The command that put this in service.
-        scored: Transactions scored and committed since start.
+        scored: Events scored and committed since start.
         anomalies: Of these, over the threshold.
         dead_lettered: Records refused and committed since start.
         partitions: Position and lag of every assigned input partition.

@@ -1,4 +1,4 @@
-"""Counts ids that come a second time: a producer that retries without idempotence sends one transaction twice.
+"""Counts ids that come a second time: a producer that retries without idempotence sends one event twice.
 
 They are counted and not suppressed (decision 38): each is a record of its own place, scored like any other.
 """

@@ -45,7 +45,7 @@ class Serving:
 
     @property
     def budget(self) -> float:
-        """Share of the transactions that the model was calibrated to alert on."""
+        """Share of the events that the model was calibrated to alert on."""
         return self.runtime.manifest.calibration.budget
 
     @property

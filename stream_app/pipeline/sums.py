@@ -1,6 +1,6 @@
 """Sufficient statistics of signals by partition, and the record of a partition that is made of them.
 
-Sums and counts only: any split of the same transactions adds up to the same record, up to the rounding of floats.
+Sums and counts only: any split of the same events adds up to the same record, up to the rounding of floats.
 """
 
 from bisect import bisect_left
@@ -91,7 +91,7 @@ class Bins:
         return len(self._names)
 
     def add(self, parts: Sequence[PartitionSums], starts: np.ndarray, signals: np.ndarray, raw: np.ndarray) -> None:
-        """Add transactions to the sums of their partitions.
+        """Add events to the sums of their partitions.
 
         Args:
             parts: Sums of the partitions that have any.

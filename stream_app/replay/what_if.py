@@ -23,7 +23,7 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One transaction that alerts now, or did when it was scored."""
+    """One event that alerts now, or did when it was scored."""
 
     event_id: str
     partition: int
@@ -45,12 +45,12 @@ class WhatIf:
         alerts_now: Alerts of this model and threshold.
         gained: Alerts of this model and threshold that were not published.
         lost: Published anomalies that are no alert now.
-        labelled: Scored transactions whose label is known.
+        labelled: Scored events whose label is known.
         frauds: Of these, frauds.
         caught_then: Frauds among the published anomalies.
         caught_now: Frauds among the alerts.
-        false_then: Confirmed legitimate transactions among the published anomalies.
-        false_now: Confirmed legitimate transactions among the alerts.
+        false_then: Confirmed legitimate events among the published anomalies.
+        false_now: Confirmed legitimate events among the alerts.
         scores: float32 [scored], in the order of reading.
         fraud: int8 [scored], 1 fraud, 0 legitimate, -1 unknown.
     """
@@ -177,6 +177,6 @@ def _place(message: Record) -> Place:
 
 
 def _labels(settings: Settings) -> dict[str, int]:
-    """Transaction id to its latest label: 1 for fraud, 0 for legitimate."""
+    """Event id to its latest label: 1 for fraud, 0 for legitimate."""
     labels = RecordDecoder[Label](Label).each(read_to_end(settings, LABELS))
     return {label.event_id: int(label.fraud) for _, label in labels}

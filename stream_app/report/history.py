@@ -33,10 +33,10 @@ class History:
     """All summaries of the topic, in the order of the log.
 
     Args:
-        block_events: Scored transactions that fill a block.
+        block_events: Scored events that fill a block.
 
     Attributes:
-        spans: One for each summary with scored transactions.
+        spans: One for each summary with scored events.
         latest_model: Digest of the model of the newest span; None before the first.
     """
 

@@ -1,4 +1,4 @@
-"""The three steps of a drift report: read the topics, re-score transactions, compute what the page shows."""
+"""The three steps of a drift report: read the topics, re-score events, compute what the page shows."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class Gathered:
         history: All summaries of the topic.
         incidents: Alerts of the window, oldest first, each with its model's manifest (None if the model is gone).
         runtime: The model that scored last.
-        events: Transactions scored in the window, to the nearest summary.
+        events: Events scored in the window, to the nearest summary.
     """
 
     window: ReportWindow

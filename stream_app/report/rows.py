@@ -1,4 +1,4 @@
-"""Transactions as rows of inputs, score and latents, by the code that decodes and scores the stream.
+"""Events as rows of inputs, score and latents, by the code that decodes and scores the stream.
 
 Published decisions are not used: all rows of a report are scored by one model, whichever model served at the time.
 """
@@ -35,7 +35,7 @@ Advance = Callable[[float], None]
 
 @dataclass(frozen=True)
 class Rows:
-    """Transactions as one model sees them.
+    """Events as one model sees them.
 
     Attributes:
         names: Columns: the model's inputs in their own units, `score`, then the latents.
@@ -58,7 +58,7 @@ class Rows:
 def of_window(
     settings: Settings, runtime: Runtime, spans: Sequence[SummarySpan], window: ReportWindow, advance: Advance
 ) -> Rows:
-    """The transactions of a window, from the input topic; every n-th where there are more than `MOST_ROWS`.
+    """The events of a window, from the input topic; every n-th where there are more than `MOST_ROWS`.
 
     Raises:
         BrokerError: the topic cannot be read.
@@ -67,14 +67,14 @@ def of_window(
     step = -(-sum(span.scored for span in found) // MOST_ROWS)
     records = _published(settings, _bounds(found), step, advance)
     rows = _rescored(runtime, _decoder(settings, runtime), _of_records(records), lambda at: at in window)
-    which = "every transaction" if step == 1 else f"one in {step} transactions"
+    which = "every event" if step == 1 else f"one in {step} events"
     return Rows(*rows, f"{which} of the window, from the input topic")
 
 
 def before_window(
     settings: Settings, runtime: Runtime, spans: Sequence[SummarySpan], window: ReportWindow, advance: Advance
 ) -> Rows:
-    """The first transactions that the input topic still holds and that are older than the window; may be empty.
+    """The first events that the input topic still holds and that are older than the window; may be empty.
 
     Raises:
         BrokerError: the topic cannot be read.
@@ -87,7 +87,7 @@ def before_window(
     records = _published(settings, _bounds(first), 1, advance) if first else iter(())
     batches = _of_records(islice(records, MOST_ROWS))
     rows = _rescored(runtime, _decoder(settings, runtime), batches, lambda at: at < window.since)
-    return Rows(*rows, "the first transactions that the input topic holds before the window")
+    return Rows(*rows, "the first events that the input topic holds before the window")
 
 
 def of_file(path: Path, runtime: Runtime) -> Rows:

@@ -37,14 +37,14 @@ class LineKind(StrEnum):
 
 
 class SwapVolume(Struct, frozen=True):
-    """Alerts among the transactions that one model decided within `AROUND` of a swap."""
+    """Alerts among the events that one model decided within `AROUND` of a swap."""
 
     scored: int
     anomalies: int
 
     @property
     def share(self) -> float:
-        """Of the transactions; at least one is there."""
+        """Of the events; at least one is there."""
         return self.anomalies / self.scored
 
 

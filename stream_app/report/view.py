@@ -67,7 +67,7 @@ class View:
         times: Middle of each block.
         traces: The signals that moved furthest, the furthest first, then the alert rate.
         distributions: Of the same signals.
-        events: Transactions in the current distributions.
+        events: Events in the current distributions.
     """
 
     times: Sequence[datetime]

@@ -10,7 +10,7 @@ from msgspec import Struct
 from stream_app.report.alerts import ReportError
 from stream_app.report.history import SummarySpan
 
-EXPECTED = "write 24h, 7d, 20000 (the last so many transactions) or FROM/UNTIL, as in 2018-04-22/2018-04-23T12:00"
+EXPECTED = "write 24h, 7d, 20000 (the last so many events) or FROM/UNTIL, as in 2018-04-22/2018-04-23T12:00"
 LEAP = timedelta(days=1)
 _BACK = re.compile(r"(\d+)([hd])")
 _UNIT = {"h": timedelta(hours=1), "d": timedelta(days=1)}
@@ -28,7 +28,7 @@ class ReportWindow(Struct, frozen=True):
 
 
 def resolve(text: str, spans: Sequence[SummarySpan]) -> ReportWindow:
-    """The window that a text means, counted back from the newest scored transaction.
+    """The window that a text means, counted back from the newest scored event.
 
     Args:
         text: See `EXPECTED`.
@@ -56,7 +56,7 @@ def resolve(text: str, spans: Sequence[SummarySpan]) -> ReportWindow:
 
 
 def newest(spans: Sequence[SummarySpan]) -> datetime:
-    """Event time of the newest transaction, without the few that are far ahead of all others.
+    """Event time of the newest event, without the few that are far ahead of all others.
 
     What is more than a day after everything before it counts once there is enough of it: a stream that goes on after a
     pause, and not a clock that is wrong.
@@ -85,7 +85,7 @@ def _moment(text: str) -> datetime | None:
 
 
 def _nth_last(events: int, spans: Sequence[SummarySpan]) -> datetime:
-    """Event time of the n-th last transaction, to the nearest summary."""
+    """Event time of the n-th last event, to the nearest summary."""
     left = events
     for span in sorted(spans, key=lambda span: span.last, reverse=True):
         left -= span.scored

@@ -51,7 +51,7 @@ def duration(span: timedelta) -> str:
 
 
 def alert_rate(alert: DriftAlert) -> str:
-    """The share of transactions that alert, before and now."""
+    """The share of events that alert, before and now."""
     before, now = alert.alert_rate_before, alert.alert_rate_now
     factor = f", {now / before:.1f} times as many alerts" if before and not 0.95 < now / before < 1.05 else ""
     return f"{before:.2%} → {now:.2%}{factor}"

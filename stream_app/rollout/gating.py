@@ -30,7 +30,7 @@ class Gates:
 
     Attributes:
         settings: Limits, the cache, and where reports are kept.
-        data: Recent transactions. None: the gates are not asked, there is an override.
+        data: Recent events. None: the gates are not asked, there is an override.
         override: Why the model is put through whatever they find; empty: it is not.
     """
 

@@ -169,7 +169,7 @@ def test_the_report_and_the_explanation_of_a_drifted_stream(cli, drifted, tmp_pa
     later = cli("drift-report", "--window", f"{CHANGE}/", "--out", out, "--json")
     assert later.exit_code == 0, later.stderr
     retained = json.loads(later.stdout)
-    assert "first transactions that the input topic holds" in retained["reference"]
+    assert "first events that the input topic holds" in retained["reference"]
     assert retained["reference_rows"] > 1000
     assert retained["reference"] in out.read_text(encoding="utf-8")
 

@@ -106,6 +106,4 @@ def test_through_the_operators_night_the_first_sentence_names_the_cause_and_the_
     (lost,) = seen["workers"]
     assert (lost["presence"], lost["partitions"]) == ("lost", [0, 1])
     assert lost["lag"] >= CHUNK
-    assert (
-        f"nobody has taken over partition 0, 1, where {lost['lag']:,} transactions wait" in seen["verdict"]["sentence"]
-    )
+    assert f"nobody has taken over partition 0, 1, where {lost['lag']:,} events wait" in seen["verdict"]["sentence"]

@@ -9,8 +9,8 @@ const GIVE_UP_MS = 4000;
 const STALE_MS = 4000;
 
 const charts = {
-  throughput: new Chart("throughput", { title: "Throughput", unit: "transactions/s", floor: 10, lines: [{ column: 1, name: "transactions a second", format: rate }] }),
-  lag: new Chart("lag", { title: "Lag", unit: "transactions waiting", floor: 100, lines: [{ column: 2, name: "waiting", format: count }] }),
+  throughput: new Chart("throughput", { title: "Throughput", unit: "events/s", floor: 10, lines: [{ column: 1, name: "events a second", format: rate }] }),
+  lag: new Chart("lag", { title: "Lag", unit: "events waiting", floor: 100, lines: [{ column: 2, name: "waiting", format: count }] }),
   latency: new Chart("latency", {
     title: "Latency", unit: "ms", floor: 10,
     lines: [{ column: 3, name: "median", key: "P50", format: milliseconds }, { column: 4, name: "99th percentile", key: "P99", format: milliseconds }],
@@ -32,7 +32,7 @@ function drawStatus(state, now) {
   show("announcement", state.verdict.level, () => state.verdict.sentence);
   const { scored, anomalies, dead_lettered } = state.totals;
   show("since-start", [scored, anomalies, dead_lettered], () => [
-    scored ? `Since start: ${count(scored)} transactions scored, ${count(anomalies)} anomalies among them (${number((anomalies / scored) * 100)} %)` : "Nothing scored since start",
+    scored ? `Since start: ${count(scored)} events scored, ${count(anomalies)} anomalies among them (${number((anomalies / scored) * 100)} %)` : "Nothing scored since start",
     dead_lettered ? `, ${count(dead_lettered)} records refused: see dead-letters.` : ", no record refused.",
   ]);
   show("here", [state.worker, moment(state.at, now)], ([worker, at]) => `Worker ${worker} · ${at}`);

@@ -40,5 +40,5 @@ export function span(seconds) {
   return `${Math.round(seconds / 86400)} days`;
 }
 
-/** One in how many legitimate transactions looks like this. */
+/** One in how many legitimate events looks like this. */
 export const oneIn = (p) => (p > 0 ? `1 in ${whole.format(Number((1 / p).toPrecision(2)))}` : "none");

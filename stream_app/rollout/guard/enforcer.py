@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 HISTORY = timedelta(hours=1)  # what a new owner reads back: a trial is long decided by then, or hardly ever
 REPORT_EVERY_S = 2.0
-LOOK_EVERY_S = 0.2  # a look takes milliseconds once a trial has seen some 100,000 transactions
+LOOK_EVERY_S = 0.2  # a look takes milliseconds once a trial has seen some 100,000 events
 
 
 class GuardSink(Protocol):

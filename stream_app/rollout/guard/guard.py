@@ -110,14 +110,14 @@ class Guard:
     def _finding(self, found: list[GuardSignal], rows: int) -> tuple[GuardDecision, str]:
         if bad := [e for e in found if e.against >= 1]:
             reasons = "; ".join(f"{e.signal}: {e.sentence}" for e in bad)
-            return GuardDecision.ROLL_BACK, f"roll back after {rows:,} transactions: {reasons}"
+            return GuardDecision.ROLL_BACK, f"roll back after {rows:,} events: {reasons}"
         open_ = [e.signal for e in found if e.in_favour is not None and e.in_favour < 1]
         if not open_ and rows >= self._settings.guard_promote_events:
-            return GuardDecision.PROMOTE, f"promote: as good as the champion on {rows:,} transactions, by every signal"
+            return GuardDecision.PROMOTE, f"promote: as good as the champion on {rows:,} events, by every signal"
         worst = max(found, key=lambda e: e.against)
         left = f", not yet sure of {', '.join(open_)}" if open_ else ""
         told = f"most against it, {max(worst.against, 0):.0%} of what is needed: {worst.signal}, {worst.sentence}"
-        return GuardDecision.WATCH, f"keep watching after {rows:,} transactions{left}; {told}"
+        return GuardDecision.WATCH, f"keep watching after {rows:,} events{left}; {told}"
 
 
 Look = Callable[[TrialTotals, Settings], tuple[float, float | None, str]]

@@ -103,7 +103,7 @@ def test_the_whole_is_known_in_the_same_way_with_and_without_segments(by_channel
         ("city", "drift cannot be watched by city: the data has no such column"),
         ("amount", "drift cannot be watched by amount: name a field that holds text"),
         ("features", "drift cannot be watched by features: the data has no such column"),
-        ("transaction_id", f"no transaction_id has {FEWEST_ROWS:,} transactions"),
+        ("transaction_id", f"no transaction_id has {FEWEST_ROWS:,} events"),
     ],
 )
 def test_a_field_that_nothing_can_be_watched_by_is_refused_in_one_line(week, field, complaint):

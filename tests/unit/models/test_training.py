@@ -105,7 +105,7 @@ def test_missing_values_in_the_training_rows_are_no_obstacle(week, tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "complaint"),
     [
-        (lambda week: week[:100], "100 transactions are too few"),
+        (lambda week: week[:100], "100 events are too few"),
         (lambda week: week.with_columns(terminal_risk_1d=float("nan")), "terminal_risk_1d has no value in any row"),
         (
             lambda week: week.with_columns(terminal_risk_1d=late(week, 0.9)),

@@ -57,23 +57,23 @@ def test_a_manifest_that_counts_with_what_is_not_there_stops_nobody():
     [
         (
             Reason("a", 455.2, 158.3, 0.5, "EUR", Usual(40.2, 77.1, "30d")),
-            "455.20 EUR, usually 40 to 77 (30 days), the model expects 158 of such a transaction",
+            "455.20 EUR, usually 40 to 77 (30 days), the model expects 158 of such an event",
         ),
-        (Reason("a", 0.5, -0.0001281, 0.5, "EUR"), "0.50 EUR, the model expects 0 of such a transaction"),
+        (Reason("a", 0.5, -0.0001281, 0.5, "EUR"), "0.50 EUR, the model expects 0 of such an event"),
         (
             Reason("a", 9.0, 42.7, 0.5, "EUR", Usual(7.25, 7.25)),
-            "9.00 EUR, usually 7.25, the model expects 43 of such a transaction",
+            "9.00 EUR, usually 7.25, the model expects 43 of such an event",
         ),
-        (Reason("f", 1.0, 0.42, 0.5, "flag"), "yes, the model expects yes of 42 % of such transactions"),
-        (Reason("f", 0.0, 1.3, 0.5, "flag"), "no, the model expects yes of 100 % of such transactions"),
+        (Reason("f", 1.0, 0.42, 0.5, "flag"), "yes, the model expects yes of 42 % of such events"),
+        (Reason("f", 0.0, 1.3, 0.5, "flag"), "no, the model expects yes of 100 % of such events"),
         (
             Reason("s", 0.62, -0.0001281, 0.5, "share", Usual(0.011, 0.011, "1d")),
-            "62 %, usually 1.1 % (1 day), the model expects 0 % of such a transaction",
+            "62 %, usually 1.1 % (1 day), the model expects 0 % of such an event",
         ),
-        (Reason("n", 12.0, -3.0, 0.5, "1/d"), "12 a day, the model expects 0 of such a transaction"),
-        (Reason("n", 12.0, 2.4, 0.5, "1/(7 d)"), "12 in 7 days, the model expects 2.4 of such a transaction"),
-        (Reason("t", -4.5, -3.25, 0.5, "°C"), "-4.5 °C, the model expects -3.25 of such a transaction"),
-        (Reason("x", None, 50.0, 0.5), "missing, the model expects 50 of such a transaction"),
+        (Reason("n", 12.0, -3.0, 0.5, "1/d"), "12 a day, the model expects 0 of such an event"),
+        (Reason("n", 12.0, 2.4, 0.5, "1/(7 d)"), "12 in 7 days, the model expects 2.4 of such an event"),
+        (Reason("t", -4.5, -3.25, 0.5, "°C"), "-4.5 °C, the model expects -3.25 of such an event"),
+        (Reason("x", None, 50.0, 0.5), "missing, the model expects 50 of such an event"),
     ],
 )  # fmt: skip
 def test_a_reason_in_words(reason, sentence):

@@ -144,7 +144,7 @@ def test_a_range_without_transactions_says_which_days_there_are(week: pl.DataFra
 
 def test_a_file_without_rows_is_refused(week: pl.DataFrame, tmp_path: Path) -> None:
     filed(week.clear()).write_parquet(tmp_path / "empty.parquet")
-    _refused(tmp_path / "empty.parquet", "holds no transactions")
+    _refused(tmp_path / "empty.parquet", "holds no events")
 
 
 def test_the_digest_is_of_the_rows_and_not_of_the_file(week: pl.DataFrame, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def report():
         judged(
             accuracy.NAME, accuracy.WHY, [Measure("loss of average precision", 0.1, most=0.05, interval=(0.0, 0.2))]
         ),
-        judged(stability.NAME, stability.WHY, [Measure("CKA", 0.9, least=0.75)], "on 3 transactions"),
+        judged(stability.NAME, stability.WHY, [Measure("CKA", 0.9, least=0.75)], "on 3 events"),
         judged(shift.NAME, shift.WHY, [Measure("PSI", None, most=0.25)]),
         not_measured(volume.NAME, volume.WHY, "too few alerts", passes=False),
     ]
@@ -55,7 +55,7 @@ def test_the_page_says_what_the_report_says(report, plain):
         assert all(str(measure) in text for measure in gate.measures)
         assert gate.why in text
     assert report.conclusion in text
-    assert "8,000 transactions from 2026-01-03 to 2026-01-03" in text
+    assert "8,000 events from 2026-01-03 to 2026-01-03" in text
     assert "160 of them frauds" in text
     assert "too few alerts; the limits refuse that" in text
     assert "Made 03 Jan 2026, 14:00 UTC" in text

@@ -49,8 +49,8 @@ def test_an_anomaly_is_one_line_with_its_reasons():
     for part in ("2018-07-25 10:30:00", "high", "41.7", "12.9", known, "card-fraud 7"):
         assert part in line
     why = (
-        "terminal_risk_7d 62 %, the model expects 0 % of such a transaction (71%); "
-        "amount missing, usually 40 to 77 (30 days), the model expects 50 of such a transaction (20%)"
+        "terminal_risk_7d 62 %, the model expects 0 % of such an event (71%); "
+        "amount missing, usually 40 to 77 (30 days), the model expects 50 of such an event (20%)"
     )
     assert why in line
 

@@ -119,7 +119,7 @@ def test_an_attack_that_is_over_before_its_incident_is_confirmed_is_named_by_wha
     few[:, column("residual:amount")] -= 12
     (alert,) = confirmed(list(summaries(rows)))
     assert alert.cause_kind is DriftCause.ATTACK
-    assert alert.cause.startswith("An attack is likely: a few transactions have extreme values of amount")
+    assert alert.cause.startswith("An attack is likely: a few events have extreme values of amount")
     assert abs((alert.since - event_time(BEFORE)).total_seconds()) <= 20 * 128
 
 

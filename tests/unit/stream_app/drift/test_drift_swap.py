@@ -78,7 +78,7 @@ def test_the_evidence_is_what_moved():
     of_model, _ = fold(swapped(strange), watching())
     assert "Only what it makes of the stream has moved (" in of_model.cause
     of_inputs = fold(swapped(grown), watching())[-1]
-    assert of_inputs.cause.endswith("trained on since its first transactions: amount, average and count.")
+    assert of_inputs.cause.endswith("trained on since its first events: amount, average and count.")
 
 
 @pytest.mark.parametrize(

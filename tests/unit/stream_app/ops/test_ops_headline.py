@@ -101,7 +101,7 @@ EXAMPLES: dict[Kind, tuple[Change, str]] = {
     ),
     Kind.UNREAD: (
         lost_one,
-        "vm-3 is lost since 11:58:30, and nobody has taken over partition 8, 9, where 12,000 transactions wait: "
+        "vm-3 is lost since 11:58:30, and nobody has taken over partition 8, 9, where 12,000 events wait: "
         "see whether it still runs, or start another, `stream-app worker`.",
     ),
     Kind.GUARD: (
@@ -157,7 +157,7 @@ EXAMPLES: dict[Kind, tuple[Change, str]] = {
     ),
     Kind.BACKLOG: (
         also("vm-11", partitions={0: 900_000}),
-        "Working off a backlog of 900,000 transactions, about 3 min at the present rate.",
+        "Working off a backlog of 900,000 events, about 3 min at the present rate.",
     ),
     Kind.VOLUME: (
         also("vm-12", volume=AlertVolume(10_000, 500, 0.01)),
@@ -283,7 +283,7 @@ def test_what_the_broker_has_deleted_or_deletes_soon_is_told_also_where_nobody_r
 def test_where_all_are_lost_none_of_them_has_a_successor():
     lost = row("vm-3", Presence.LOST, after(-90), partitions={})
     assert [c.sentence for c in conditions(replace(busy(), workers=[lost], unread={0: Unread(900)}))] == [
-        "vm-3 is lost since 11:58:30, and nobody has taken over partition 0, where 900 transactions wait: see whether "
+        "vm-3 is lost since 11:58:30, and nobody has taken over partition 0, where 900 events wait: see whether "
         "it still runs, or start another, `stream-app worker`."
     ]
 

@@ -51,7 +51,7 @@ def test_lag_without_movement_is_not_alive(liveness: Liveness, progress: Progres
     progress.latest = replace(progress.latest, looped_at=clock.seconds)
     health = liveness.check()
     assert not health.ok
-    assert "12,000 transactions wait" in health.sentence
+    assert "12,000 events wait" in health.sentence
 
 
 def test_lag_with_movement_is_alive(liveness: Liveness, progress: Progress, clock: Clock) -> None:

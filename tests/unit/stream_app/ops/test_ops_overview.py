@@ -46,7 +46,7 @@ def test_all_is_well_says_how_much_and_how_fast(world: World) -> None:
     world.topics.post(heartbeat("there", partitions={2: 0}), at=after(0))
     verdict = world.document.verdict
     assert verdict.level is Level.GOOD
-    assert verdict.sentence == "All is well. 2 workers score 5,100 transactions a second, 99 % of them within 61 ms."
+    assert verdict.sentence == "All is well. 2 workers score 5,100 events a second, 99 % of them within 61 ms."
 
 
 def test_a_quiet_stream_is_well_and_not_an_alarm(world: World) -> None:
@@ -101,7 +101,7 @@ def test_a_backlog_says_how_long_it_will_take(world: World) -> None:
     world.busy(lag=300_000)
     verdict = world.document.verdict
     assert verdict.level is Level.ATTENTION
-    assert verdict.sentence == "Working off a backlog of 300,000 transactions, about 60 s at the present rate."
+    assert verdict.sentence == "Working off a backlog of 300,000 events, about 60 s at the present rate."
 
 
 def test_a_few_transactions_in_flight_are_no_backlog(world: World) -> None:

@@ -41,7 +41,7 @@ def test_the_picture_counts_what_was_decided_then_and_now(tmp_path):
     draw(a_what_if(), tmp_path / "a.svg")
     assert {
         "cards 2 (aaaaaaaaaaaa), 6 records",
-        "all 5 transactions",
+        "all 5 events",
         "1 confirmed frauds",
         "threshold 10",
         "+1 gained, -0 lost",

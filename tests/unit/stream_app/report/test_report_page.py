@@ -60,7 +60,7 @@ def test_an_incident_says_what_moved_how_far_and_what_to_do(plain):
     text = Page(plain).text
     for words in (
         "2 drift incidents in this window",
-        "9,600 transactions, 2.00% of them alerts; model card-fraud 1 (aaaaaaaaaaaa)",
+        "9,600 events, 2.00% of them alerts; model card-fraud 1 (aaaaaaaaaaaa)",
         "Check amount at its producer",
         "would not help",
         "03 Jan 2026, 14:00, seen 4 h 20 min later",
