@@ -107,7 +107,7 @@ EXAMPLES: dict[Kind, tuple[Change, str]] = {
     Kind.GUARD: (
         lambda facts: replace(facts, trial=trial("watch")),
         "card-fraud 7, deployed 40 s ago by root@host, is worse than card-fraud 6 by the guard after 1,000 "
-        "transactions (alerts: 131 alerts, 100 of the champion): `stream-app rollback`.",
+        "events (alerts: 131 alerts, 100 of the champion): `stream-app rollback`.",
     ),
     Kind.FLOOD: (
         flooded,
@@ -148,7 +148,7 @@ EXAMPLES: dict[Kind, tuple[Change, str]] = {
     Kind.SHADOW: (
         lambda facts: replace(facts, trial=trial("shadow", NEXT_MODEL, MODEL)),
         "card-fraud 8, a shadow begun 40 s ago by root@host, is worse than card-fraud 7 by the guard after 1,000 "
-        "transactions (alerts: 131 alerts, 100 of the champion): `stream-app abort`.",
+        "events (alerts: 131 alerts, 100 of the champion): `stream-app abort`.",
     ),
     Kind.MODELS_DIFFER: (
         also("vm-10", serving=NEXT_MODEL),
