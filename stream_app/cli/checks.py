@@ -18,7 +18,6 @@ from schemas.topics import ALL
 from stream_app.cli.diagnosis import Diagnosis
 from stream_app.cli.group_offsets import group_offsets
 from stream_app.cli.invocation import current
-from stream_app.cli.latest_events import latest_events
 from stream_app.cli.overview import Observer
 from stream_app.cli.segments import watched_segments
 from stream_app.host import surroundings
@@ -65,7 +64,7 @@ def examine(load: Callable[[], Settings], fix: bool = False) -> Iterator[Diagnos
         "limits": lambda: broker_limits(settings),
         "permissions": lambda: permissions(settings),
         "model": lambda: models_in_service(settings),
-        "events": lambda: latest_events(settings),
+        "events": lambda: events(settings),
         "segments": lambda: watched_segments(settings),
         "offsets": lambda: group_offsets(settings),
         "now": lambda: at_present(settings),
@@ -236,6 +235,13 @@ def _no_topics(settings: Settings, found: topics.Found) -> Diagnosis:
     others = ", ".join(map(repr, close or found.other_prefixes[:PREFIXES_SHOWN]))
     advice = f"set topic_prefix to one of these: {others}; or, for a new installation, `stream-app doctor --fix`"
     return Diagnosis("topics", False, says, advice)
+
+
+def events(settings: Settings) -> Iterator[Diagnosis]:
+    """The definition fits the latest records of the input."""
+    from stream_app.cli.latest_events import latest_events
+
+    yield from latest_events(settings)
 
 
 def broker_limits(settings: Settings) -> Iterator[Diagnosis]:

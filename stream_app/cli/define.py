@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from stream_app.cli.configured import settings
 from stream_app.cli.terminal import say, waiting
 
 app = typer.Typer(rich_markup_mode=None)
@@ -12,7 +13,9 @@ app = typer.Typer(rich_markup_mode=None)
 
 @app.command(epilog="Example: stream-app define payments.csv --out detector.toml")
 def define(
-    sample: Annotated[Path, typer.Argument(metavar="SAMPLE", help="Parquet, CSV or JSON lines, gzipped or not.")],
+    sample: Annotated[
+        Path, typer.Argument(metavar="SAMPLE", help="Parquet, CSV or JSON lines, gzipped or not; or topic:NAME.")
+    ],
     out: Annotated[Path, typer.Option("--out", metavar="TOML", help="Where it goes.")] = Path("detector.toml"),
 ) -> None:
     """Propose a definition from a sample of events: id, time, entity, label and inputs, each with the reason why.
@@ -24,8 +27,10 @@ def define(
     with waiting(f"looking at {sample}"):
         from models.data.proposal import propose
         from models.definition import load
+        from stream_app.cli.topic_data import as_they_are, on_disk
 
-        text = propose(sample)
+        with on_disk([sample], settings(), as_they_are) as (file,):
+            text = propose(file)
     out.write_text(text, "utf-8")
     inputs = len(load(out).inputs)
     say(f"{out} reads {inputs} inputs of each event; next: stream-app train {sample} --detector {out} --out model.pt")

@@ -27,7 +27,7 @@ OverrideReason = Annotated[
 
 DATA_HELP = (
     "Parquet, CSV or JSON lines, gzipped or not: files, folders of parts or patterns, with the columns that the "
-    "detector reads."
+    "detector reads. For train, evaluate and define also topic:NAME, a topic of records."
 )
 DataFiles = Annotated[list[Path], typer.Argument(metavar="DATA", help=DATA_HELP)]
 FirstDay = Annotated[

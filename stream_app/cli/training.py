@@ -86,13 +86,14 @@ def train(  # noqa: PLR0913 - one parameter for each option is typer's way
     from models.data.frame import read
     from models.definition import segmented
     from models.recipe import load_config
+    from stream_app.cli.topic_data import of_topics, on_disk
 
     how, definition = load_config(config, seed), chosen_detector(detector, chosen)
     if segment_by is not None:
         definition = segmented(definition, segment_by)
-    with waiting(f"reading {named(data)}"):
-        labelled = definition.label is not None
-        frame = read(data, day(since), day(until), definition=definition, labels_needed=labelled)
+    labelled, doing = definition.label is not None, waiting(f"reading {named(data)}")
+    with doing as tell, on_disk(data, chosen, of_topics(definition, tell)) as files:
+        frame = read(files, day(since), day(until), definition=definition, labels_needed=labelled)
     from stream_app.cli.tracking import Job, Tracker, fit
 
     tracker = Tracker(uri, name or definition.name)
@@ -166,8 +167,10 @@ def evaluate(
         name = archive.manifest.name
         tell(f"reading {named(data)}")
         from models.data.frame import read
+        from stream_app.cli.topic_data import of_topics, on_disk
 
-        frame = read(data, until=day(until), definition=definition)
+        with on_disk(data, chosen, of_topics(definition, tell)) as files:
+            frame = read(files, until=day(until), definition=definition)
         tell(f"scoring with {name}")
         from models import artefact
         from models.evaluation import evaluate as measure

@@ -10,7 +10,6 @@ from schemas.scoring import FieldValue, Moment
 from stream_app.kafka.log import Record
 from stream_app.kafka.schema_registry import SchemaRegistry
 from stream_app.pipeline.fields import shown
-from stream_app.pipeline.formats.readers import values_of
 from stream_app.pipeline.metadata import of_record
 
 
@@ -35,6 +34,8 @@ class EventReader:
     """
 
     def __init__(self, definition: Definition, registry: SchemaRegistry | None = None) -> None:
+        from stream_app.pipeline.formats.readers import values_of  # with torch, which no help waits for
+
         self._event = event = definition.event
         self._paths = (event.id, event.entity, event.time)
         paths = tuple(path for path in self._paths if not path.startswith("$"))

@@ -6,16 +6,21 @@ import signal
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
+import polars as pl
+import polars.testing
 import pytest
 from confluent_kafka.admin import NewTopic
 
-from models.data.frame import write
+from models.data.frame import read, write
 from models.data.simulator import Simulation, simulate
+from models.definition import cards
 from schemas.rollout import Activate, ModelStatus, PartitionProgress, Phase, Stage, WorkerVitals
 from schemas.scoring import Label, ModelRef
 from schemas.topics import LABELS, MODEL_STATUS, MODEL_SWAP, TRANSACTIONS
+from stream_app.cli.topic_data import of_topics, on_disk
 from stream_app.kafka import clients, topics
 from stream_app.kafka.log import read_to_end
 from tests.traffic import publish
@@ -341,3 +346,19 @@ def test_doctor_finds_a_model_that_cannot_be_read(cli, settings):
     result = cli("doctor", "--json")
     assert result.exit_code == 1
     assert "/nowhere/" in findings(result)["model"]["says"]
+
+
+def test_a_topic_is_data_with_the_labels_that_have_arrived_to_the_bits_of_its_file(cli, settings, data, tmp_path):
+    """The very same rows: all that a training sees."""
+    cli("produce", data, "--labels")
+    publish(settings, [(b"somebody", b"no JSON")] * 3)
+    definition = cards()
+    with on_disk([Path("topic:transactions"), data], settings, of_topics(definition)) as (spooled, file):
+        assert file == data
+        from_topic, from_file = read(spooled, definition=definition), read(data, definition=definition)
+    assert spooled.exists() is False
+    pl.testing.assert_frame_equal(from_topic, from_file.select(from_topic.columns))
+    assert {"fraud", "amount"} <= set(from_topic.columns)
+    out = tmp_path / "detector.toml"
+    assert cli("define", "topic:transactions", "--out", out).exit_code == 0
+    assert "amount" in out.read_text("utf-8")
