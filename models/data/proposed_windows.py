@@ -86,7 +86,7 @@ def _of_other(sample: WindowSample, other: SampleColumn, over: str) -> Iterator[
     ]
     if sample.labelled and sample.days * 0.8 > seconds(LABEL_DELAY) / DAY + 1:
         risk = _window(other.path, "mean", "label", "30d", LABEL_DELAY)
-        entries.append((f"{other.path}_risk_30d", risk, "share of labels; the delay is how late they arrive"))
+        entries.append((f"{other.path}_label_share_30d", risk, "share of labels; the delay is how late they arrive"))
     for name, window, why in entries:
         yield from ("[[input]]", f"name = {_quoted(sample.name(name))}", f"window = {window}  # {why}", "")
 

@@ -14,6 +14,7 @@ import pytest
 
 from models.definition import complete
 from models.windows.history import windows_of
+from models.windows.warm import warm_up
 from schemas import topics as declared
 from schemas.definition import Definition, EventFields, Input, Window
 from schemas.topics import LATENTS, TRANSACTIONS, WINDOW_STATE
@@ -135,7 +136,8 @@ def agree(settings: Settings) -> None:
 
 @pytest.fixture
 def windowed(settings: Settings, tmp_path: Path) -> Settings:
-    """Four partitions, and a model that shows its windows."""
+    """Four partitions, and a model that shows its windows; the loops are compiled, which takes half a minute once."""
+    warm_up()
     own = settings.model_copy(update={"input_partitions": 4})
     topics.ensure(own, declared.ALL)
     glass_model(tmp_path / "1.pt", "1", DEFINITION)

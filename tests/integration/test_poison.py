@@ -50,6 +50,7 @@ def put(settings: Settings, topic: Topic, *values: bytes | None, stamp: int = 0)
         producer.produce(
             topics.name(settings, topic),
             value,
+            key=b"poison" if topic.config.get("cleanup.policy") == "compact" else None,  # brokers refuse others there
             partition=0,
             timestamp=stamp,
             on_delivery=lambda error, _: errors.append(error.str()) if error else None,

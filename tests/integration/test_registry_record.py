@@ -144,7 +144,7 @@ def test_a_repetition_that_gives_other_scores_fails_and_says_by_how_much(trained
         (("--rerun", "models:/card-fraud/99"), 1, "version=99"),
         (("--rerun", "models:/card-fraud"), 1, "models:/NAME/VERSION"),
         (("--rerun", "x", "--seed", "1"), 2, "give nothing but --out"),
-        ((), 2, "name the transactions"),
+        ((), 2, "name the events"),
     ],
 )
 def test_what_cannot_be_repeated_is_one_line(

@@ -294,7 +294,7 @@ def _writable(settings: Settings, names: list[str]) -> set[str]:
     producer = clients.producer(settings, **{"enable.idempotence": False})
     for name in names:
         try:
-            producer.produce(name, b"{}", on_delivery=on_delivery)
+            producer.produce(name, b"{}", b"key", on_delivery=on_delivery)  # a compacted topic takes no other
         except KafkaException as exception:
             if exception.args[0].code() != KafkaError.TOPIC_AUTHORIZATION_FAILED:
                 raise

@@ -45,7 +45,7 @@ def test_only_the_days_asked_for_are_measured():
 
 
 def test_days_that_the_data_does_not_hold_are_refused():
-    with pytest.raises(EvaluationError, match="no transactions"):
+    with pytest.raises(EvaluationError, match="no events"):
         protocol_rows(transactions((0, "a", True)), date(2030, 1, 1))
 
 

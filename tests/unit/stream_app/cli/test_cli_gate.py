@@ -100,7 +100,7 @@ def test_the_page_holds_everything_it_needs(cast, tmp_path):
         ({"--data": "limits.toml"}, "parquet"),
         ({"--against": "limits.toml"}, "not a model artefact"),
         ({"--limits": "wrong.toml"}, "volume.ratio_most"),
-        ({"--from": "2030-01-01"}, "no transactions"),
+        ({"--from": "2030-01-01"}, "no events"),
     ],
 )
 def test_a_wrong_call_is_one_line_and_exit_code_2(cast, arguments, says):
