@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 
 STRANGE = encoded(amount=4.0, transaction_id="strange")
 POISON: list[bytes | None] = [b'{"a":' + DEEP, DEEP, b"\xff\xfe", b"9" * 5000, b"", None]
-READ_BY_WORKERS = {topic.name for topic in ALL} - {"transactions", "scores", "latents", "dead-letters"}
+READ_BY_WORKERS = {topic.name for topic in ALL} - {"transactions", "scores", "latents", "dead-letters", "window-state"}
 
 
 def take_any_timestamp(settings: Settings, topic: Topic) -> None:
