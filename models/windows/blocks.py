@@ -13,12 +13,11 @@ Blocks lie one behind the other in segments of the memory. A block that becomes 
 the open segment, with some room to spare; a segment in which much has become free is swept.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from models.loops import compiled, inlined
 from models.windows import plan as layouts
 from models.windows.plan import HEADER, Plan
 
@@ -33,34 +32,6 @@ HELD, LIMIT, NEWEST, OLDEST, OPEN, OPEN_END, WORDS, FORGOTTEN, LATE, LOST, GONE,
     13
 )  # of the counters
 NONE = -1
-
-# Strictly by IEEE 754: no operation is moved, merged or left out. Arrays are not counted (_nrt): all are Python's, and
-# counting the references to them took half of the time.
-OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
-
-Function = TypeVar("Function", bound=Callable[..., object])
-
-
-def compiled(function: Function) -> Function:
-    """Compiled when it is first called."""
-    done: Function = njit(**OPTIONS)(function)
-    return done
-
-
-def inlined(function: Function) -> Function:
-    """As `compiled`, without a call: it would pass on dozens of numbers, five and more for each array."""
-    done: Function = njit(**OPTIONS, forceinline=True)(function)
-    return done
-
-
-def cached(function: Function) -> Function:
-    """Compiled, and kept for the next process where there is a place to keep it."""
-    try:
-        done: Function = njit(**OPTIONS, cache=True)(function)
-    except RuntimeError:  # neither this folder nor the user's cache can be written
-        done = compiled(function)
-    return done
-
 
 ring_words = inlined(layouts.ring_words)
 list_words = inlined(layouts.list_words)

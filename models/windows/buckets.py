@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from models.loops import compiled, inlined
 from models.windows.blocks import (
     BLOCK,
     LENGTH,
@@ -19,10 +20,8 @@ from models.windows.blocks import (
     admit,
     around,
     blank,
-    compiled,
     copy,
     find,
-    inlined,
     lacks,
     release,
     ring_words,

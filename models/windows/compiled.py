@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from models.loops import cached, compiled, inlined
 from models.windows import records
 from models.windows.blocks import (
     BLOCK,
@@ -23,10 +24,7 @@ from models.windows.blocks import (
     TOUCHED,
     Memory,
     Store,
-    cached,
-    compiled,
     find,
-    inlined,
     move,
 )
 from models.windows.buckets import EVERY, add, block_of, bucket, of_nothing, recall, remember, ring_of, since_last, walk

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from models.windows.blocks import cached, compiled
+from models.loops import cached, compiled
 
 MISSING = 0
 

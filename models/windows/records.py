@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 
+from models.loops import compiled
 from models.windows.blocks import (
     BLOCK,
     LENGTH,
@@ -22,7 +23,6 @@ from models.windows.blocks import (
     Memory,
     Store,
     admit,
-    compiled,
     copy,
     find,
     lacks,

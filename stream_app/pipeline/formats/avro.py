@@ -63,7 +63,7 @@ class AvroReader:
         ends = np.cumsum(sizes)
         columns = _columns(len(values), len(self._leaves.paths))
         data = np.frombuffer(joined or b"\0", dtype=np.uint8)
-        status = m.run(self._program, data, np.zeros(8, np.uint8), ends - sizes + skipped, ends, columns)
+        status = m.run(self._program, data, ends - sizes + skipped, ends, columns)
         if self._has_times:
             status[(status == m.GOOD) & _beyond_the_calendar(columns)] = NO_TIME
         good = np.flatnonzero(status == m.GOOD)
