@@ -1,15 +1,13 @@
-"""The clients of a Kafka in memory: what the product uses of each, and records as they return them."""
+"""The clients of a Kafka in memory: what the product uses of each."""
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from datetime import UTC, datetime
 from threading import Event
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from confluent_kafka import (
     OFFSET_INVALID,
-    TIMESTAMP_CREATE_TIME,
     KafkaError,
     KafkaException,
     TopicCollection,
@@ -17,69 +15,16 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import ConfigResource
 
-if TYPE_CHECKING:
-    from stream_app.testing.memory_kafka import MemoryKafka
+from stream_app.testing.memory_cluster import MemoryCluster, MemoryMessage
 
-EPOCH = datetime.fromtimestamp(0, UTC)
 Step = Callable[["MemoryConsumer"], None]
 """Something that happens to a consumer inside one call of `consume`, after that call has fetched its records."""
-
-
-class MemoryMessage:
-    """A record, or the end of a partition, as a consumer returns it; `at` may be a timestamp that is no time."""
-
-    def __init__(
-        self,
-        value: bytes | None,
-        offset: int = 0,
-        at: datetime | tuple[int, int] = EPOCH,
-        partition: int = 0,
-        headers: Sequence[tuple[str, bytes | None]] | None = None,
-        error: KafkaError | None = None,
-        topic: str = "transactions",
-    ) -> None:
-        self._key: bytes | None = None
-        self._value, self._offset, self._at, self._partition = value, offset, at, partition
-        self._headers, self._error, self._topic = headers, error, topic
-
-    def __repr__(self) -> str:
-        return f"MemoryMessage({self._value!r}, {self._offset}, {self._at!r})"
-
-    def keyed(self, key: bytes | None) -> "MemoryMessage":
-        """The same with this key."""
-        self._key = key
-        return self
-
-    def topic(self) -> str:
-        return self._topic
-
-    def partition(self) -> int:
-        return self._partition
-
-    def offset(self) -> int:
-        return self._offset
-
-    def value(self) -> bytes | None:
-        return self._value
-
-    def error(self) -> KafkaError | None:
-        return self._error
-
-    def key(self) -> bytes | None:
-        return f"key-{self._offset}".encode() if self._key is None else self._key
-
-    def headers(self) -> list[tuple[str, bytes | None]] | None:
-        return None if self._headers is None else list(self._headers)
-
-    def timestamp(self) -> tuple[int, int]:
-        at = self._at
-        return at if isinstance(at, tuple) else (TIMESTAMP_CREATE_TIME, int(at.timestamp() * 1000))
 
 
 class MemoryConsumer:
     """The part of a consumer that the pipeline uses."""
 
-    def __init__(self, kafka: "MemoryKafka") -> None:
+    def __init__(self, kafka: MemoryCluster) -> None:
         self._kafka = kafka
         self._positions: dict[int, int] = {}
         self._ended: set[int] = set()
@@ -196,7 +141,7 @@ class MemoryConsumer:
 class MemoryAdmin:
     """The part of an admin client that the pipeline uses; every answer is there at once."""
 
-    def __init__(self, kafka: "MemoryKafka") -> None:
+    def __init__(self, kafka: MemoryCluster) -> None:
         self._kafka = kafka
 
     def describe_topics(self, topics: TopicCollection, **_: Any) -> dict[str, Future[Any]]:
@@ -218,7 +163,7 @@ class MemoryAdmin:
 class MemoryProducer:
     """The part of a producer that is used; deliveries are reported where they fail."""
 
-    def __init__(self, kafka: "MemoryKafka", properties: Mapping[str, Any]) -> None:
+    def __init__(self, kafka: MemoryCluster, properties: Mapping[str, Any]) -> None:
         self._kafka = kafka
         self._on_delivery = properties.get("on_delivery")
         self._identity = properties.get("transactional.id")
@@ -297,7 +242,7 @@ class MemoryProducer:
 class MemoryTail:
     """Follows topics as `stream_app.kafka.log.Tail` does, two records a poll; silent for some polls after the first."""
 
-    def __init__(self, kafka: "MemoryKafka", *topics: str, silent_polls: int = 0) -> None:
+    def __init__(self, kafka: MemoryCluster, *topics: str, silent_polls: int = 0) -> None:
         self._kafka = kafka
         self._silent_polls = silent_polls
         self._at = dict.fromkeys(topics, 0)

@@ -27,6 +27,7 @@ BYTES_ENTER_OR_LEAVE = [
     "stream_app/cli/*",
     "stream_app/verify/cluster.py",
     "stream_app/testing/memory_clients.py",
+    "stream_app/testing/memory_cluster.py",
     "stream_app/testing/memory_kafka.py",
     "stream_app/testing/stream.py",
 ]

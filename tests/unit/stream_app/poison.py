@@ -8,7 +8,7 @@ import msgspec
 from schemas.rollout import Seal
 from schemas.topics import AUDIT, Topic
 from stream_app.audit.sealer import sealed
-from stream_app.testing.memory_clients import MemoryMessage
+from stream_app.testing.memory_cluster import MemoryMessage
 from tests.contract.examples import EXAMPLES
 
 SEAL = sealed("controller@w", Seal({"0": "a" * 64}))

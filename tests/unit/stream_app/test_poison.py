@@ -25,7 +25,7 @@ from stream_app.rollout.state import Candidate, Release, Rollout
 from stream_app.rollout.statuses import Statuses
 from stream_app.rollout.swap_log import SwapLog
 from stream_app.settings import Settings
-from stream_app.testing.memory_clients import MemoryMessage
+from stream_app.testing.memory_cluster import MemoryMessage
 from tests.contract.examples import MODEL
 from tests.unit.stream_app.drift.streams import MANIFEST, SHA
 from tests.unit.stream_app.poison import NOON_MS, NOTHING_A_TOPIC_HOLDS, disfigured, examples, poisoned

@@ -10,7 +10,7 @@ from schemas.definition import Definition, EventFields, Input
 from stream_app.cli.diagnosis import Diagnosis
 from stream_app.cli.latest_events import held_against
 from stream_app.pipeline.decode import Decoder
-from stream_app.testing.memory_clients import MemoryMessage
+from stream_app.testing.memory_cluster import MemoryMessage
 
 AT_MS = 1_772_366_400_000
 CARDS = complete(

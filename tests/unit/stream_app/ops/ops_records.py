@@ -16,7 +16,7 @@ from stream_app.pipeline.progress import Snapshot
 from stream_app.rollout.statuses import Statuses
 from stream_app.rollout.swap_log import SwapLog
 from stream_app.settings import Settings
-from stream_app.testing.memory_clients import MemoryMessage
+from stream_app.testing.memory_cluster import MemoryMessage
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MODEL = ModelRef("card-fraud", "7", "a" * 64)

@@ -10,7 +10,7 @@ from models.runtime import Scored
 from schemas.definition import Definition, EventFields, Input
 from schemas.scoring import Severity
 from stream_app.pipeline.batch import Raw, Reasoned
-from stream_app.testing.memory_clients import MemoryMessage
+from stream_app.testing.memory_cluster import MemoryMessage
 
 INPUTS = [
     Input("amount", "amount", "EUR", "reject", least=0),

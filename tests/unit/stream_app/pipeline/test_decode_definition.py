@@ -17,7 +17,7 @@ from schemas.definition import Definition, EventFields, Input
 from schemas.scoring import RefusalCode
 from stream_app.pipeline.batch import Raw
 from stream_app.pipeline.decode import Decoder
-from stream_app.testing.memory_clients import MemoryMessage
+from stream_app.testing.memory_cluster import MemoryMessage
 from stream_app.testing.tiny_model import segments_of
 from tests.unit.stream_app.pipeline.rows import raw
 

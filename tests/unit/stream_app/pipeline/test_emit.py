@@ -17,7 +17,7 @@ from stream_app.pipeline.emit import DEAD_LETTER_VALUE_MAX, LEAST_SHARE, Emitter
 from stream_app.pipeline.explain import explain
 from stream_app.pipeline.faults import PipelineFailed
 from stream_app.pipeline.score import score
-from stream_app.testing.memory_clients import MemoryMessage
+from stream_app.testing.memory_cluster import MemoryMessage
 from stream_app.testing.memory_kafka import MemoryKafka, assign, error
 from stream_app.testing.tiny_model import DEFINITION
 from tests.unit.stream_app.pipeline.rig import STRANGE, USUAL, Rig, served

@@ -17,7 +17,7 @@ from stream_app.pipeline.batch import Raw
 from stream_app.pipeline.decode import Decoder
 from stream_app.pipeline.enrich import Windows, fill, keyed_otherwise
 from stream_app.pipeline.faults import SessionLost
-from stream_app.testing.memory_clients import MemoryMessage
+from stream_app.testing.memory_cluster import MemoryMessage
 
 CARD, AMOUNT, SHOP, POINTS, ONLINE = "card.token", "txn.minor", "shop.id", "points", "online"
 WINDOWS = [

@@ -7,7 +7,7 @@ import pytest
 from schemas.scoring import RefusalCode
 from stream_app.pipeline.batch import Raw
 from stream_app.pipeline.decode import Decoder
-from stream_app.testing.memory_clients import MemoryMessage
+from stream_app.testing.memory_cluster import MemoryMessage
 from tests.unit.stream_app.pipeline.rows import DEFINITION, encoded, raw
 
 decode = Decoder(DEFINITION, 10_000)

@@ -3,7 +3,7 @@
 import msgspec
 
 from stream_app.pipeline.recall import Accounted, newest_places
-from stream_app.testing.memory_clients import MemoryMessage
+from stream_app.testing.memory_cluster import MemoryMessage
 
 
 def record(value: object) -> MemoryMessage:

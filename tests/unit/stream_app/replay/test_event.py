@@ -7,7 +7,7 @@ import pytest
 from schemas.definition import Definition, EventFields, Input
 from stream_app.pipeline.fields import FieldReader
 from stream_app.replay.event import Event, EventReader
-from stream_app.testing.memory_clients import MemoryMessage
+from stream_app.testing.memory_cluster import MemoryMessage
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 INPUTS = (Input("amount", "txn.amount", missing="reject"),)

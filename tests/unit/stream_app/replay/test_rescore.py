@@ -8,7 +8,7 @@ from models import artefact
 from schemas.scoring import RefusalCode
 from stream_app.replay.rescore import Rescorer
 from stream_app.settings import Settings
-from stream_app.testing.memory_clients import MemoryMessage
+from stream_app.testing.memory_cluster import MemoryMessage
 from stream_app.testing.tiny_model import tiny_model
 from tests.unit.stream_app.pipeline.rows import event
 

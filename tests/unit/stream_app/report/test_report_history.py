@@ -11,7 +11,7 @@ from stream_app.report.history import History, SummarySpan, total
 from stream_app.report.report import history_of as read_history
 from stream_app.report.report import lasts_into
 from stream_app.report.window import ReportWindow
-from stream_app.testing.memory_clients import MemoryMessage
+from stream_app.testing.memory_cluster import MemoryMessage
 from tests.unit.stream_app.drift.streams import (
     MANIFEST,
     OTHER_SHA,

@@ -12,7 +12,7 @@ from stream_app.drift.published import SERVES_NO_LONGER
 from stream_app.report.timeline import Heartbeats, LineKind, SwapVolume, TimelineLine, alerts_around, timeline
 from stream_app.report.timeline_page import html
 from stream_app.rollout.swap_log import SwapLog, encode
-from stream_app.testing.memory_clients import MemoryMessage
+from stream_app.testing.memory_cluster import MemoryMessage
 from tests.markup import Page, assert_no_markup_comes_of, filled
 from tests.unit.stream_app.report.alerts_for_tests import an_alert
 from tests.unit.stream_app.rollout.swap_log import activate, stage

@@ -10,7 +10,7 @@ from schemas.scoring import ModelRef
 from stream_app.drift.published import SERVES_NO_LONGER, RaisedAlert, ended, published
 from stream_app.report.alerts import ReportError, choose
 from stream_app.report.words import alert_rate, bar, duration, levels, retraining, shift_words, signal_name, to_do
-from stream_app.testing.memory_clients import MemoryMessage
+from stream_app.testing.memory_cluster import MemoryMessage
 from tests.unit.stream_app.report.alerts_for_tests import SINCE, an_alert
 
 

@@ -13,7 +13,8 @@ from stream_app.rollout.follower import Follower
 from stream_app.rollout.state import Rollout
 from stream_app.rollout.swap_log import Entry, SwapLog, encode
 from stream_app.rollout.trust import UNCHECKED, Trust
-from stream_app.testing.memory_clients import MemoryMessage, MemoryTail
+from stream_app.testing.memory_clients import MemoryTail
+from stream_app.testing.memory_cluster import MemoryMessage
 from stream_app.testing.memory_kafka import MemoryKafka
 from stream_app.threads import Supervised
 

@@ -17,7 +17,7 @@ from schemas.rollout import (
     Unfreeze,
 )
 from stream_app.rollout.swap_log import Entry, encode
-from stream_app.testing.memory_clients import MemoryMessage
+from stream_app.testing.memory_cluster import MemoryMessage
 from tests.unit.stream_app.rollout.swap_log import fold
 from tests.unit.stream_app.rollout.test_rollout_state import activate, deployed, model, stage
 

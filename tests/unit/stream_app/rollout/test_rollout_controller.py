@@ -13,7 +13,7 @@ from stream_app.rollout.controller import decide
 from stream_app.rollout.state import Pending, Release, Rollout
 from stream_app.rollout.statuses import Statuses, WorkerState
 from stream_app.rollout.swap_log import encode
-from stream_app.testing.memory_clients import MemoryMessage
+from stream_app.testing.memory_cluster import MemoryMessage
 from tests.unit.stream_app.rollout.swap_log import fold
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

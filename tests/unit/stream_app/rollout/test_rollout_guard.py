@@ -23,7 +23,7 @@ from stream_app.rollout.guard.enforcer import GuardEnforcer
 from stream_app.rollout.guard.guard import Guard
 from stream_app.rollout.state import Candidate, Release, Rollout
 from stream_app.settings import Settings
-from stream_app.testing.memory_clients import MemoryMessage
+from stream_app.testing.memory_cluster import MemoryMessage
 from tests.unit.stream_app.rollout.swap_log import Heard
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)

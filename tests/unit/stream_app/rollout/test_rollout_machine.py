@@ -14,7 +14,7 @@ from stream_app.rollout.controller import decide
 from stream_app.rollout.state import Rollout
 from stream_app.rollout.statuses import WorkerState
 from stream_app.rollout.swap_log import encode
-from stream_app.testing.memory_clients import MemoryMessage
+from stream_app.testing.memory_cluster import MemoryMessage
 from tests.unit.stream_app.rollout.swap_log import fold
 from tests.unit.stream_app.rollout.test_rollout_state import model
 

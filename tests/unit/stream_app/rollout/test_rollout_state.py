@@ -11,7 +11,7 @@ from schemas.rollout import Abort, Activate, Command, Rollback, Stage, StagePurp
 from schemas.scoring import ModelRef
 from stream_app.rollout.state import Rollout
 from stream_app.rollout.swap_log import Entry, decode, encode
-from stream_app.testing.memory_clients import MemoryMessage
+from stream_app.testing.memory_cluster import MemoryMessage
 from tests.unit.stream_app.rollout.swap_log import fold
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

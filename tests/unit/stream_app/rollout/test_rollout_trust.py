@@ -13,7 +13,7 @@ from stream_app.rollout.state import Rollout
 from stream_app.rollout.swap_log import Entry, encode
 from stream_app.rollout.trust import Trust, signature_headers, signing_key, trust
 from stream_app.settings import Settings, SettingsError, Signatures
-from stream_app.testing.memory_clients import MemoryMessage
+from stream_app.testing.memory_cluster import MemoryMessage
 from stream_app.testing.tiny_model import tiny_model
 from tests.unit.stream_app.rollout.swap_log import fold
 

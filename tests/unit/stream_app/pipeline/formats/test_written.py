@@ -14,7 +14,7 @@ from stream_app.pipeline.batch import Raw
 from stream_app.pipeline.decode import Decoder
 from stream_app.pipeline.formats.outcomes import RecordsError
 from stream_app.replay.event import Event, EventReader
-from stream_app.testing.memory_clients import MemoryMessage
+from stream_app.testing.memory_cluster import MemoryMessage
 from tests.schema_registry import StandInRegistry, stand_in_registry
 from tests.unit.stream_app.pipeline.formats.test_avro import CATEGORIES, PLAIN, definition, plain, record, written
 from tests.unit.stream_app.pipeline.rows import AT, raw
