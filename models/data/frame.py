@@ -74,16 +74,23 @@ def read(
     _refuse_nothing(where, frame, since, until)
     history_s = 0 if published else definition.reach_s
     kept = frame.filter(_of_days(since, until, history_s)).sort(EVENT_TIME, EVENT_ID)
-    if not published and FRAUD in kept.columns:
-        kept = _labelled(where, kept)
-    kept = _once(where, kept)
+    kept = _sound(where, kept, wanted, labelled=not published and FRAUD in kept.columns)
+    if not published:
+        kept = with_windows(with_clock(kept, definition), definition).filter(_of_days(since, until))
+        warn_of_short(definition, frame[EVENT_TIME], kept[EVENT_TIME])
+    return kept
+
+
+def _sound(where: str, kept: pl.DataFrame, wanted: Sequence[ColumnSource], *, labelled: bool) -> pl.DataFrame:
+    """Each event once, and, if `labelled`, with a label.
+
+    Raises:
+        DataError: an event that the stream would refuse, or an id of two of them.
+    """
+    kept = _once(where, _labelled(where, kept) if labelled else kept)
     for complaint in _complaints(kept, wanted):
         raise DataError(f"{where} {complaint}")
-    if published:
-        return kept
-    computed = with_windows(with_clock(kept, definition), definition).filter(_of_days(since, until))
-    warn_of_short(definition, frame[EVENT_TIME], computed[EVENT_TIME])
-    return computed
+    return kept
 
 
 def _of_days(since: date | None, until: date | None, history_s: int = 0) -> pl.Expr:

@@ -88,12 +88,10 @@ def train(  # noqa: PLR0913 - one parameter for each option is typer's way
     from models.recipe import load_config
     from stream_app.cli.topic_data import of_topics, on_disk
 
-    how, definition = load_config(config, seed), chosen_detector(detector, chosen)
-    if segment_by is not None:
-        definition = segmented(definition, segment_by)
-    labelled, doing = definition.label is not None, waiting(f"reading {named(data)}")
-    with doing as tell, on_disk(data, chosen, of_topics(definition, tell)) as files:
-        frame = read(files, day(since), day(until), definition=definition, labels_needed=labelled)
+    how, own = load_config(config, seed), chosen_detector(detector, chosen)
+    definition = own if segment_by is None else segmented(own, segment_by)
+    with waiting(f"reading {named(data)}") as tell, on_disk(data, chosen, of_topics(definition, tell)) as files:
+        frame = read(files, day(since), day(until), definition=definition, labels_needed=bool(definition.label))
     from stream_app.cli.tracking import Job, Tracker, fit
 
     tracker = Tracker(uri, name or definition.name)
