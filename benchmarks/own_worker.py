@@ -15,11 +15,14 @@ from pathlib import Path
 
 import msgspec
 import psutil
+from confluent_kafka import TopicPartition
 
 from schemas.drift import DriftSummary
-from schemas.topics import DRIFT_SUMMARIES
+from schemas.topics import DRIFT_SUMMARIES, TRANSACTIONS
 from stream_app.embedded.node import free_port
+from stream_app.kafka import clients, topics
 from stream_app.kafka.log import Tail
+from stream_app.kafka.offsets import partitions
 from stream_app.settings import Settings
 from stream_app.testing.worker_process import WorkerProcess
 
@@ -85,13 +88,25 @@ class Commit:
 
 @contextmanager
 def running(settings: Settings, name: str, **overrides: object) -> Iterator[WorkerProcess]:
-    """A live worker with a group, a name and a port of its own."""
+    """A live worker with a group, a name and a port of its own, before the whole input."""
     own = settings.model_copy(update={"app_id": name, "worker_id": name, "web_port": free_port(), **overrides})
+    _from_the_beginning(own)
     worker = WorkerProcess(own, Path(settings.model_cache).parent / "workers.log")
     try:
         yield worker
     finally:
         worker.stop()
+
+
+def _from_the_beginning(settings: Settings) -> None:
+    """Commit the beginning for the group: one without offsets goes on where the ledger says that others have been."""
+    topic = topics.name(settings, TRANSACTIONS)
+    client = clients.consumer(settings, settings.group)
+    try:
+        places = [TopicPartition(topic, partition, 0) for partition in partitions(client, settings, topic)]
+        client.commit(offsets=places, asynchronous=False)
+    finally:
+        client.close()
 
 
 def work_off(settings: Settings, name: str, total: int, **overrides: object) -> dict[str, float]:
