@@ -1,5 +1,6 @@
 """Definitions of detectors: found, read, checked whole, and completed by what follows from their windows and clocks."""
 
+from base64 import b64encode
 from collections.abc import Iterator
 from functools import cache
 from math import isfinite
@@ -99,8 +100,11 @@ def _with_schema(definition: Definition, folder: Path) -> tuple[Definition, list
         return definition, []
     if event.format == "json":
         return definition, [f"[event], field schema: is for {', '.join(FORMATS[1:])}, not for json"]
+    if event.message and event.format != "protobuf":
+        return definition, ["[event], field message: is for protobuf"]
     try:
-        text = (folder / event.schema).read_text("utf-8")
+        content = (folder / event.schema).read_bytes()
+        text = b64encode(content).decode() if event.format == "protobuf" else content.decode("utf-8")
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         return definition, [f"[event], field schema: cannot read {event.schema}: {why}"]
@@ -109,7 +113,7 @@ def _with_schema(definition: Definition, folder: Path) -> tuple[Definition, list
 
 def in_json(definition: Definition) -> Definition:
     """The definition for events as `models.data.events` writes them, whatever the format of its records."""
-    return replace(definition, event=replace(definition.event, format="json", schema=""))
+    return replace(definition, event=replace(definition.event, format="json", schema="", message=""))
 
 
 def together(one: Definition, other: Definition) -> Definition:

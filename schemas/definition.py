@@ -153,8 +153,10 @@ class EventFields(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
         time_unit: `s`, `ms`, `us` or `ns`; None: text.
         show: Paths of what else people want to see of an event: where it was, in which currency.
         format: Of the records.
-        schema: Of records in Avro that name none: the file that holds it, beside the definition; once that is read,
-            the schema itself. Empty: they name one of a schema registry.
+        schema: Of records that name none: the file that holds it, beside the definition; once that is read, the
+            schema itself. Avro: its text. Protobuf: a file of descriptors, base64. Empty: they name one of a schema
+            registry.
+        message: Full name of the message in protobuf, where that file has more than one.
     """
 
     id: MetaPath
@@ -164,6 +166,7 @@ class EventFields(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
     show: tuple[Path, ...] = ()
     format: Format = "json"
     schema: str = ""
+    message: str = ""
 
     @property
     def unit(self) -> TimeUnit | None:

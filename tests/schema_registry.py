@@ -43,7 +43,8 @@ class StandInRegistry:
         basic = f"Basic {base64.b64encode(self.credentials.encode()).decode()}"
         if self.credentials and authorization not in (basic, f"Bearer {self.credentials}"):
             return 401, {"error_code": 401, "message": "Unauthorized"}
-        parts = path.strip("/").split("/")
+        place, _, query = path.partition("?")
+        parts = place.strip("/").split("/")
         if parts == ["subjects"]:
             return 200, sorted({subject for subject, _ in self.subjects})
         found = None
@@ -53,6 +54,8 @@ class StandInRegistry:
             found = self.subjects.get((parts[1], parts[3]))
         else:
             return 404, "no such page"
+        if found is not None and query == "format=serialized" and "serialized" in found:
+            found = found | {"schema": found["serialized"]}
         return (404, {"error_code": 40403, "message": "Schema not found"}) if found is None else (200, found)
 
 

@@ -60,7 +60,7 @@ class WriterSchema(Struct, frozen=True):
 
     Attributes:
         kind: `AVRO`, `PROTOBUF` or another.
-        text: The schema.
+        text: The schema; in protobuf a file of descriptors, base64.
         referred: Name and text of those that it refers to, each after those that it refers to itself.
     """
 
@@ -125,7 +125,7 @@ class SchemaRegistry:
         Raises:
             SchemaRegistryError: it does not answer.
         """
-        answer = self._get(f"subjects/{quote(subject, safe='')}/versions/latest")
+        answer = self._schema_at(f"subjects/{quote(subject, safe='')}/versions/latest")
         return None if answer is None else self._whole(answer)
 
     def knock(self) -> int:
@@ -141,7 +141,7 @@ class SchemaRegistry:
 
     def _asked(self, identity: SchemaId) -> WriterSchema:
         path = f"schemas/ids/{identity}" if isinstance(identity, int) else f"schemas/guids/{identity}"
-        answer = self._get(path)
+        answer = self._schema_at(path)
         try:
             if answer is None:
                 raise UnknownSchemaError(f"the schema registry {self.url} has no schema {identity}")
@@ -168,11 +168,17 @@ class SchemaRegistry:
             open_.add(name)
             if len(open_) > MOST_REFERENCES:
                 raise UnknownSchemaError(f"it refers to more than {MOST_REFERENCES} others")
-            inner = self._get(f"subjects/{quote(entry['subject'], safe='')}/versions/{entry['version']}")
+            inner = self._schema_at(f"subjects/{quote(entry['subject'], safe='')}/versions/{entry['version']}")
             if inner is None:
                 raise UnknownSchemaError(f"the schema registry {self.url} lacks {name}, to which a schema refers")
             self._refer(inner, referred, open_)
             referred[name] = inner["schema"]
+
+    def _schema_at(self, path: str) -> Any:
+        """A schema as it is read here: in protobuf the registry is asked once more, for descriptors."""
+        answer = self._get(path)
+        is_text = isinstance(answer, dict) and answer.get("schemaType") == PROTOBUF
+        return self._get(f"{path}?format=serialized") if is_text else answer
 
     def _get(self, path: str) -> Any:
         """What the registry answers; None: it has no such thing."""

@@ -1,6 +1,6 @@
 """The reader for the format of a definition."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -8,13 +8,13 @@ from schemas.definition import Definition, EventFields
 from schemas.scoring import RefusalCode
 from stream_app.kafka.clients import RECORD_BYTES
 from stream_app.kafka.log import Record
-from stream_app.kafka.schema_registry import AVRO, SchemaRegistry, WriterSchema, schema_registry
+from stream_app.kafka.schema_registry import AVRO, PROTOBUF, SchemaRegistry, WriterSchema, schema_registry
 from stream_app.pipeline.batch import Raw
 from stream_app.pipeline.fields import FieldReader
 from stream_app.pipeline.formats.json import JsonReader
 from stream_app.pipeline.formats.leaves import AnyLeaves, Leaves
 from stream_app.pipeline.formats.outcomes import Reader, RecordsError, SchemaError
-from stream_app.pipeline.formats.written import OneSchemaReader, RegisteredReader
+from stream_app.pipeline.formats.written import Make, OneSchemaReader, RegisteredReader, SchemaReader
 from stream_app.pipeline.shape import Shape
 from stream_app.settings import Settings
 
@@ -72,16 +72,16 @@ def _by_schema(
     event: EventFields, leaves: Leaves | AnyLeaves, record_max_bytes: int, registry: SchemaRegistry | None
 ) -> Reader:
     """The reader of records that are written by a schema."""
-    from stream_app.pipeline.formats.avro import AvroReader  # with numba, which no reader of JSON waits for
+    kind, code, make = _avro(event, leaves) if event.format == "avro" else _protobuf(event, leaves)
 
-    def make(schema: WriterSchema, _places: object) -> AvroReader:
-        if schema.kind != AVRO:
+    def checked(schema: WriterSchema, places: Sequence[int]) -> SchemaReader:
+        if schema.kind != kind:
             raise SchemaError(f"it is a schema in {schema.kind}, and the definition reads {event.format}")
-        return AvroReader(schema.text, [text for _, text in schema.referred], leaves, event)
+        return make(schema, places)
 
     if event.schema:
         try:
-            return OneSchemaReader(make(WriterSchema(AVRO, event.schema), ()), record_max_bytes)
+            return OneSchemaReader(make(WriterSchema(kind, event.schema), ()), record_max_bytes)
         except SchemaError as error:
             raise RecordsError(f"[event], field schema: {error}") from error
     if registry is None:
@@ -89,4 +89,25 @@ def _by_schema(
             f"records in {event.format} name their schemas by number: set schema_registry to the address of the "
             "registry, or name a file in the definition: schema under [event]"
         )
-    return RegisteredReader(make, leaves, registry, record_max_bytes, RefusalCode.NOT_AVRO)
+    return RegisteredReader(checked, leaves, registry, record_max_bytes, code)
+
+
+def _avro(event: EventFields, leaves: Leaves | AnyLeaves) -> tuple[str, RefusalCode, Make]:
+    from stream_app.pipeline.formats.avro import AvroReader  # with numba, which no reader of JSON waits for
+
+    def make(schema: WriterSchema, _: Sequence[int]) -> SchemaReader:
+        return AvroReader(schema.text, [text for _, text in schema.referred], leaves, event)
+
+    return AVRO, RefusalCode.NOT_AVRO, make
+
+
+def _protobuf(event: EventFields, leaves: Leaves | AnyLeaves) -> tuple[str, RefusalCode, Make]:
+    from stream_app.pipeline.formats.protobuf import ProtobufReader  # with the library, which no other format needs
+    from stream_app.pipeline.formats.protobuf_schema import message_at, message_named
+
+    def make(schema: WriterSchema, places: Sequence[int]) -> SchemaReader:
+        text, referred = schema.text, schema.referred
+        message = message_at(text, referred, places) if places else message_named(text, event.message)
+        return ProtobufReader(message, leaves, event)
+
+    return PROTOBUF, RefusalCode.NOT_PROTOBUF, make
