@@ -298,7 +298,7 @@ def _looked_at(window: Window, definition: Definition) -> Iterator[str]:
         yield f", field of: {of!r} is no path into the record"
     if of == LABEL and definition.label is None:
         yield ", field of: label needs a [label] with the column that has it"
-    if of == LABEL and aggregate in OF_IDENTITIES:
+    if of == LABEL and aggregate not in OF_OTHERS:
         yield f", field aggregate: {aggregate} of a label means nothing: there are count, mean, sum"
     if read is not None and read.kind == "category" and aggregate not in OF_IDENTITIES:
         yield f", field of: {of} is a category, which has no {aggregate}: there are {', '.join(sorted(OF_IDENTITIES))}"

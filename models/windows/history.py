@@ -7,7 +7,7 @@ import polars as pl
 
 from models.windows.compiled import Batch
 from models.windows.keys import keys_of, keys_of_numbers
-from models.windows.plan import MOST_TIME
+from models.windows.plan import MOST_TIME, by_entity
 from models.windows.state import WindowState
 from models.windows.totals import HopTotals, TotalsView
 from schemas.definition import Window
@@ -23,18 +23,18 @@ def windows_of(frame: pl.DataFrame, windows: Sequence[Window], *, time: str, ent
             `label` as it is known by now.
         windows: In the order of the result's columns.
         time: Column of the time.
-        entity: Path of the entity of the decision; other entities have their windows from totals.
+        entity: Path of the entity of the decision; windows of other entities, and of labels, are computed from totals.
 
     Returns:
         float32 [rows, windows], NaN where missing.
     """
     times = frame[time].dt.epoch("us").to_numpy()
     out = np.empty((frame.height, len(windows)), np.float32)
-    for path in dict.fromkeys(window.entity for window in windows):
-        places = [place for place, window in enumerate(windows) if window.entity == path]
-        chosen = [windows[place] for place in places]
-        computed = _own if path == entity else _others
-        computed(frame, times, path, chosen, out, places)
+    own, others = by_entity(windows, entity)
+    if own:
+        _own(frame, times, entity, [windows[place] for place in own], out, own)
+    for path, places in others.items():
+        _others(frame, times, path, [windows[place] for place in places], out, places)
     return out
 
 

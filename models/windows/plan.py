@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from schemas.definition import WITHOUT_DELAY, Window
+from schemas.definition import LABEL, WITHOUT_DELAY, Window
 from schemas.errors import UserError
 
 AGGREGATES = ("count", "sum", "mean", "std", "min", "max", "deviation", "since_last", "distinct", "is_new")
@@ -115,6 +115,25 @@ class _Asked(NamedTuple):
     @property
     def hop_us(self) -> int:
         return self.window.hop_s * SECOND_US
+
+
+def by_entity(windows: Sequence[Window], entity: str) -> tuple[list[int], dict[str, list[int]]]:
+    """How windows are computed, by their places.
+
+    Args:
+        windows: Any.
+        entity: Path of the entity of the decision.
+
+    Returns:
+        The places of those that follow the log of that entity, and, for each path of an entity, of those that are
+        computed from totals: windows of other entities, and of labels, which come when the event is long past.
+    """
+    own = [place for place, w in enumerate(windows) if w.entity == entity and w.of != LABEL]
+    others: dict[str, list[int]] = {}
+    for place, window in enumerate(windows):
+        if place not in own:
+            others.setdefault(window.entity, []).append(place)
+    return own, others
 
 
 def _paths(asked: Iterable[_Asked]) -> tuple[str, ...]:

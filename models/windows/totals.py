@@ -5,7 +5,7 @@ neither batches nor partitions nor the order of records show in a value.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -14,99 +14,128 @@ from models.windows.compiled import Totals, plain
 from models.windows.entities import Entities, HeldFigures
 from models.windows.keys import MISSING
 from models.windows.plan import MOST_TIME, Layout, WindowsError
-from schemas.definition import OF_OTHERS, Window
+from schemas.definition import LABEL, OF_OTHERS, Window
 
 QUANTUM = 2.0**-20  # of a value
-MOST_PENDING = 65_536  # rows before they are added up
+MOST_WAITING = 65_536  # events before they are added up
+RECORD_BYTES = 500_000  # about the most of one record
 SLACK_S = 86_400
 VERSION = 1
 HEAD = struct.Struct("<HHIqI")  # version, ring, fingerprint, first hop that is not over, rows
+NOTHING_OVER = -(1 << 62)
 
 
 class HopTotals:
-    """What the entities of one partition add up to, until their hops are over."""
+    """What the entities of one partition add up to, until their hops are over.
+
+    Events are kept as they come, and added up some ten thousand at a time, or when a hop is over.
+    """
 
     def __init__(self, windows: Sequence[Window]) -> None:
         self.layout = _layout(windows)
-        self._pending = [[_none(*counts)] for counts in self.layout.plan.rings[:, 2:].tolist()]
-        self._rows = [0] * len(self._pending)
-        self._over = [-(1 << 62)] * len(self._pending)
+        self._waiting: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self._waiting_rows = 0
+        self._parts: list[list[Totals]] = [[] for _ in self.layout.plan.rings]
+        self._over = [NOTHING_OVER] * len(self._parts)
+
+    @property
+    def over(self) -> tuple[int, ...]:
+        """Of each ring the first hop of which nothing has been published."""
+        return tuple(self._over)
 
     def add(self, keys: np.ndarray, times: np.ndarray, numbers: np.ndarray) -> None:
-        """Count events.
+        """Count events. The arrays are kept.
 
         Args:
             keys: int64 [events].
             times: int64 [events], microseconds.
             numbers: float64 [events, numbers of the layout]; not yet labelled: 0 in the column of the label.
         """
-        self._note(keys, times, numbers, counted=True)
+        self._waiting.append((keys, times, numbers))
+        self._waiting_rows += keys.size
+        if self._waiting_rows >= MOST_WAITING:
+            self._add_up()
 
-    def add_values(self, keys: np.ndarray, times: np.ndarray, numbers: np.ndarray) -> None:
-        """Add to the sums of events that have been counted before: labels as they arrive, 0 in all other columns."""
-        self._note(keys, times, numbers, counted=False)
+    def is_due(self, now: int, hops_back: int = 0) -> bool:
+        """Whether `finished` has something to publish."""
+        hops = self.layout.plan.rings[:, 0].tolist()
+        return any(now // hop_us - hops_back > over for hop_us, over in zip(hops, self._over, strict=True))
 
-    def finished(self, now: int) -> list[bytes]:
+    def finished(self, now: int, hops_back: int = 0) -> list[bytes]:
         """Records of the hops that are over at a time, and of events that came late for those published before.
 
-        A ring has one when another hop of it is over, and none until then. What is in a record is let go.
+        A ring has some when another hop of it is over, and none until then. What is in a record is let go.
 
         Args:
             now: Microseconds: the newest time of the partition; of one without events, that of the others.
+            hops_back: So many hops before that time count as not over yet.
         """
-        records = []
+        records: list[bytes] = []
         for ring, hop_us in enumerate(self.layout.plan.rings[:, 0].tolist()):
-            until = now // hop_us
-            if until <= self._over[ring]:
-                continue
-            self._over[ring], rows = until, _added_up(self._pending[ring])
-            over = rows.hops < until
-            records.append(_encoded(self.layout, ring, until, Totals(*(column[over] for column in rows))))
-            self._keep(ring, Totals(*(column[~over] for column in rows)))
+            before, until = self._over[ring], now // hop_us - hops_back
+            if until > before:
+                records += _encoded(self.layout, ring, (before, until), self._taken(ring, until))
         return records
+
+    def let_go(self, ring: int, until: int) -> None:
+        """Drop what a record of this ring holds, that was published when exactly these events had been counted."""
+        if until > self._over[ring]:
+            self._taken(ring, until)
 
     def checkpoint(self) -> list[bytes]:
         """What is not over yet, for `restore`."""
-        everything = [_added_up(pending) for pending in self._pending]
-        return [_encoded(self.layout, ring, self._over[ring], rows) for ring, rows in enumerate(everything)]
+        self._add_up()
+        return [
+            record
+            for ring, over in enumerate(self._over)
+            for record in _encoded(self.layout, ring, (over, over), self._merged(ring))
+        ]
 
     def restore(self, records: Sequence[bytes]) -> None:
         """Take up what `checkpoint` gave.
 
         Raises:
-            WindowsError: the records are not of these windows.
+            WindowsError: the records are not of these windows; nothing is taken.
         """
-        for record in records:
-            ring, until, rows = _decoded(self.layout, record)
-            self._over[ring] = until
-            self._keep(ring, rows)
+        for ring, over, rows in [_decoded(self.layout, record) for record in records]:
+            self._over[ring] = over
+            self._parts[ring].append(rows)
 
-    def _note(self, keys: np.ndarray, times: np.ndarray, numbers: np.ndarray, *, counted: bool) -> None:
-        sound = np.isfinite(numbers)
-        exact = np.where(sound, np.rint(np.where(sound, numbers, 0.0) / QUANTUM) * QUANTUM, 0.0)
-        for ring, (hop_us, _, counts, sums) in enumerate(self.layout.plan.rings.tolist()):
-            rows = Totals(
-                keys,
-                times // hop_us,
-                np.zeros((keys.size, counts), np.int64),
-                np.zeros((keys.size, sums)),
-            )
-            for _, source, count, total, *_ in self.layout.plan.puts[self.layout.plan.puts[:, 0] == ring].tolist():
-                if counted:
-                    rows.counts[:, count] = 1 if source < 0 else sound[:, source]
-                if total >= 0:
-                    rows.sums[:, total] = exact[:, source]
-            self._pending[ring].append(rows)
-            self._rows[ring] += keys.size
-            if self._rows[ring] > max(MOST_PENDING, self._pending[ring][0].keys.size):
-                self._keep(ring, _added_up(self._pending[ring]))
+    def _taken(self, ring: int, until: int) -> Totals:
+        """The rows of the hops before `until`, which are not held any longer."""
+        self._add_up()
+        rows = self._merged(ring)
+        over = rows.hops < until
+        self._over[ring], self._parts[ring] = until, [Totals(*(column[~over] for column in rows))]
+        return Totals(*(column[over] for column in rows))
 
-    def _keep(self, ring: int, rows: Totals) -> None:
-        self._pending[ring], self._rows[ring] = [rows], 0
+    def _merged(self, ring: int) -> Totals:
+        rows = _added_up([_none(*self.layout.plan.rings[ring, 2:].tolist()), *self._parts[ring]])
+        self._parts[ring] = [rows]
+        return rows
+
+    def _add_up(self) -> None:
+        """The events that wait, of which some name no entity."""
+        if not self._waiting:
+            return
+        keys, times, numbers = (np.concatenate(columns) for columns in zip(*self._waiting, strict=True))
+        self._waiting, self._waiting_rows = [], 0
+        named = keys != MISSING
+        for ring in range(len(self._parts)):
+            parts = self._parts[ring]
+            parts.append(_added_up([_rows(self.layout, ring, keys[named], times[named], numbers[named])]))
+            if sum(part.keys.size for part in parts[1:]) > max(MOST_WAITING, parts[0].keys.size):
+                self._merged(ring)
 
 
 class TotalsView:
-    """What is known of the entities of all partitions."""
+    """What is known of the entities of all partitions.
+
+    Attributes:
+        layout: Of the buckets.
+        incomplete: Events that were looked up when a partition had not published all that they look at.
+        newest_over: int64 [rings], the first hop of which no partition has published anything.
+    """
 
     def __init__(self, windows: Sequence[Window], max_entities: int, partitions: Sequence[int] = (0,)) -> None:
         """Begin without a past.
@@ -114,7 +143,7 @@ class TotalsView:
         Args:
             windows: In the order of the columns of the result, all of one entity, each with a delay.
             max_entities: So many are held.
-            partitions: Whose totals are awaited.
+            partitions: As of `expect`.
 
         Raises:
             WindowsError: they cannot be computed of totals.
@@ -123,7 +152,9 @@ class TotalsView:
         self.incomplete = 0
         self._entities = Entities(self.layout, max_entities)
         rings = self.layout.plan.rings
-        self._over = {partition: np.full(len(rings), -(1 << 62)) for partition in partitions}
+        self._over: dict[int, np.ndarray] = {}
+        self.expect(partitions)
+        self.newest_over = np.full(len(rings), NOTHING_OVER)
         walks = self.layout.plan.walks
         self._least_delay = np.array([walks[walks[:, 0] == ring, 7].min() for ring in range(len(rings))], np.int64)
 
@@ -132,6 +163,22 @@ class TotalsView:
         """How many are held, forgotten."""
         return self._entities.figures
 
+    @property
+    def whole_until(self) -> int:
+        """Microseconds: of events before it, some partition has published the hops of all lengths."""
+        if (self.newest_over == NOTHING_OVER).any():
+            return -MOST_TIME
+        return int((self.newest_over * self.layout.plan.rings[:, 0]).min())
+
+    def expect(self, partitions: Iterable[int]) -> None:
+        """The totals of these partitions, and of no others, are awaited."""
+        rings = len(self.layout.plan.rings)
+        self._over = {p: self._over.get(p, np.full(rings, NOTHING_OVER)) for p in partitions}
+
+    def has(self, partition: int, over: Sequence[int]) -> bool:
+        """Whether everything has been taken in that a partition has published, which is over so far."""
+        return partition in self._over and bool((self._over[partition] >= over).all())
+
     def add(self, partition: int, record: bytes) -> None:
         """Take in a record of `HopTotals.finished`.
 
@@ -139,13 +186,27 @@ class TotalsView:
             WindowsError: the record is not of these windows; nothing of it is taken.
         """
         ring, until, rows = _decoded(self.layout, record)
-        held, first = self._entities, 0
-        while (
-            first := compiled.add_totals(held.store, self.layout.plan, ring, rows, first, held.rooms)
-        ) < rows.keys.size:
-            held.make_room()
+        self._take(ring, rows)
+        self.newest_over[ring] = max(until, self.newest_over[ring])
         if partition in self._over:
             self._over[partition][ring] = max(until, self._over[partition][ring])
+
+    def add_labels(self, keys: np.ndarray, times: np.ndarray, changes: np.ndarray) -> None:
+        """Labels have arrived: their events have been counted, and what became of them changes by so much.
+
+        Args:
+            keys: int64 [labels].
+            times: int64 [labels] of the events, microseconds, before `whole_until`.
+            changes: float64 [labels].
+        """
+        if LABEL not in self.layout.numbers or not keys.size:
+            return
+        numbers = np.zeros((keys.size, len(self.layout.numbers)))
+        numbers[:, self.layout.numbers.index(LABEL)] = changes
+        for ring in range(len(self.layout.plan.rings)):
+            rows = _rows(self.layout, ring, keys, times, numbers)
+            rows.counts[:] = 0
+            self._take(ring, _added_up([rows]))
 
     def look(self, keys: np.ndarray, times: np.ndarray) -> np.ndarray:
         """The windows of events; `incomplete` counts those for which a partition had not published all.
@@ -168,6 +229,13 @@ class TotalsView:
         self.incomplete += int((needed > over).any(axis=1).sum())
         return out
 
+    def _take(self, ring: int, rows: Totals) -> None:
+        held, first = self._entities, 0
+        while (
+            first := compiled.add_totals(held.store, self.layout.plan, ring, rows, first, held.rooms)
+        ) < rows.keys.size:
+            held.make_room()
+
 
 def _layout(windows: Sequence[Window], slack_s: int = 0) -> Layout:
     for window in windows:
@@ -183,6 +251,19 @@ def _none(counts: int, sums: int) -> Totals:
     return Totals(np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, counts), np.int64), np.empty((0, sums)))
 
 
+def _rows(layout: Layout, ring: int, keys: np.ndarray, times: np.ndarray, numbers: np.ndarray) -> Totals:
+    """A row for each event."""
+    hop_us, _, counts, sums = layout.plan.rings[ring].tolist()
+    sound = np.isfinite(numbers)
+    exact = np.where(sound, np.rint(np.where(sound, numbers, 0.0) / QUANTUM) * QUANTUM, 0.0)
+    rows = Totals(keys, times // hop_us, np.zeros((keys.size, counts), np.int64), np.zeros((keys.size, sums)))
+    for _, source, count, total, *_ in layout.plan.puts[layout.plan.puts[:, 0] == ring].tolist():
+        rows.counts[:, count] = 1 if source < 0 else sound[:, source]
+        if total >= 0:
+            rows.sums[:, total] = exact[:, source]
+    return rows
+
+
 def _added_up(pending: Sequence[Totals]) -> Totals:
     """One row for each entity and hop."""
     rows = Totals(*(np.concatenate(columns) for columns in zip(*pending, strict=True)))
@@ -196,10 +277,28 @@ def _added_up(pending: Sequence[Totals]) -> Totals:
     )
 
 
-def _encoded(layout: Layout, ring: int, until: int, rows: Totals) -> bytes:
-    head = HEAD.pack(VERSION, ring, layout.totals_fingerprint, until, rows.keys.size)
-    columns = (rows.keys.astype("<i8"), rows.hops.astype("<i4"), rows.counts.astype("<i4"), rows.sums.astype("<f8"))
-    return head + b"".join(column.tobytes() for column in columns)
+def _encoded(layout: Layout, ring: int, over: tuple[int, int], rows: Totals) -> Iterator[bytes]:
+    """Records of bounded size: only the last of them has the first hop that is not over, the others that of before."""
+    counts, sums = layout.plan.rings[ring, 2:].tolist()
+    most = max(RECORD_BYTES // (12 + 4 * counts + 8 * sums), 1)
+    for start in range(0, max(rows.keys.size, 1), most):
+        part = Totals(*(column[start : start + most] for column in rows))
+        until = over[start + most >= rows.keys.size]
+        columns = (part.keys.astype("<i8"), part.hops.astype("<i4"), part.counts.astype("<i4"), part.sums.astype("<f8"))
+        head = HEAD.pack(VERSION, ring, layout.totals_fingerprint, until, part.keys.size)
+        yield head + b"".join(column.tobytes() for column in columns)
+
+
+def head_of(record: bytes) -> tuple[int, int]:
+    """Ring, and first hop that is not over, of a record of totals.
+
+    Raises:
+        WindowsError: it is none.
+    """
+    if len(record) < HEAD.size:
+        raise WindowsError(UNSOUND)
+    _, ring, _, until, _ = HEAD.unpack_from(record)
+    return ring, until
 
 
 def _decoded(layout: Layout, record: bytes) -> tuple[int, int, Totals]:

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.windows import totals as totals_module
 from models.windows.plan import WindowsError
-from models.windows.totals import QUANTUM, HopTotals, TotalsView
+from models.windows.totals import HEAD, QUANTUM, HopTotals, TotalsView, head_of
 from tests.unit.models.windows.oracle import MICRO, OracleWindow, of_values
 
 HOUR, DAY = 3600 * MICRO, 86_400 * MICRO
@@ -95,9 +96,35 @@ def test_a_label_counts_in_the_hop_of_its_event_from_when_it_arrives():
     published(totals, view, 0, MAY + 2 * DAY)
     asked = (np.array([5]), np.array([MAY + 2 * DAY]))
     assert view.look(*asked)[0, 1] == 0.0
-    totals.add_values(keys[:1], times[:1], np.array([[1.0, 0.0]]))
-    published(totals, view, 0, MAY + 3 * DAY)
+    view.add_labels(keys[:1], times[:1], np.array([1.0]))
     assert view.look(*asked)[0, 1] == 0.5
+    assert view.look(*asked)[0, 0] == 0.0
+    view.add_labels(keys[:1], times[:1], np.array([-1.0]))
+    assert view.look(*asked)[0, 1] == 0.0
+
+
+def test_labels_of_a_history_and_labels_that_come_later_are_the_same_bits():
+    rng = np.random.default_rng(4)
+    keys, times, labels = rng.integers(1, 4, 300), np.sort(rng.integers(MAY, MAY + 9 * DAY, 300)), rng.random(300) < 0.2
+    known, later = HopTotals(WINDOWS), HopTotals(WINDOWS)
+    views = TotalsView(WINDOWS, 10), TotalsView(WINDOWS, 10)
+    known.add(keys, times, np.stack([labels, np.ones(300)], axis=1))
+    later.add(keys, times, np.stack([np.zeros(300), np.ones(300)], axis=1))
+    published(known, views[0], 0, MAY + 9 * DAY)
+    published(later, views[1], 0, MAY + 9 * DAY)
+    views[1].add_labels(keys[labels], times[labels], np.ones(labels.sum()))
+    asked = np.repeat([1, 2, 3], 3), np.tile([MAY + 9 * DAY, MAY + 10 * DAY, MAY + 11 * DAY], 3)
+    assert views[1].look(*asked).tobytes() == views[0].look(*asked).tobytes()
+    assert (views[0].look(*asked)[:, 1] > 0).any()
+
+
+def test_labels_are_placed_once_the_hops_of_all_lengths_are_over():
+    totals, view = HopTotals(WINDOWS), TotalsView(WINDOWS, 10)
+    assert view.whole_until < 0
+    published(totals, view, 0, MAY + 5 * HOUR)
+    assert view.whole_until == MAY
+    published(totals, view, 0, MAY + DAY)
+    assert view.whole_until == MAY + DAY
 
 
 def test_what_a_partition_has_not_published_is_counted_as_incomplete():
@@ -123,6 +150,65 @@ def test_what_is_not_over_survives_a_restart():
     assert again.finished(MAY + 5 * DAY) == totals.finished(MAY + 5 * DAY)
     with pytest.raises(WindowsError, match="same definition"):
         view.add(0, b"nonsense")
+
+
+def test_a_later_owner_lets_go_of_what_was_published_and_counts_the_rest():
+    rng = np.random.default_rng(1)
+    events = rng.integers(0, 50, 200), np.sort(rng.integers(MAY, MAY + 3 * DAY, 200)), rng.random((200, 2))
+    first, second = HopTotals(WINDOWS), HopTotals(WINDOWS)
+    first.add(*(column[:120] for column in events))
+    at_120 = first.finished(int(events[1][119]))
+    first.add(*(column[120:] for column in events))
+    second.add(*(column[:120] for column in events))
+    for record in at_120:
+        second.let_go(*head_of(record))
+    second.add(*(column[120:] for column in events))
+    assert second.over == first.over
+    assert second.finished(MAY + 9 * DAY) == first.finished(MAY + 9 * DAY)
+
+
+def test_many_entities_are_published_and_kept_in_records_of_bounded_size(monkeypatch):
+    monkeypatch.setattr(totals_module, "RECORD_BYTES", 500)
+    totals, view, parts = HopTotals(WINDOWS), TotalsView(WINDOWS, 1000), TotalsView(WINDOWS, 1000)
+    totals.add(np.arange(300), np.full(300, MAY + HOUR), np.ones((300, 2)))
+    again = HopTotals(WINDOWS)
+    again.restore(totals.checkpoint())
+    whole, small = again.finished(MAY + DAY), totals.finished(MAY + DAY)
+    assert small == whole
+    assert max(map(len, small)) < 600
+    assert len(small) > 30
+    for record in small[:-1]:
+        view.add(0, record)
+    assert not view.has(0, totals.over)
+    view.add(0, small[-1])
+    assert view.has(0, totals.over)
+    monkeypatch.undo()
+    other = HopTotals(WINDOWS)
+    other.add(np.arange(300), np.full(300, MAY + HOUR), np.ones((300, 2)))
+    published(other, parts, 0, MAY + DAY)
+    asked = np.arange(300), np.full(300, MAY + 2 * DAY)
+    assert view.look(*asked).tobytes() == parts.look(*asked).tobytes()
+    for record in small[:3]:
+        again.let_go(*head_of(record))
+    assert again.over == totals.over
+
+
+def test_events_that_wait_are_added_up_some_at_a_time(monkeypatch):
+    monkeypatch.setattr(totals_module, "MOST_WAITING", 64)
+    rng = np.random.default_rng(5)
+    events = rng.integers(0, 90, 1000), rng.integers(MAY, MAY + 3 * DAY, 1000), rng.random((1000, 2))
+    one, many = HopTotals(WINDOWS), HopTotals(WINDOWS)
+    one.add(*events)
+    for start in range(0, 1000, 7):
+        many.add(*(column[start : start + 7] for column in events))
+    assert many.finished(MAY + 2 * DAY) == one.finished(MAY + 2 * DAY)
+    assert many.finished(MAY + 9 * DAY) == one.finished(MAY + 9 * DAY)
+
+
+def test_an_event_that_names_no_entity_is_in_no_record():
+    totals = HopTotals(WINDOWS)
+    totals.add(np.zeros(5, np.int64), np.full(5, MAY), np.ones((5, 2)))
+    assert max(map(len, totals.finished(MAY + DAY))) == HEAD.size
 
 
 @settings(max_examples=200, deadline=None)
