@@ -220,7 +220,7 @@ def _share(rows: list[dict[str, Any]], what: str) -> float:
 LINES = {
     "injected drifts found": lambda s: f"{s['found'][0]} of {s['found'][1]}",
     "cause of those named rightly": lambda s: f"{s['named']:.1%}",
-    "median delay, transactions": lambda s: f"{s['median_delay']:,.0f}",
+    "median delay, events": lambda s: f"{s['median_delay']:,.0f}",
     "P90 of the delay without the two slow kinds": lambda s: f"{s['p90_delay_of_quick_kinds']:,.0f}",
     "the first alert's `since` is off by, median and P90 without them": lambda s: "{:,} and {:,}".format(
         *s["since_off_of_quick_kinds"]
@@ -229,7 +229,7 @@ LINES = {
     "drawn at random: found": lambda s: f"{s['random_found']:.1%} of {s['random']}" if s["random"] else "",
     "cause of those named rightly ": lambda s: f"{s['random_named']:.1%}" if s["random"] else "",
     "false incidents in a million undrifted": lambda s: f"{s['false_per_million']:.2f}",
-    "undrifted transactions seen": lambda s: f"{s['undrifted_events']:,}",
+    "undrifted events seen": lambda s: f"{s['undrifted_events']:,}",
 }
 
 
@@ -244,7 +244,7 @@ def table(found: dict[str, Any]) -> str:
         "",
         f"Same alerts on {', '.join(map(str, PARTITIONS))} uneven partitions: {alike} of {tried} kinds. "
         f"Where the aggregator is killed {KILLS} times in the drift: {after_kills} of {killed} kinds. "
-        f"Summaries in the hot path: {found['summarise_us_per_event']['median']:.2f} µs of CPU a transaction.",
+        f"Summaries in the hot path: {found['summarise_us_per_event']['median']:.2f} µs of CPU an event.",
         "",
         "Kind by kind in the first of these worlds, and how many are found in the others:",
         "",
@@ -253,7 +253,7 @@ def table(found: dict[str, Any]) -> str:
     ]
     lines += [_line(title, found) for title in _titles(found)]
     streams = next(len(row["delays"]) for row in found["peers"] if "delays" in row)
-    lines += ["", f"Other detectors on {streams} of the same streams, and on undrifted transactions as they are:", ""]
+    lines += ["", f"Other detectors on {streams} of the same streams, and on undrifted events as they are:", ""]
     return "\n".join([*lines, *drift_peers.table(found["peers"]), "", report.footing(found)]) + "\n"
 
 

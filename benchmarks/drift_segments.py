@@ -150,25 +150,25 @@ def table(found: dict[str, Any]) -> str:
         sum(row[what] for row in known) / len(known) for what in ("placed", "named", "incidents")
     )
     lines = [
-        "| drifts inside one country of 2 % of the transactions | with segments | without |",
+        "| drifts inside one country of 2 % of the events | with segments | without |",
         "| --- | --- | --- |",
         f"| found | {_found(rows, 'delay')} | {_found(rows, 'delay_alone')} |",
         f"| the same without the two slow kinds | {_found(quick, 'delay')} | {_found(quick, 'delay_alone')} |",
-        f"| median delay of those found, transactions of that country | {_median(rows, 'own_delay')} | |",
-        f"| median delay of those, all transactions | {_median(rows, 'delay')} | {_median(rows, 'delay_alone')} |",
-        f"| `since` of those but the slow kinds is off by, its transactions, median and P90 | {_off(known)} | |",
+        f"| median delay of those found, events of that country | {_median(rows, 'own_delay')} | |",
+        f"| median delay of those, all events | {_median(rows, 'delay')} | {_median(rows, 'delay_alone')} |",
+        f"| `since` of those but the slow kinds is off by, its events, median and P90 | {_off(known)} | |",
         f"| of those found: country named | {placed:.1%} | never |",
         f"| of those found: cause named rightly | {named:.1%} | |",
         f"| incidents for one that is found | {incidents:.2f} | {_alone(rows):.2f} |",
         "",
-        "| kind, inside one country | found | median delay, of its transactions | of all | without segments found |",
+        "| kind, inside one country | found | median delay, of its events | of all | without segments found |",
         "| --- | --- | --- | --- | --- |",
     ]
     for title in dict.fromkeys(row["kind"] for row in rows):
         these = [row for row in rows if row["kind"] == title]
         delays = f"{_median(these, 'own_delay')} | {_median(these, 'delay')}"
         lines.append(f"| {title} | {_found(these, 'delay')} | {delays} | {_found(these, 'delay_alone')} |")
-    lines += ["", "| watched by | false incidents in a million undrifted | summaries, µs of CPU a transaction |"]
+    lines += ["", "| watched by | false incidents in a million undrifted | summaries, µs of CPU an event |"]
     lines += ["| --- | --- | --- |"]
     cost = {field: f"{value['median']:.2f}" for field, value in found["summarise_us_per_event"].items()}
     lines.append(f"| the whole alone | see above | {cost['']} |")

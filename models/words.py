@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from schemas.scoring import FieldValue, Reason, Usual
 
 _A_RATE = re.compile(r"1/\(?(?P<count>\d*) ?(?P<period>[dhm])\)?")
+_MINOR = re.compile(r"minor|cent|penn|pence", re.IGNORECASE)
 _DAYS = {"d": 1.0, "h": 1 / 24, "m": 1 / 1440}
 _PERIODS = {"d": "day", "h": "hour", "m": "minute"}
 
@@ -38,8 +39,16 @@ def quantity(value: float | None, unit: str = "") -> str:
 
 
 def fields(values: Mapping[str, FieldValue]) -> list[str]:
-    """What else is shown of an event, each with its path: `amount 57.16`, `card.country RO`, `online yes`."""
-    return [f"{path} {_field(value)}" for path, value in values.items()]
+    """What else is shown of an event, each with its path: `amount 57.16 EUR`, `card.country RO`, `online yes`.
+
+    A `currency` or `unit` directly behind a number of the same object is its unit, and `fee_currency` that of `fee`.
+    """
+    units = {number: path for path in values if (number := _measured(path, values)) is not None}
+    return [
+        f"{path} {_field(value)}{f' {values[units[path]]}' if path in units else ''}"
+        for path, value in values.items()
+        if path not in units.values()
+    ]
 
 
 def reason(part: Reason) -> str:
@@ -99,6 +108,19 @@ def span(over: str) -> str:
     """The length of a window: `30 days` for `30d`."""
     count, period = over[:-1], _PERIODS.get(over[-1:])
     return over if period is None else f"{count} {period}{'' if count == '1' else 's'}"
+
+
+def _measured(path: str, values: Mapping[str, FieldValue]) -> str | None:
+    """The number whose unit stands at this path; cents and the like are not amounts of a currency."""
+    parent, dot, name = path.rpartition(".")
+    stem, _, kind = name.rpartition("_")
+    if kind not in ("currency", "unit") or not isinstance(values[path], str):
+        return None
+    before = list(values)[: list(values).index(path)]
+    number = f"{parent}{dot}{stem}" if stem else before[-1] if before else ""
+    if number.rpartition(".")[0] != parent or _MINOR.search(number):
+        return None
+    return number if isinstance(values.get(number), int | float) and not isinstance(values[number], bool) else None
 
 
 def _field(value: FieldValue) -> str:

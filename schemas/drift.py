@@ -69,7 +69,9 @@ class DriftSummary(Struct, frozen=True):
     candidate_decided: Annotated[Count, Meta(description="how many of the scored the canary decided")] = 0
     candidate_anomalies: Annotated[Count, Meta(description="how many of the anomalies name the canary")] = 0
     topic_id: TopicId = ""
-    lost: Annotated[Count, Meta(description="offsets that the broker deleted before they were read")] = 0
+    lost: Annotated[
+        Count, Meta(description="offsets that were never read: deleted before, or passed over by somebody")
+    ] = 0
 
 
 class DriftSeverity(StrEnum):

@@ -150,7 +150,7 @@ class Notice(Struct, frozen=True):
 
     at: Moment
     sentence: str
-    is_loss: Annotated[bool, Meta(description="records were deleted before they were read")] = False
+    is_loss: Annotated[bool, Meta(description="records were never read")] = False
 
 
 class AlertVolume(Struct, frozen=True):

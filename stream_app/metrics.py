@@ -201,7 +201,7 @@ class Metrics:
         )
         self.lost = self._counter(
             "records_lost_total",
-            "Input offsets that the broker deleted before they were read, by retention or by hand: losses, on record "
+            "Input offsets that were never read (deleted before, or passed over by hand): losses, on record "
             "in the ledger. stream-app verify names them.",
         )
 

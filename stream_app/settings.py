@@ -183,7 +183,7 @@ class Settings(BaseSettings):
         default=0.8, gt=0, lt=1, description="least similarity (linear CKA) of the latents of an equally good model"
     )
     guard_promote_events: int = Field(
-        default=10_000, ge=1, description="transactions that both models must have scored before a promotion"
+        default=10_000, ge=1, description="events that both models must have scored before a promotion"
     )
     guard_watch_s: float = Field(
         default=300.0, ge=0, description="how long a new model is compared with the previous one; 0: not at all"
@@ -191,7 +191,7 @@ class Settings(BaseSettings):
     gates: GatePolicy = Field(
         default=GatePolicy.OFF, description="require: workers reject a stage without a passed verdict or an override"
     )
-    gate_data: Path | None = Field(default=None, description="recent transactions that a deploy is judged on")
+    gate_data: Path | None = Field(default=None, description="recent events that a deploy is judged on")
     gate_limits: Path | None = Field(default=None, description="how far a candidate may differ, over the defaults")
     gate_reports: Path = Field(default=Path("build/gate-reports"), description="where reports are kept, by digest")
     heartbeat_interval_s: float = Field(default=1.0, gt=0, description="how often a worker says that it is alive")
@@ -205,7 +205,7 @@ class Settings(BaseSettings):
     )
     signing_key: Path | None = Field(default=None, description="private key that commands given here are signed with")
 
-    drift_block_events: int = Field(default=64, ge=32, description="transactions per block that the detectors see")
+    drift_block_events: int = Field(default=64, ge=32, description="events per block that the detectors see")
     drift_effect_sd: float = Field(default=0.15, ge=0, description="smallest shift that is an alert, in reference sd")
 
     web_host: str = Field(default="127.0.0.1", description="where the page and /metrics listen")

@@ -108,7 +108,7 @@ def produce(  # noqa: PLR0913 - as simulate
     if limit is not None:
         frame = frame.head(limit)
     if labels and (unknown := frame["fraud"].null_count()):
-        say(f"{unknown:,} of {len(frame):,} transactions have no label in {named(data)}: none is published for them")
+        say(f"{unknown:,} of {len(frame):,} events have no label in {named(data)}: none is published for them")
     published = publish_frame(settings, frame, rate, labels, definition)
     if as_json:
         out_json({topic: result.figures() for topic, result in published.items()})

@@ -10,18 +10,18 @@ from msgspec.structs import replace
 
 from schemas.drift import DriftAlert
 from schemas.scoring import ModelRef
-from schemas.topics import DRIFT_ALERTS, MODEL_STATUS, MODEL_SWAP, TRANSACTIONS, Topic
+from schemas.topics import DRIFT_ALERTS, MODEL_STATUS, MODEL_SWAP, Topic
 from stream_app.drift.published import RaisedAlert
 from stream_app.kafka.clients import BrokerError, BrokerUnavailable
 from stream_app.kafka.dispatch import QUIET_S, Dispatch, Reader
 from stream_app.kafka.log import Record, Tail
 from stream_app.kafka.records import RecordDecoder, posted_at
-from stream_app.kafka.topics import name
 from stream_app.kafka.unread import unread
 from stream_app.ops.board import Board, Reading
 from stream_app.ops.facts import Facts, Presence, WorkerRow, gather
 from stream_app.ops.headline import Condition, Headline, conditions, headline
-from stream_app.ops.input_words import EXPIRES_SOON_S
+from stream_app.ops.input_words import EXPIRES_SOON
+from stream_app.pipeline.recall import recall
 from stream_app.rollout.statuses import FORGET_AFTER, Statuses, recent
 from stream_app.rollout.swap_log import Swap, SwapLog
 from stream_app.rollout.trial import TrialView
@@ -152,8 +152,8 @@ class Observer:
         if not facts.unread and (held or facts.serving is None):
             return facts
         try:
-            full = name(self._settings, TRANSACTIONS)
-            return replace(facts, unread=unread(self._settings, full, held, EXPIRES_SOON_S))
+            found = unread(self._settings, held, EXPIRES_SOON, lambda among: recall(self._settings, among))
+            return replace(facts, unread=found)
         except BrokerUnavailable:  # in `--watch`: all workers fall silent at once
             return gather(self._settings, reading, now, silent=True)
         except BrokerError:  # no right to look there, or no input any more

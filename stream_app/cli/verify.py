@@ -27,7 +27,8 @@ def verify(
 ) -> None:
     """Prove that every committed input offset was scored or dead-lettered; exit code 1 names those that were not.
 
-    What the broker deleted before it was read is a loss, with exit code 1 until somebody acknowledges it.
+    What the broker deleted before it was read, or what somebody passed over by setting the group's offset forward, is a
+    loss, with exit code 1 until somebody acknowledges it.
     """
     if acknowledge is not None and not acknowledge.strip():
         raise typer.BadParameter("say why", param_hint="--acknowledge")
@@ -56,9 +57,12 @@ def _tell(verdict: LedgerVerdict) -> None:
     )
     for loss in verdict.losses:
         what = f"known to {loss.acknowledged}" if loss.acknowledged else "LOST"
-        out(f"  {what}: {loss}, deleted by the broker before they were read")
+        out(f"  {what}: {loss}, never read")
     if verdict.unacknowledged:
-        out("see why workers were away for longer than the input is kept; --acknowledge REASON then puts it on audit")
+        out(
+            "see why: workers that were away for longer than the input is kept, or somebody who set the group's offset "
+            "forward; --acknowledge REASON then puts it on audit"
+        )
     for remark in verdict.remarks:
         out(remark)
     if verdict.unverifiable:

@@ -76,7 +76,7 @@ _ALERTS = (declared.ANOMALIES, declared.DRIFT_ALERTS)
 _NEVER_READ_BACK = (declared.SCORES, declared.LATENTS, declared.DEAD_LETTERS)
 _INPUTS = (declared.TRANSACTIONS, declared.LABELS)
 
-PRODUCER = Role("producer", "sends transactions", writes=(declared.TRANSACTIONS,))
+PRODUCER = Role("producer", "sends events", writes=(declared.TRANSACTIONS,))
 WORKER = Role(
     "worker",
     "scores, watches drift, carries out swaps",

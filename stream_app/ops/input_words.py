@@ -10,7 +10,7 @@ from stream_app.pipeline.progress import HELD_BACK
 LOSS_IS_NEWS = timedelta(days=1)
 NOTICE_IS_NEWS = timedelta(minutes=30)
 HELD_UP_S = 5.0  # a transaction of a producer that is well is shorter
-EXPIRES_SOON_S = 6 * 3600.0
+EXPIRES_SOON = timedelta(hours=6)
 REFUSED_SHARE, REFUSED_LEAST_PER_S = 0.01, 1.0
 WORKER = "start a worker, `stream-app worker`"
 LOOK_INSIDE = "`stream-app consume dead-letters --from-beginning --max 20`"
@@ -35,12 +35,17 @@ def refusals(facts: Facts) -> Found | None:
 
 
 def lost(facts: Facts) -> Found | None:
-    """Records that the broker deleted before they were read: since nobody reads, or by a notice of the last day."""
+    """Records that nobody will read: since nobody reads now, or by a notice of the last day."""
     gone = {partition: found.gone for partition, found in facts.unread.items() if found.gone is not None}
     if gone:
-        each = (f"{end - first:,} offsets of partition {p}, from {first:,} on" for p, (first, end) in gone.items())
-        what = f"The broker has deleted before anybody read them: {'; '.join(each)}"
-        return what, f"{WORKER}, which puts it on record"
+        passed = {partition: found for partition, found in gone.items() if found.is_passed_over}
+        deleted = "The broker has deleted before anybody read them"
+        what = "Somebody has set the group's offset forward, and these were never read" if passed else deleted
+        each = (
+            f"{end - first:,} offsets of partition {p}, from {first:,} on"
+            for p, (first, end, _) in (passed or gone).items()
+        )
+        return f"{what}: {'; '.join(each)}", f"{WORKER}, which puts it on record"
     return _newest(facts, facts.at - LOSS_IS_NEWS, losses=True)
 
 
@@ -53,10 +58,10 @@ def expiring(facts: Facts) -> Found | None:
     """The partition whose oldest unread record goes first, if that is soon."""
     unread = [str(partition) for partition, found in facts.unread.items() if found.goes_soon]
     if unread:
-        which, within = ", ".join(unread), span(EXPIRES_SOON_S)
+        which, within = ", ".join(unread), span(EXPIRES_SOON.total_seconds())
         return f"The broker deletes records of partition {which} within {within}, and nobody reads them", WORKER
     left = [(p.expires_in_s, p) for p in _partitions(facts) if p.expires_in_s is not None]
-    if not left or (first := min(left, key=lambda entry: entry[0]))[0] > EXPIRES_SOON_S:
+    if not left or (first := min(left, key=lambda entry: entry[0]))[0] > EXPIRES_SOON.total_seconds():
         return None
     seconds, place = first
     what = (

@@ -1,29 +1,27 @@
 """Reads micro-batches from the input: its records in order, without a gap or a repetition, with their own offsets.
 
-Where a partition starts is decided here and nowhere else: at its committed offset, at the place that the ledger has
-where the group's offsets are gone, else at its beginning. What the broker has deleted before that place was read is
-lost, and handed out by `lost`. The client itself never resets a position: it fails, and the next session looks here.
+Where a partition starts is decided in `starts` and nowhere else. What will never be read is lost, and handed out by
+`lost`. The client itself never resets a position: it fails, and the next session looks there.
 
 The assignment changes inside `poll`. A partition that is revoked is committed before the group gives it to another
 worker; a partition that was lost is not: its new owner has already started from the committed offset.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from schemas.rollout import PartitionProgress
 from stream_app.kafka.clients import BrokerError
-from stream_app.kafka.records import moment_of
 from stream_app.pipeline.batch import Raw
 from stream_app.pipeline.clock import Clock
+from stream_app.pipeline.expiry import Expiry
 from stream_app.pipeline.faults import SessionLost, error_of, raise_for
 from stream_app.pipeline.input_topic import InputTopic
 from stream_app.pipeline.recall import Accounted
+from stream_app.pipeline.starts import Gap, Starts
 
-METADATA_TIMEOUT_S = 10.0
 LIGHTER = 0.75
 
 
@@ -59,15 +57,14 @@ class InputConsumer:
         self._topic = topic
         self._max_bytes = max_bytes
         self._record_bytes = 0.0
-        self._recall = recall
+        self._starts = Starts(topic, recall, on_notice)
+        self._expiry = Expiry(topic.kept, clock)
         self._on_change = on_change
-        self._on_notice = on_notice
         self._clock = clock
         self._fault: Exception | None = None
         self._at_end: set[int] = set()
         self._held_up: dict[int, tuple[int, float]] = {}  # since when an open transaction holds which position
-        self._read_at: dict[int, datetime] = {}  # timestamp of the newest record that was read
-        self._lost_spans: dict[int, tuple[int, int]] = {}
+        self._gaps: dict[int, Gap] = {}
         self._held = False
         self.positions: dict[int, int] = {}
         self.waits_for_windows = False
@@ -129,12 +126,12 @@ class InputConsumer:
         """Position and lag of every assigned partition, from the client's cache: no round trip."""
         return tuple(self._progress(*place) for place in sorted(self.positions.items()))
 
-    def lost(self) -> dict[int, tuple[int, int]]:
-        """Partition to the offsets that are gone from before its start, from and to; each is handed out once.
+    def lost(self) -> dict[int, Gap]:
+        """Partition to the offsets before its start that are never read; each is handed out once.
 
-        The two are the same for a place that the group has not committed: the next commit does.
+        There are none for a place that the group has not committed: the next commit does.
         """
-        lost, self._lost_spans = self._lost_spans, {}
+        lost, self._gaps = self._gaps, {}
         return lost
 
     def _raw(self, messages: Sequence[Any]) -> Raw | None:
@@ -150,8 +147,7 @@ class InputConsumer:
         if not spans:
             return None
         self.positions.update({partition: end for partition, (_, end) in spans.items()})
-        newest = dict(zip(partitions, records, strict=True))
-        self._read_at |= {p: at for p, record in newest.items() if (at := moment_of(record)) is not None}
+        self._expiry.read(dict(zip(partitions, records, strict=True)).items())
         values = [record.value() for record in records]
         self._weigh(values)
         return Raw(values, partitions, offsets, records, spans)
@@ -186,11 +182,12 @@ class InputConsumer:
         return spans
 
     def _progress(self, partition: int, position: int) -> PartitionProgress:
-        _, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic.name, partition), cached=True)
+        low, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic.name, partition), cached=True)
+        expires_in_s = self._expiry.in_s(partition, low, position, high, self._record_bytes)
         waiting = max(high - position, 0)
         if partition not in self._at_end:
             self._held_up.pop(partition, None)
-            return PartitionProgress(partition, position, waiting, expires_in_s=self._expires_in_s(partition, waiting))
+            return PartitionProgress(partition, position, waiting, expires_in_s=expires_in_s)
         # From the last stable offset up to the high watermark stands what an open transaction holds back
         if not waiting:
             self._held_up.pop(partition, None)
@@ -202,16 +199,9 @@ class InputConsumer:
         self._held_up[partition] = (position, since)
         return PartitionProgress(partition, position, 0, waiting, round(now - since, 1))
 
-    def _expires_in_s(self, partition: int, lag: int) -> float | None:
-        """Until retention reaches the oldest unread record, which is no older than the newest one that was read."""
-        kept, read_at = self._topic.retention_s, self._read_at.get(partition)
-        if not lag or kept is None or read_at is None:
-            return None
-        return round(read_at.timestamp() + kept - self._clock.now().timestamp(), 1)
-
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         try:
-            starts = self._starts(consumer, [place.partition for place in partitions])
+            starts, gaps = self._starts.find(consumer, [place.partition for place in partitions])
             places = [TopicPartition(self._topic.name, p, offset) for p, offset in starts.items()]
             consumer.incremental_assign(places)
             if self.waits_for_windows:
@@ -224,58 +214,8 @@ class InputConsumer:
             self._fault = SessionLost("assignment", f"reading the ledger: {error}")
             return
         self.positions.update(starts)
+        self._gaps |= gaps
         self._on_change("assigned")
-
-    def _starts(self, consumer: Consumer, partitions: list[int]) -> dict[int, int]:
-        """Where each partition starts."""
-        topic, bounds, accounted = self._topic, dict[int, tuple[int, int]](), dict[int, Accounted]()
-        places = [TopicPartition(topic.name, partition) for partition in partitions]
-        for place in consumer.committed(places, timeout=METADATA_TIMEOUT_S):
-            if place.error is not None:
-                raise KafkaException(place.error)
-            bounds[place.partition] = consumer.get_watermark_offsets(place, timeout=METADATA_TIMEOUT_S)
-            if place.offset >= 0:
-                accounted[place.partition] = Accounted(place.metadata or "", place.offset)
-        unknown = bounds.keys() - accounted.keys()
-        # An empty partition has nothing that could be repeated: for that alone, the ledger is not searched
-        searched = [p for p in unknown if bounds[p][0] < bounds[p][1]]
-        recalled = {p: found for p, found in self._recall(searched).items() if p in unknown} if unknown else {}
-        for partition, found in recalled.items():
-            if self._is_here(found, bounds[partition]):
-                self._on_notice(
-                    f"partition {partition}: the group's committed offset is gone; going on from {found.offset}, "
-                    "where the ledger ends"
-                )
-                self._lost_spans[partition] = (found.offset, found.offset)
-        accounted |= recalled
-        starts = {p: self._start(p, accounted.get(p), low, end) for p, (low, end) in bounds.items()}
-        # A partition of which nothing is on record gets its place committed at once: what is deleted later is missed
-        self._lost_spans |= {p: (start, start) for p, start in starts.items() if p not in accounted}
-        return starts
-
-    def _is_here(self, place: Accounted, bounds: tuple[int, int]) -> bool:
-        """Whether a place is on this topic. One without an id, of an older version, is where the offset can be."""
-        return place.topic_id == self._topic.id or (not place.topic_id and place.offset <= bounds[1])
-
-    def _start(self, partition: int, place: Accounted | None, low: int, end: int) -> int:
-        """Where to start a partition that was accounted for up to a place, and a notice where that is not the place."""
-        if place is None:
-            return low
-        if not self._is_here(place, (low, end)):
-            self._on_notice(
-                f"partition {partition}: {self._topic.name} was deleted and made again; its account begins anew at "
-                f"{low}, after {place.offset} offsets of the topic before"
-            )
-            return low
-        if place.offset > end:
-            self._on_notice(
-                f"partition {partition}: the brokers have lost offsets {end} to {place.offset}, which were scored: "
-                "see whether a broker came up without its data"
-            )
-            return end
-        if place.offset < low:
-            self._lost_spans[partition] = (place.offset, low)
-        return max(place.offset, low)
 
     def _revoked(self, partitions: list[TopicPartition], commit: Callable[[], None]) -> None:
         try:
@@ -297,6 +237,6 @@ class InputConsumer:
             self.positions.pop(place.partition, None)
             self.waiting.discard(place.partition)
             self._at_end.discard(place.partition)
-            self._lost_spans.pop(place.partition, None)
+            self._gaps.pop(place.partition, None)
             self._held_up.pop(place.partition, None)
-            self._read_at.pop(place.partition, None)
+            self._expiry.forget(place.partition)

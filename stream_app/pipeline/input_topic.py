@@ -11,12 +11,12 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType, TopicDescription
 
+from stream_app.kafka.retention import Retention, retention
 from stream_app.kafka.topics import id_of
 from stream_app.pipeline.faults import SessionLost, error_of, raise_for
 
 ANSWER_S = 10.0
 ASK_EVERY_S = 1.0
-FOREVER = -1
 
 
 class InputTopic:
@@ -29,7 +29,7 @@ class InputTopic:
 
     Attributes:
         id: Kafka's id; empty where brokers are too old to have any.
-        retention_s: How long its records are kept; None: for ever, or the cluster does not tell.
+        kept: How long its records are; without limits where the cluster does not tell.
 
     Raises:
         PipelineError: the cluster does not answer, or has no such topic.
@@ -46,7 +46,7 @@ class InputTopic:
             raise_for(error_of(exception), f"looking {name} up")
         except TimeoutError:
             raise SessionLost("timed_out", f"looking {name} up: no answer within {ANSWER_S:.0f} s") from None
-        self.retention_s = _retention_s(configured)
+        self.kept = _kept(configured)
         self._asked: Future[TopicDescription] | None = None
         self._ask_at = monotonic() + ASK_EVERY_S
 
@@ -81,9 +81,8 @@ class InputTopic:
         return answer
 
 
-def _retention_s(configured: "Future[dict[str, Any]]") -> float | None:
+def _kept(configured: "Future[dict[str, Any]]") -> Retention:
     try:
-        kept = int(configured.result(ANSWER_S)["retention.ms"].value)
-    except (KafkaException, TimeoutError, KeyError):  # not shown to this user
-        return None
-    return None if kept == FOREVER else kept / 1000
+        return retention(configured.result(ANSWER_S))
+    except (KafkaException, TimeoutError):  # not shown to this user
+        return Retention()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from schemas.scoring import RefusalCode, Severity
 from stream_app.pipeline.batch import Decoded, Raw, Reasoned
+from stream_app.pipeline.starts import Gap
 
 LATENCY_SAMPLE = 32  # the latency of one record in so many is measured
 
@@ -22,7 +23,8 @@ class Interval:
         scored: Records that have a score.
         refused: The other records, by reason.
         anomalies: Of the scored ones, by severity.
-        lost: Of each partition, the offsets that the broker deleted before they were read: the first of its span.
+        lost: Of each partition, the number of offsets that are never read: the first of its span.
+        passed_over: Partitions where somebody has set the group's offset behind these; else the broker deleted them.
         repeated: Of the scored ones, those whose id had come shortly before.
         timestamps: Milliseconds since the epoch at which the sampled records were produced.
     """
@@ -34,6 +36,7 @@ class Interval:
     refused: Counter[RefusalCode] = field(default_factory=Counter)
     anomalies: Counter[Severity] = field(default_factory=Counter)
     lost: dict[int, int] = field(default_factory=dict)
+    passed_over: set[int] = field(default_factory=set)
     repeated: int = 0
     timestamps: list[int] = field(default_factory=list)
 
@@ -48,15 +51,17 @@ class Interval:
             self.anomalies.update(reasons.severities)
         self.timestamps += [record.timestamp()[1] for record in raw.records[::LATENCY_SAMPLE]]
 
-    def lose(self, partition: int, start: int, end: int) -> None:
-        """Account for offsets that are gone; called before the first records of the partition are counted in.
+    def lose(self, partition: int, gap: Gap) -> None:
+        """Account for offsets that are never read; called before the first records of the partition are counted in.
 
         There may be none: then the place itself is what is committed.
         """
         self.is_dirty = True
-        self.spans[partition] = (start, end)
-        if end > start:
-            self.lost[partition] = end - start
+        self.spans[partition] = (gap.start, gap.end)
+        if gap.end > gap.start:
+            self.lost[partition] = gap.end - gap.start
+        if gap.is_passed_over:
+            self.passed_over.add(partition)
 
     def age_s(self, monotonic: float) -> float:
         """Seconds since the commit before; 0 while there is nothing to commit.

@@ -100,8 +100,8 @@ class Loop:
         with self._time("consume"):
             idle_s = 0.0 if self._interval.is_dirty or self._windows.are_behind else IDLE_S
             raw = self._session.input.poll(self._settings.batch_max_events, self._wait_s, idle_s)
-        for partition, (start, end) in self._session.input.lost().items():
-            self._interval.lose(partition, start, end)
+        for partition, gap in self._session.input.lost().items():
+            self._interval.lose(partition, gap)
         if raw is not None:
             self._process(raw)
 

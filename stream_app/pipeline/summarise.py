@@ -182,7 +182,7 @@ class Summaries:
 
 
 def signal_matrix(inputs: np.ndarray, scored: Scored) -> np.ndarray:
-    """Every signal of m transactions, a row each, in the order of `models.manifest.signal_layout`.
+    """Every signal of m events, a row each, in the order of `models.manifest.signal_layout`.
 
     Args:
         inputs: float32 [m, inputs], raw, NaN where missing.

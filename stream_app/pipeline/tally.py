@@ -20,7 +20,7 @@ from stream_app.pipeline.serving import Serving
 WINDOW_S = 5.0
 RATES_EVERY_S = 0.25
 NOTICES_KEPT = 5
-USUAL_LEAST = 1000  # transactions: a share of fewer is no measure of what is usual
+USUAL_LEAST = 1000  # events: a share of fewer is no measure of what is usual
 SKEW_S = 60.0  # how far a producer's clock may be ahead of this one for its records to be timed
 LONGEST_S = TRANSACTIONS.retention.total_seconds()  # an older timestamp is not that of an arrival
 
@@ -55,7 +55,7 @@ class Tally:
         for severity, count in interval.anomalies.items():
             self._metrics.anomalies[severity].inc(count)
         for partition, count in interval.lost.items():
-            self._lost(partition, interval.spans[partition][0], count)
+            self._lost(partition, interval.spans[partition][0], count, partition in interval.passed_over)
         latencies = plausible(self._clock.now().timestamp() - np.array(interval.timestamps, dtype=np.float64) / 1000)
         if len(latencies):
             self._metrics.latency.observe(latencies)
@@ -91,11 +91,16 @@ class Tally:
             return notices
         return tuple(notice for notice in notices if not (notice.is_loss and notice.at <= known))
 
-    def _lost(self, partition: int, start: int, count: int) -> None:
+    def _lost(self, partition: int, start: int, count: int, is_passed_over: bool) -> None:
         self._metrics.lost.inc(count)
+        what = (
+            "are lost, for somebody has set the group's offset forward"
+            if is_passed_over
+            else "were deleted by the broker before they were read and are lost"
+        )
         self.notice(
-            f"partition {partition}: offsets {start} to {start + count} were deleted by the broker before they were "
-            "read and are lost: `stream-app verify --acknowledge REASON` puts on record that somebody knows",
+            f"partition {partition}: offsets {start} to {start + count} {what}: `stream-app verify --acknowledge "
+            "REASON` puts on record that somebody knows",
             is_loss=True,
         )
 

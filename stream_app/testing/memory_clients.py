@@ -156,7 +156,7 @@ class MemoryAdmin:
 
     def describe_configs(self, resources: list[ConfigResource]) -> dict[ConfigResource, Future[Any]]:
         answer: Future[Any] = Future()
-        answer.set_result({"retention.ms": SimpleNamespace(value=str(self._kafka.retention_ms))})
+        answer.set_result({name: SimpleNamespace(value=str(value)) for name, value in self._kafka.kept.items()})
         return dict.fromkeys(resources, answer)
 
 

@@ -70,7 +70,7 @@ class MemoryCluster:
         input: The log of each input partition; None is an offset without a record, as of a transaction marker.
         input_topic: Its name.
         topic_id: Kafka's id of the input topic; None while there is no such topic.
-        retention_ms: Of the input topic.
+        kept: Properties of the input topic that say how long it keeps records.
         low: Input partition to its first offset that is not deleted.
         stable: Input partition to its last stable offset, where a transaction is open.
         committed: Input partition to the committed offset of the group.
@@ -88,7 +88,7 @@ class MemoryCluster:
         self.input: dict[int, list[MemoryMessage | None]] = defaultdict(list)
         self.input_topic = "transactions"
         self.topic_id: str | None = "topic-1"
-        self.retention_ms = 7 * 24 * 3600 * 1000
+        self.kept = {"retention.ms": 7 * 24 * 3600 * 1000, "retention.bytes": -1, "segment.bytes": 1024**3}
         self.low: dict[int, int] = defaultdict(int)
         self.stable: dict[int, int] = {}
         self.committed: dict[int, int] = {}

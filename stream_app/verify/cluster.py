@@ -20,7 +20,8 @@ from stream_app.kafka.clients import BrokerError
 from stream_app.kafka.log import read_to_end
 from stream_app.kafka.records import RecordDecoder
 from stream_app.kafka.topics import name, present_id
-from stream_app.kafka.unread import gone
+from stream_app.kafka.unread import Gone, gone
+from stream_app.pipeline.recall import recall
 from stream_app.settings import Settings
 from stream_app.verify import ledger
 from stream_app.verify.acknowledged import acknowledged
@@ -45,7 +46,7 @@ class LedgerVerdict:
         committed: Committed input offsets that the ledger accounts for, over all partitions.
         scored: Of these, scored.
         dead_lettered: Of these, refused.
-        lost: Of these, deleted by the broker before they were read.
+        lost: Of these, never read: deleted by the broker before, or passed over by who set the group's offset forward.
         empty: Of these, without a record: transaction markers, aborted records.
         unverifiable: Empty by the ledger, but deleted from the input by retention before that could be checked.
         anomalies: Anomalies among the scored.
@@ -125,7 +126,9 @@ class _Check:
         _await_visible(self._settings, self._group, self._reader)
         self._on_progress("summaries")
         chains = self._chains(committed, there)
-        self._join(chains, committed)
+        lost = self._unrecorded(there)
+        passed_over = {partition: found.first for partition, found in lost.items() if found.is_passed_over}
+        self._join(chains, committed | passed_over)
         self._on_progress("dead letters")
         self._outputs(chains, topics.DEAD_LETTERS, "dead letter", lambda span: span.dead_lettered)
         self._on_progress("anomalies")
@@ -133,7 +136,7 @@ class _Check:
         self._on_progress("input offsets without an outcome")
         unverifiable = sum(self._empty(place, chain) for place, chain in chains.items())
         losses = [loss for (topic, p), chain in chains.items() for loss in ledger.losses(topic, p, chain)]
-        losses += self._unrecorded()
+        losses += [Loss(self._present, p, found.first, found.end) for p, found in sorted(lost.items())]
         known = acknowledged(self._settings) if losses else {}
         losses = [msgspec.structs.replace(loss, acknowledged=known.get(str(loss), "")) for loss in losses]
         every = [span for chain in chains.values() for span in chain]
@@ -241,17 +244,23 @@ class _Check:
             "all that can be seen; what it held cannot be proved any more, and what came since stands apart from that"
         )
 
-    def _unrecorded(self) -> list[Loss]:
-        """What the broker has deleted while nobody reads: on no ledger before a worker starts."""
-        there = offsets.partitions(self._group, self._settings, self._transactions)
-        found = gone(self._settings, self._group, self._transactions, there)
+    def _unrecorded(self, there: Sequence[int]) -> dict[int, Gone]:
+        """What is gone while nobody reads: on no ledger before a worker starts."""
+        found = gone(
+            self._settings, self._group, self._transactions, there, lambda among: recall(self._settings, among)
+        )
         for partition, end in self._forgotten.items():  # the ledger alone knows how far these were read
             low, _ = offsets.watermarks(self._reader, self._transactions, partition)
-            found |= {partition: (end, low)} if end < low else {}
+            found |= {partition: Gone(end, low)} if end < low else {}
         if found:
             which = ", ".join(map(str, sorted(found)))
             self._remarks.append(f"the loss of partition {which} is on no ledger yet: the next worker puts it there")
-        return [Loss(self._present, partition, *lost) for partition, lost in sorted(found.items())]
+        if passed := [str(partition) for partition, lost in sorted(found.items()) if lost.is_passed_over]:
+            self._remarks.append(
+                f"somebody who is no worker has set the offset of {self._settings.group} forward on partition "
+                f"{', '.join(passed)}"
+            )
+        return found
 
     def _empty(self, place: Place, chain: list[LedgerSpan]) -> int:
         """Find offsets without an outcome that do hold a record; returns how many can no longer be looked at."""

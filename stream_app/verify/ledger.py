@@ -7,7 +7,8 @@ A span is the account of one partition in one commit. For each partition:
     3. the output topics hold exactly the number of outputs that each span promises, each once
     4. each anomaly names a model that decided in its span, and the number that names a canary is the span's
 
-What the broker deleted before it was read is accounted for as lost: the account holds, and a person must know.
+What the broker deleted before it was read, or somebody passed over who set the group's offset forward, is accounted
+for as lost: the account holds, and a person must know.
 A topic that was deleted and made again has a ledger of its own (`by_topic`).
 """
 
@@ -48,7 +49,7 @@ class LedgerBreak(Struct, frozen=True):
 
 
 class Loss(Struct, frozen=True):
-    """Offsets that the broker deleted before they were read: `from_offset` (included) to `to_offset` (not).
+    """Offsets that were never read: `from_offset` (included) to `to_offset` (not).
 
     Attributes:
         topic_id: Of the topic that held them.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -22,6 +22,7 @@ from stream_app.cli.group_offsets import group_offsets
 from stream_app.cli.status import observe
 from stream_app.kafka import clients, offsets, topics
 from stream_app.kafka.unread import Unread, unread
+from stream_app.pipeline.recall import recall
 from stream_app.settings import Settings
 from stream_app.verify.acknowledged import ACKNOWLEDGE
 from stream_app.verify.cluster import verify
@@ -262,14 +263,51 @@ def test_what_waits_for_a_worker_goes_soon_where_it_is_kept_for_an_hour(
     stream: Settings, admin: AdminClient, tmp_path: Path, wait_until: Wait
 ) -> None:
     scored(stream, tmp_path, wait_until, 100)
-    name, hours = topics.name(stream, TRANSACTIONS), 3600.0
-    assert unread(stream, name, [], 6 * hours) == {0: Unread()}
+    name, hours = topics.name(stream, TRANSACTIONS), timedelta(hours=1)
+
+    def waits(soon: timedelta) -> dict[int, Unread]:
+        return unread(stream, [], soon, lambda among: recall(stream, among))
+
+    assert waits(6 * hours) == {0: Unread()}
     publish(stream, transactions(50, first=100))
-    assert unread(stream, name, [], 6 * hours) == {0: Unread(50)}
-    shorter = ConfigResource(ResourceType.TOPIC, name)
-    shorter.add_incremental_config(ConfigEntry("retention.ms", "3600000", incremental_operation=AlterConfigOpType.SET))
-    (altered,) = admin.incremental_alter_configs([shorter]).values()
-    altered.result()
-    wait_until(lambda: unread(stream, name, [], 6 * hours) == {0: Unread(50, goes_soon=True)}, 30)
-    assert unread(stream, name, [], 0.5 * hours) == {0: Unread(50)}
+    assert waits(6 * hours) == {0: Unread(50)}
+    limit(admin, name, "retention.ms", 20_000)  # half of that is soon over
+    wait_until(lambda: waits(6 * hours) == {0: Unread(50, goes_soon=True)}, 30)
     assert any("partition 0 within 6 h" in condition.what for condition in observe(stream).wrong)
+    limit(admin, name, "retention.ms", 3_600_000)
+    wait_until(lambda: waits(6 * hours) == {0: Unread(50)}, 30)
+    limit(admin, name, "retention.bytes", 80 * len(next(transactions(1))[1]))
+    limit(admin, name, "segment.bytes", 1024 * 1024)
+    wait_until(lambda: waits(6 * hours) == {0: Unread(50, goes_soon=True)}, 30)
+
+
+def limit(admin: AdminClient, topic: str, name: str, value: int) -> None:
+    """Alter a property of a topic."""
+    to = ConfigResource(ResourceType.TOPIC, topic)
+    to.add_incremental_config(ConfigEntry(name, str(value), incremental_operation=AlterConfigOpType.SET))
+    (altered,) = admin.incremental_alter_configs([to]).values()
+    altered.result()
+
+
+def test_offsets_that_somebody_sets_forward_are_told_by_all_and_are_a_loss_that_can_be_acknowledged(
+    stream: Settings, admin: AdminClient, tmp_path: Path, wait_until: Wait
+) -> None:
+    scored(stream, tmp_path, wait_until, SENT)
+    publish(stream, transactions(SENT, first=SENT))
+    place = TopicPartition(topics.name(stream, TRANSACTIONS), 0, 2 * SENT - 100)
+    (moved,) = admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(stream.group, [place])]).values()
+    moved.result()
+    before = verify(stream)
+    assert (before.ok, before.breaks, [(loss.from_offset, loss.to_offset) for loss in before.losses]) == (
+        False,
+        [],
+        [(SENT, 2 * SENT - 100)],
+    )
+    assert any("has set the group's offset forward" in condition.what for condition in observe(stream).wrong)
+    with running(stream, tmp_path):
+        wait_until(lambda: committed_offsets(stream) == 2 * SENT, 90)
+        wait_until(lambda: loss_is_reported(stream), 30)
+        (loss,) = verify(stream).losses
+        acknowledge(stream, loss)
+        wait_until(lambda: not loss_is_reported(stream), 30)
+    assert (proved(stream).lost, proved(stream).scored) == (SENT - 100, SENT + 100)

@@ -92,3 +92,21 @@ def test_a_number_has_about_three_digits(value, text):
 def test_the_projects_own_specification_says_what_is_usual_of_an_amount():
     of_amount = {entry.over: entry.count for entry in cards().inputs if "amount" in entry.usual_of}
     assert of_amount == {"7d": "customer_nb_tx_7d", "30d": "customer_nb_tx_30d"}
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ({"amount": 882.55, "currency": "EUR", "terminal_id": "7"}, ["amount 882.55 EUR", "terminal_id 7"]),
+        ({"items": 3, "price.value": 9.5, "price.currency": "SEK"}, ["items 3", "price.value 9.5 SEK"]),
+        ({"fee": 1, "amount": 2, "fee_currency": "USD"}, ["fee 1 USD", "amount 2"]),
+        ({"load": 0.5, "load_unit": "kN", "ok": True}, ["load 0.5 kN", "ok yes"]),
+        ({"currency": "EUR", "amount": 5}, ["currency EUR", "amount 5"]),
+        ({"amount_minor": 882, "currency": "EUR"}, ["amount_minor 882", "currency EUR"]),  # 8.82 EUR
+        ({"amount": "1,5", "currency": "EUR"}, ["amount 1,5", "currency EUR"]),
+        ({"amount": 2, "shop.currency": "EUR"}, ["amount 2", "shop.currency EUR"]),
+        ({"amount": 2, "currency": 978}, ["amount 2", "currency 978"]),
+    ],
+)
+def test_a_unit_stands_behind_the_number_that_it_is_of(values, shown):
+    assert words.fields(values) == shown

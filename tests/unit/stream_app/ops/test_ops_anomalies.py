@@ -49,7 +49,7 @@ def test_words_are_those_of_the_terminal() -> None:
     worker.board.post(anomaly(1), NOON)
     worker.board.post(label(1, True), NOON)
     (entry,) = asked(worker, "")
-    assert entry["fields"] == ["amount 912.4", "currency EUR", "terminal_id 3156", "lane 31"]
+    assert entry["fields"] == ["amount 912.4 EUR", "terminal_id 3156", "lane 31"]
     assert entry["reasons"] == ["912.40 EUR, usually 40 to 77 (30 days), the model expects 54 of such an event"]
     assert entry["fraud"] is True
 

@@ -12,7 +12,7 @@ from schemas.drift import IncidentSwap
 from schemas.rollout import AlertVolume, Notice, PartitionProgress
 from schemas.scoring import ModelRef
 from stream_app.drift.published import RaisedAlert
-from stream_app.kafka.unread import Unread
+from stream_app.kafka.unread import Gone, Unread
 from stream_app.ops.facts import Facts, Presence, WorkerRow
 from stream_app.ops.headline import LOOKS, Kind, Level, conditions, headline
 from stream_app.rollout.swap_log import GuardRollback, Swap
@@ -271,12 +271,20 @@ def test_nobody_who_reads_is_bad_also_where_nobody_was_lost():
 
 
 def test_what_the_broker_has_deleted_or_deletes_soon_is_told_also_where_nobody_reads():
-    unread = {0: Unread(900, (500, 2500)), 1: Unread(10, goes_soon=True), 2: Unread(7)}
+    unread = {0: Unread(900, Gone(500, 2500)), 1: Unread(10, goes_soon=True), 2: Unread(7)}
     assert [c.sentence for c in conditions(replace(busy(), workers=[], unread=unread))][1:] == [
         "The broker deletes records of partition 1 within 6 h, and nobody reads them: start a worker, "
         "`stream-app worker`.",
         "The broker has deleted before anybody read them: 2,000 offsets of partition 0, from 500 on: start a worker, "
         "`stream-app worker`, which puts it on record.",
+    ]
+
+
+def test_offsets_that_somebody_has_passed_over_are_told_also_where_nobody_reads():
+    unread = {0: Unread(0, Gone(500, 3500, is_passed_over=True))}
+    assert [c.sentence for c in conditions(replace(busy(), workers=[], unread=unread))][1:] == [
+        "Somebody has set the group's offset forward, and these were never read: 3,000 offsets of partition 0, from "
+        "500 on: start a worker, `stream-app worker`, which puts it on record.",
     ]
 
 

@@ -9,6 +9,7 @@ from stream_app.pipeline.clock import Clock
 from stream_app.pipeline.consume import InputConsumer
 from stream_app.pipeline.faults import PipelineFailed, SessionLost
 from stream_app.pipeline.input_topic import InputTopic
+from stream_app.pipeline.starts import Gap
 from stream_app.settings import Settings
 from stream_app.testing.memory_kafka import MemoryKafka, assign, error, lose, revoke
 
@@ -80,7 +81,7 @@ def test_a_partition_of_which_nothing_is_on_record_is_to_be_committed_where_it_s
     kafka.publish(1, *[b"x"] * 9)
     kafka.committed = {1: 7}
     consumer = reading(kafka, partitions=(0, 1))
-    assert consumer.lost() == {0: (0, 0)}
+    assert consumer.lost() == {0: Gap(0, 0)}
     assert consumer.lost() == {}
 
 

@@ -186,7 +186,77 @@ def test_how_long_the_oldest_unread_record_is_kept_is_known_before_it_goes(rig: 
 
     kafka: MemoryKafka = rig.kafka
     rig.at = 1_772_366_400.0
-    kafka.retention_ms = 3_600_000
+    kafka.kept["retention.ms"] = 3_600_000
     kafka.publish(0, *[USUAL] * 2000, at=datetime.fromtimestamp(rig.at - 3500, UTC))
     rig.run(assign(0), rig.later(1), look, idle, idle, rig.later(1), look)
     assert left == [pytest.approx(99.0, abs=0.5), None]
+
+
+def test_what_is_kept_by_size_goes_when_what_arrives_has_filled_the_room(rig: Rig) -> None:
+    """Room for 5,000 records; some 1,000 arrive a second, and the worker reads fewer."""
+    left: list[float | None] = []
+
+    def look(_) -> None:
+        left.append(rig.progress.latest.partitions[0].expires_in_s)
+
+    def arrive(_) -> None:
+        kafka.publish(0, *[USUAL] * 2000)
+        kafka.delete_records(0, before=max(len(kafka.input[0]) - 5000, 0))
+        rig.at += 2
+
+    kafka: MemoryKafka = rig.kafka
+    kafka.kept |= {"retention.bytes": 5000 * len(USUAL), "segment.bytes": len(USUAL)}
+    kafka.publish(0, *[USUAL] * 1000)
+    rig.run(assign(0), rig.later(1), arrive, idle, look, arrive, arrive, idle, look, *[idle] * 4, rig.later(1), look)
+    assert left == [None, pytest.approx(2.4, abs=0.5), None]  # 3,000 wait, there is room for 2,000 more
+
+
+def test_where_little_of_what_is_kept_has_gone_by_nothing_is_near_its_end(rig: Rig) -> None:
+    """A topic that keeps records for an hour always holds some that go within six."""
+    left: list[float | None] = []
+    rig.at = 1_772_366_400.0
+    rig.kafka.kept["retention.ms"] = 3_600_000
+    rig.kafka.publish(0, *[USUAL] * 2000, at=datetime.fromtimestamp(rig.at - 60, UTC))
+    rig.run(assign(0), rig.later(1), lambda _: left.append(rig.progress.latest.partitions[0].expires_in_s))
+    assert left == [None]
+
+
+def set_by_hand(rig: Rig, offset: int) -> None:
+    """As `kafka-consumer-groups --reset-offsets` does: without metadata."""
+    rig.kafka.committed[0], rig.kafka.metadata[0] = offset, ""
+
+
+def test_what_somebody_has_passed_over_is_a_loss_with_a_name(rig: Rig) -> None:
+    before(rig)
+    rig.kafka.publish(0, *[USUAL] * 4, STRANGE)
+    set_by_hand(rig, 7)
+    again(rig)
+    assert summaries(rig)[1:] == [("topic-1", 3, 7, 0, 4), ("topic-1", 7, 8, 1, 0)]
+    assert rig.kafka.metadata == {0: "topic-1"}
+    (moved, _), (loss, is_loss) = notices(rig)
+    assert "somebody who is no worker has set the group's offset from 3 forward to 7" in moved
+    assert "offsets 3 to 7 are lost, for somebody has set the group's offset forward: `stream-app verify" in loss
+    assert is_loss
+
+
+def test_an_offset_that_somebody_has_set_back_is_told(rig: Rig) -> None:
+    before(rig)
+    set_by_hand(rig, 1)
+    again(rig)
+    assert summaries(rig)[1:] == [("topic-1", 1, 3, 2, 0)]
+    ((moved, is_loss),) = notices(rig)
+    assert "set the group's offset from 3 back to 1; what stands between is scored once more" in moved
+    assert not is_loss
+
+
+@pytest.mark.parametrize("ledger", [True, False], ids=["as the ledger has it", "nothing scored yet"])
+def test_an_offset_that_somebody_has_carried_over_or_chosen_for_the_first_start_is_no_news(
+    rig: Rig, ledger: bool
+) -> None:
+    if ledger:
+        before(rig)
+    rig.kafka.publish(0, *[USUAL] * 3)
+    set_by_hand(rig, 3)
+    again(rig)
+    assert summaries(rig)[-1][1:3] == (3, 6) if ledger else (0, 3)
+    assert notices(rig) == []
