@@ -165,10 +165,16 @@ def run(settings: Settings) -> int:
     Raises:
         BrokerError: topics contradict their declaration, or rights are missing.
     """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until Faust takes over: there is nothing to finish yet
     _log_to_stderr(settings.log_level)
-    _prepare(settings)
-    worker = Worker(settings)
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until Faust takes over: there is nothing to finish
+    try:
+        _prepare(settings)
+        return _run(Worker(settings))
+    finally:
+        signal.signal(signal.SIGTERM, before)  # who called goes on: what ended it a moment ago ends nobody later
+
+
+def _run(worker: "Worker") -> int:
     _collect_seldom()
     guest = BoundedWorker(worker.app, quiet=True, override_logging=False, redirect_stdouts=False)
     try:

@@ -3,7 +3,6 @@
 import json
 import logging
 import re
-import signal
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -240,12 +239,9 @@ def test_a_command_that_is_not_let_in_says_so_in_one_line(
 
 
 @pytest.fixture
-def _as_before(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """A worker that ends before Faust begins leaves its level of logging and a handler of SIGTERM behind."""
+def _as_before(caplog: pytest.LogCaptureFixture) -> None:
+    """A worker that ends before Faust begins leaves its level of logging behind."""
     caplog.set_level(logging.WARNING, "stream_app")
-    handler = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, handler)
 
 
 @pytest.mark.usefixtures("_as_before")

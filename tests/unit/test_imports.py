@@ -22,6 +22,7 @@ BYTES_ENTER_OR_LEAVE = [
     "stream_app/pipeline/input_topic.py",
     "stream_app/pipeline/rebuild.py",
     "stream_app/pipeline/session.py",
+    "stream_app/pipeline/starts.py",
     "stream_app/pipeline/faults.py",
     "stream_app/rollout/*",
     "stream_app/cli/*",

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 from pathlib import Path
 
 import httpx
@@ -121,7 +122,9 @@ def test_an_address_of_this_machine_alone_needs_none(host: str) -> None:
 
 
 def test_a_worker_that_would_answer_to_strangers_does_not_start() -> None:
+    handler = signal.getsignal(signal.SIGTERM)
     result = stream_app("worker", STREAM_APP_WEB_HOST="0.0.0.0")
+    assert signal.getsignal(signal.SIGTERM) is handler  # of what called it, here the run of the tests
     assert result.exit_code == 2
     assert len(result.stderr.splitlines()) == 1
     assert "web_host 0.0.0.0 is open to other machines, without a web_token" in result.stderr
