@@ -5,6 +5,7 @@ Reading it runs nothing from the file, and needs no torch: `models.artefact` loa
 
 import hashlib
 import io
+import stat
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -74,11 +75,17 @@ def read(path: Path) -> Archive:
         ArtefactError: it cannot be read, or is larger than any model.
     """
     try:
-        if (size := path.stat().st_size) > LARGEST_BYTES:
+        if not stat.S_ISREG((found := path.stat()).st_mode):  # from a pipe one would wait for ever
+            raise ArtefactError(f"{path} is no file, but {_kind(found.st_mode)}: a model is one file")
+        if (size := found.st_size) > LARGEST_BYTES:
             raise ArtefactError(f"{path} has {size:,} bytes, a model has at most {LARGEST_BYTES:,}")
         return Archive(str(path), path.read_bytes())
     except OSError as error:
         raise ArtefactError(f"cannot read model {path}: {error.strerror}") from error
+
+
+def _kind(mode: int) -> str:
+    return "a folder" if stat.S_ISDIR(mode) else "a pipe" if stat.S_ISFIFO(mode) else "a device"
 
 
 def _checked(manifest: Manifest, where: str) -> Manifest:

@@ -28,24 +28,35 @@ BY_BOTH = frozenset(
         "ssl.endpoint.identification.algorithm",
     }
 )
-TUNING = frozenset(
+OF_PRODUCERS = frozenset(
     {
         "batch.num.messages",
         "batch.size",
-        "client.rack",
         "compression.level",
         "compression.type",
-        "connections.max.idle.ms",
-        "debug",
+        "linger.ms",
+        "sticky.partitioning.linger.ms",
+    }
+)
+OF_CONSUMERS = frozenset(
+    {
         "fetch.error.backoff.ms",
         "fetch.min.bytes",
         "fetch.queue.backoff.ms",
         "fetch.wait.max.ms",
-        "linger.ms",
+        "queued.min.messages",
+    }
+)
+TUNING = (
+    OF_PRODUCERS
+    | OF_CONSUMERS
+    | {
+        "client.rack",
+        "connections.max.idle.ms",
+        "debug",
         "log.connection.close",
         "log_level",
         "metadata.max.age.ms",
-        "queued.min.messages",
         "reconnect.backoff.max.ms",
         "reconnect.backoff.ms",
         "retry.backoff.max.ms",
@@ -56,7 +67,6 @@ TUNING = frozenset(
         "socket.receive.buffer.bytes",
         "socket.send.buffer.bytes",
         "socket.timeout.ms",
-        "sticky.partitioning.linger.ms",
     }
 )
 INSTEAD = {

@@ -25,6 +25,24 @@ from stream_app import connection
 SETTINGS_FILE = "stream_app.toml"
 ENVIRONMENT_PREFIX = "STREAM_APP_"
 SECRETS = {"web_token", "schema_registry_auth"}
+LONGEST_PREFIX = 234  # Kafka's names have at most 249 characters, and the longest topic's has 15
+# What pydantic says of a value, in words; {} are the bounds that it names
+WORDS = {
+    "int_parsing": "write a whole number",
+    "float_parsing": "write a number",
+    "bool_parsing": "write true or false",
+    "enum": "write {expected}",
+    "greater_than": "it must be more than {gt}",
+    "greater_than_equal": "it must be at least {ge}",
+    "less_than": "it must be less than {lt}",
+    "less_than_equal": "it must be at most {le}",
+    "string_too_long": "it may have at most {max_length} characters",
+}
+PATTERNS = {
+    "topic_prefix": "only letters, digits, '.', '_' and '-' may stand in it",
+    "app_id": "write letters, digits, '.', '_' and '-'",
+    "schema_registry": "write http://host:port or https://, credentials apart",
+}
 
 
 class SettingsError(UserError):
@@ -71,6 +89,15 @@ class Signatures(StrEnum):
     REQUIRE = "require"
 
 
+class LogLevel(StrEnum):
+    """The least that a worker logs."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+
+
 class Settings(BaseSettings):
     """Everything that can be set. Each name here is a key in the file and, in upper case with the prefix, a variable.
 
@@ -93,7 +120,9 @@ class Settings(BaseSettings):
     kafka_secrets_file: Path | None = Field(
         default=None, description="JSON object of librdkafka properties, kept apart"
     )
-    topic_prefix: str = Field(default="", pattern=r"^[A-Za-z0-9._-]*$", description="put before every topic name")
+    topic_prefix: str = Field(
+        default="", pattern=r"^[A-Za-z0-9._-]*$", max_length=LONGEST_PREFIX, description="put before every topic name"
+    )
     input_partitions: int = Field(
         default=4, ge=1, description="partitions of the topics created for the input and outputs"
     )
@@ -101,7 +130,7 @@ class Settings(BaseSettings):
 
     app_id: str = Field(
         default="stream-app",
-        min_length=1,
+        pattern=r"^[A-Za-z0-9._-]+$",
         description="consumer group, after the prefix; transactional ids begin so",
     )
     worker_id: str | None = Field(
@@ -222,9 +251,7 @@ class Settings(BaseSettings):
     stall_after_s: float = Field(
         default=30.0, gt=0, description="liveness fails when lag stands and position does not move for this long"
     )
-    log_level: str = Field(
-        default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR"
-    )
+    log_level: LogLevel = Field(default=LogLevel.INFO, description="DEBUG, INFO, WARNING or ERROR")
 
     @property
     def worker_name(self) -> str:
@@ -255,6 +282,11 @@ class Settings(BaseSettings):
     @classmethod
     def _in_one_form(cls, value: str) -> str:
         return ",".join(connection.addresses(value))
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _in_capitals(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
 
     @field_validator("kafka", mode="before")
     @classmethod
@@ -334,7 +366,8 @@ def _line(error: ErrorDetails) -> str:
     if error["type"] == "value_error":  # of this module: the sentence says what was given
         return f"{place}: {error['ctx']['error']}"
     got = "" if place.startswith(("kafka", *SECRETS, "schema_registry")) else f" (got {error['input']!r})"
-    return f"{place}: {error['msg']}{got}"
+    words = PATTERNS.get(place) if error["type"] == "string_pattern_mismatch" else WORDS.get(error["type"])
+    return f"{place}: {(words or error['msg']).format_map(error.get('ctx', {}))}{got}"
 
 
 def _flat(table: dict[str, Any], before: str = "") -> dict[str, Any]:

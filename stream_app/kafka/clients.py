@@ -22,7 +22,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from schemas.errors import UserError
-from stream_app.connection import check_properties
+from stream_app.connection import OF_CONSUMERS, OF_PRODUCERS, check_properties
 from stream_app.settings import Settings, SettingsError
 
 PROBE_S = 1.0
@@ -288,8 +288,10 @@ def _made(kind: Callable[..., Client], settings: Settings, tuned: dict[str, Any]
         "socket.keepalive.enable": True,
         "log.connection.close": False,  # idle connections that a broker closes are no news
     }
+    others = OF_PRODUCERS if kind is Consumer else OF_CONSUMERS  # of which librdkafka would warn in each command
+    passed = {name: value for name, value in passed_through(settings).items() if name not in others}
     try:
-        return kind({**common, **tuned, **passed_through(settings), **properties}, logger=_log)
+        return kind({**common, **tuned, **passed, **properties}, logger=_log)
     except KafkaException as exception:
         raise SettingsError(f"[kafka]: librdkafka says {exception.args[0].str()}") from exception
 

@@ -8,12 +8,12 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from models.archive import Archive
+from models.archive import Archive, ArtefactError
 from models.gates.report import GateReport
 from models.registry.address import Registered
 from schemas.rollout import Abort, Canary, Freeze, GateVerdict, Promote, Rollback, Shadow, Unfreeze
 from stream_app.rollout import artefacts
-from stream_app.rollout.artefacts import Source
+from stream_app.rollout.artefacts import FetchError, Source
 from stream_app.rollout.client import CommandSession, Order, Outcome
 from stream_app.rollout.state import Release
 from stream_app.rollout.swap_log import SwapLog, read_swap_log
@@ -50,6 +50,8 @@ def ungated(_: CommandSession, __: Archive) -> None:
 def deploy(settings: Settings, order: Order, model: Source, gate: Gate = ungated, sha256: str | None = None) -> Outcome:
     """Put a model into service on every live worker, in two phases.
 
+    What serves already is taken from its new place where the old one does not have it any more.
+
     Args:
         settings: Where Kafka is, and the time limits.
         order: Who commands, and why.
@@ -68,11 +70,13 @@ def deploy(settings: Settings, order: Order, model: Source, gate: Gate = ungated
     release = _release(model, archive, sha256)
     with CommandSession(settings, order) as session:
         serving = session.rollout.serving
-        if serving is not None and serving.model.sha256 == release.model.sha256:
+        is_serving = serving is not None and serving.model.sha256 == release.model.sha256
+        if serving is not None and is_serving and (serving.uri == release.uri or _is_there(serving)):
             return session.outcome(True, f"{serving.model} serves already")
         if taken := _taken(session, release):
             return session.outcome(False, taken)
-        gates = gate(session, archive)
+        known = GateVerdict(passed=False, override_by=order.issuer, override_reason="it serves already")
+        gates = known if is_serving else gate(session, archive)
         _record_origin(session, model, archive, release)
         return session.stage(release, "deploy", gates=gates)
 
@@ -211,6 +215,14 @@ def _taken(session: CommandSession, release: Release) -> str:
         f"{namesakes[0]} has served or was tried out, and {model} is another model of that version: "
         "train it again with another --version"
     )
+
+
+def _is_there(release: Release) -> bool:
+    """Whether its address still has it."""
+    try:
+        return artefacts.read(release.uri).sha256 == release.model.sha256
+    except (FetchError, ArtefactError):
+        return False
 
 
 def _refuse_windows(archive: Archive) -> None:

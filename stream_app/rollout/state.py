@@ -186,10 +186,11 @@ def _effect(state: Rollout, command: Command, at: datetime) -> tuple[Rollout, st
 
 def _stage(state: Rollout, command: Stage) -> tuple[Rollout, str | None]:
     name = f"{command.model.name} {command.model.version}"
-    if _is(state.serving, command.model.sha256):
-        # Activating it would make it its own predecessor, and the way back would be lost.
-        return state, f"{name} serves already"
     release = Release(command.model, command.uri)
+    if _is(state.serving, command.model.sha256) and (
+        command.role is not StagePurpose.SERVE or state.serving == release
+    ):
+        return state, f"{name} serves already"
     if command.role in (StagePurpose.SERVE, StagePurpose.ROLLBACK):
         pending = Pending(command.command_id, release, command.expires_at, command.role, gates=command.gates)
         return replace(state, pending=pending), None
@@ -249,6 +250,9 @@ def _promote(state: Rollout, command: Promote, at: datetime) -> tuple[Rollout, s
 
 
 def _put_in_service(state: Rollout, release: Release, command_id: str, at: datetime) -> Rollout:
+    """Serve it. What serves already, from another place now, is not its own predecessor: the way back stays."""
+    if _is(state.serving, release.model.sha256):
+        return replace(state, serving=release, command_id=command_id)
     probation = Probation(command_id, at) if state.serving is not None else None
     before = (state.serving, *state.earlier) if state.serving is not None else ()
     return replace(

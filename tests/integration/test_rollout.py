@@ -163,6 +163,22 @@ def test_a_model_goes_through_its_life_on_every_worker(
     assert {"activate", "abort"} <= {r.action for r in audit(cluster) if r.actor.startswith("controller@")}
 
 
+def test_a_model_whose_file_is_gone_serves_again_once_it_is_deployed_from_another_place(
+    cluster: Settings, join: Join, tmp_path: Path, wait_until: Wait
+) -> None:
+    path, other = tmp_path / "1.pt", tmp_path / "other.pt"
+    ref = tiny_model(path, "1")
+    first = join("w1")
+    wait_until(lambda: first.follower.caught_up)
+    assert deploy(cluster, Order("ann"), path).ok
+    path.rename(other)
+    assert deploy(cluster, Order("ann"), other).model == ref
+    late = join("w2")
+    wait_until(lambda: late.follower.caught_up)
+    assert (first.serves, late.serves) == ("1", "1")
+    assert models(cluster).rollout.serving.uri == other.as_uri()
+
+
 def test_a_rollback_cannot_make_it_worse_and_a_version_is_one_model(
     cluster: Settings, join: Join, tmp_path: Path, wait_until: Wait
 ) -> None:

@@ -6,7 +6,16 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from stream_app.settings import Guarantee, Settings, SettingsError, environment, load
+from schemas.topics import ALL
+from stream_app.settings import (
+    LONGEST_PREFIX,
+    Guarantee,
+    LogLevel,
+    Settings,
+    SettingsError,
+    environment,
+    load,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -163,3 +172,36 @@ def test_a_process_can_be_given_the_same_settings_by_its_environment(empty_place
     for name, value in environment(given).items():
         monkeypatch.setenv(name, value)
     assert load() == given
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "words"),
+    [
+        ("web_port", "6166abc", "web_port: write a whole number (got '6166abc')"),
+        ("commit_interval_ms", "100ms", "commit_interval_ms: write a whole number (got '100ms')"),
+        ("publish_scores", "", "publish_scores: write true or false (got '')"),
+        ("guard", "maybe", "guard: write 'off', 'advise' or 'act' (got 'maybe')"),
+        ("log_level", "loud", "log_level: write 'DEBUG', 'INFO', 'WARNING' or 'ERROR' (got 'LOUD')"),
+        ("topic_prefix", "a b", "topic_prefix: only letters, digits, '.', '_' and '-' may stand in it (got 'a b')"),
+        ("app_id", " ", "app_id: write letters, digits, '.', '_' and '-' (got ' ')"),
+        ("input_partitions", "0", "input_partitions: it must be at least 1 (got '0')"),
+        ("session_timeout_ms", "7200000", "session_timeout_ms: it must be at most 300000 (got '7200000')"),
+    ],
+)
+def test_a_wrong_value_is_told_in_words(monkeypatch, setting: str, value: str, words: str):
+    monkeypatch.setenv(f"STREAM_APP_{setting.upper()}", value)
+    with pytest.raises(SettingsError) as raised:
+        load()
+    assert raised.value.each == (words,)
+
+
+def test_the_level_of_the_log_may_be_written_in_small_letters(monkeypatch):
+    monkeypatch.setenv("STREAM_APP_LOG_LEVEL", "debug")
+    assert load().log_level is LogLevel.DEBUG
+
+
+def test_a_prefix_with_which_a_topic_has_too_long_a_name_is_refused(monkeypatch):
+    assert max(len(topic.name) for topic in ALL) + LONGEST_PREFIX == 249
+    monkeypatch.setenv("STREAM_APP_TOPIC_PREFIX", "x" * (LONGEST_PREFIX + 1))
+    with pytest.raises(SettingsError, match="at most 234 characters"):
+        load()

@@ -12,6 +12,7 @@ from stream_app.kafka.clients import (
     NotAuthorised,
     TopicMissing,
     admin,
+    consumer,
     explain,
     producer,
     wait_for_broker,
@@ -53,6 +54,13 @@ def test_a_cluster_that_does_not_answer_is_named_once_the_patience_is_over():
 def test_settings_pass_properties_through_over_the_tuned_defaults():
     with pytest.raises(SettingsError, match="shrink"):
         producer(Settings(kafka={"compression.type": "shrink"}))
+
+
+def test_what_is_meant_for_producers_alone_is_no_warning_of_consumers_nor_the_other_way_round(caplog):
+    settings = Settings(kafka={"linger.ms": 5, "compression.type": "gzip", "fetch.min.bytes": 1000})
+    for client in (producer(settings), consumer(settings, "group"), admin(settings)):
+        client.poll(0.05)
+    assert [record.getMessage() for record in caplog.records] == []
 
 
 def test_the_caller_has_the_last_word_over_what_is_passed_through():

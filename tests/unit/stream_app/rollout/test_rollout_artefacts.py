@@ -1,10 +1,12 @@
 """What comes out of the cache has the digest that was announced, or there is a reason that a person can act on."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from stream_app.rollout.artefacts import FetchError, ModelCache, local_path
+from models.archive import ArtefactError
+from stream_app.rollout.artefacts import FetchError, ModelCache, local_path, read
 from stream_app.testing.tiny_model import tiny_model
 
 
@@ -74,3 +76,12 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     ref = tiny_model(source, "1")
     with pytest.raises(FetchError, match=str(blocker)):
         ModelCache(blocker / "cache").fetch(str(source), ref.sha256)
+
+
+def test_what_is_no_file_is_refused_at_once_and_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.pt"
+    os.mkfifo(pipe)
+    with pytest.raises(ArtefactError, match=r"pipe\.pt is no file, but a pipe: a model is one file"):
+        read(pipe)
+    with pytest.raises(ArtefactError, match="is no file, but a folder"):
+        read(tmp_path)

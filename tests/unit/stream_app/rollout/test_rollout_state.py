@@ -3,6 +3,7 @@
 import tracemalloc
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -143,6 +144,15 @@ def test_staging_what_serves_already_is_ignored_so_that_the_way_back_is_not_lost
     entries = log(*deployed("1", "2"), stage("2", "again"))
     assert versions(entries[-1].after) == ("2", "1", None)
     assert entries[-1].refused == "card-fraud 2 serves already"
+
+
+def test_what_serves_is_taken_from_another_place_and_the_way_back_stays() -> None:
+    moved = msgspec.structs.replace(stage("2", "again"), uri="/elsewhere/2.pt")
+    entries = log(*deployed("1", "2"), moved, activate("again"))
+    assert [entry.refused for entry in entries[-2:]] == [None, None]
+    state = entries[-1].after
+    assert (versions(state), state.serving.uri) == (("2", "1", None), "/elsewhere/2.pt")
+    assert (state.before.model.version, state.probation) == ("1", entries[3].after.probation)
 
 
 def test_expiry_is_judged_by_the_timestamp_of_the_record() -> None:
