@@ -128,7 +128,7 @@ def _receipt(settings: Settings, anomaly_id: str, given: str | None, as_json: bo
         tell("loading its model")
         runtime = model_of(settings, given, anomaly.model.sha256)
         tell("scoring its record")
-        found = receipt.receipt(settings, anomaly, runtime)
+        found = receipt.receipt(settings, anomaly, runtime, tell)
     if as_json:
         out_json(found)
     else:
@@ -145,7 +145,7 @@ def _tell_receipt(found: "Receipt") -> None:
     for difference in found.differences:
         out(readable.clean(f"  differs: {difference}"))
     if not found.differences:
-        out("the same: score, threshold and reasons follow from the record and the model")
+        out("the same: score, threshold and reasons follow from the log and the model")
 
 
 def _what_if(
@@ -179,6 +179,8 @@ def _tell_what_if(found: "WhatIf", spans: Bounds) -> None:
     ):
         compared.add_row(label, f"{then:,}", f"{now:,}", f"{now - then:+,}")
     console().print(compared)
+    if found.remark:
+        out(found.remark)
     _tell_alerts("gained", found.gained)
     _tell_alerts("lost", found.lost)
 

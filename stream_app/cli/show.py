@@ -22,7 +22,7 @@ from stream_app.cli.publish import PROPERTIES, PacedProducer
 from stream_app.cli.readable import clean, moment
 from stream_app.cli.terminal import console, out, out_json, table, waiting
 from stream_app.kafka import clients, topics
-from stream_app.replay.lookup import CaseFile, Lookup
+from stream_app.replay.lookup import CaseFile, Lookup, Tell
 from stream_app.rollout.control_producer import ControlProducer
 from stream_app.settings import Settings
 
@@ -72,7 +72,7 @@ def show(
                 "partition: look at the id, or search further with --records"
             )
         tell("making the receipt")
-        receipt = None if found is None or found.anomaly is None else _receipt(settings, found)
+        receipt = None if found is None or found.anomaly is None else _receipt(settings, found, tell)
     if as_json:
         events = [_as_data(other) for other in others]
         out_json({"event": found and _as_data(found), "receipt": receipt, "entity": whose, "latest": events})
@@ -125,7 +125,7 @@ def label(
         out(clean(f"event {event_id} is labelled: {verdict}"))
 
 
-def _receipt(settings: Settings, found: CaseFile) -> dict[str, Any]:
+def _receipt(settings: Settings, found: CaseFile, tell: Tell) -> dict[str, Any]:
     """Whether record and model give the same decision again: `differences` is empty then; or why nobody can tell."""
     from stream_app.cli.replay import model_of  # torch: only where there is something to compute
     from stream_app.replay import receipt
@@ -133,7 +133,8 @@ def _receipt(settings: Settings, found: CaseFile) -> dict[str, Any]:
     if found.anomaly is None:
         return {}
     try:
-        made = receipt.receipt(settings, found.anomaly, model_of(settings, None, found.anomaly.model.sha256))
+        runtime = model_of(settings, None, found.anomaly.model.sha256)
+        made = receipt.receipt(settings, found.anomaly, runtime, tell)
     except (UserError, OSError) as error:
         return {"error": str(error)}
     return {"score": made.score, "threshold": made.threshold, "differences": made.differences}
@@ -160,7 +161,7 @@ def _tell(found: CaseFile, receipt: dict[str, Any] | None) -> None:
             out(clean(f"    {readable.reason(part)}"))
     if receipt is not None:
         differs = receipt.get("differences")
-        same = "the same again: score, threshold and reasons follow from the record and the model"
+        same = "the same again: score, threshold and reasons follow from the log and the model"
         why = f"cannot be made: {receipt.get('error')}" if differs is None else "; ".join(differs) or same
         out(clean(f"  receipt: {why}"))
     out(clean(f"  label: {_label(found)}"))

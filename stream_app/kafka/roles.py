@@ -96,7 +96,14 @@ CASE_TOOL = Role("case-tool", "reads alerts, sends labels", reads=_ALERTS, write
 ANALYST = Role(
     "analyst",
     "looks events up, checks decisions, labels",
-    reads=(declared.TRANSACTIONS, *_ALERTS, declared.DEAD_LETTERS, declared.LABELS, declared.MODEL_SWAP),
+    reads=(
+        declared.TRANSACTIONS,
+        *_ALERTS,
+        declared.DEAD_LETTERS,
+        declared.LABELS,
+        declared.MODEL_SWAP,
+        declared.WINDOW_STATE,  # for receipts
+    ),
     writes=(declared.LABELS, declared.AUDIT),
     follows=True,
 )

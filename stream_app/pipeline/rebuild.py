@@ -10,17 +10,21 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from time import monotonic
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from models.windows.plan import WindowsError
+from schemas.topics import TRANSACTIONS, WINDOW_STATE
+from stream_app.kafka import clients
 from stream_app.kafka.records import headers_of
+from stream_app.kafka.topics import name
 from stream_app.pipeline.batch import Raw
 from stream_app.pipeline.enrich import Windows
 from stream_app.pipeline.faults import raise_for
 from stream_app.pipeline.window_records import CUT_HEADER, Checkpoint, prefix
+from stream_app.settings import Settings
 
 CHUNK = 4096
 POLL_S = 0.05
@@ -43,6 +47,18 @@ class Logs(NamedTuple):
     state: str
 
 
+def logs_of(settings: Settings, kafka: Any = clients) -> Logs:
+    """Those of an installation.
+
+    Args:
+        settings: Where they are.
+        kafka: Makes the clients.
+    """
+    properties = {"enable.partition.eof": True, "auto.offset.reset": "error"}
+    topics = name(settings, TRANSACTIONS), name(settings, WINDOW_STATE)
+    return Logs(lambda: kafka.consumer(settings, None, **properties), *topics)
+
+
 class Rebuild:
     """One partition's windows in the making.
 
@@ -52,6 +68,7 @@ class Rebuild:
         cut: The offset that it was restored from; None: there was no checkpoint that could be used.
         since: Time of the first event that was counted without a past; None: the past is whole, or there was no event.
         is_short: Whether the log began after what the checkpoint, or the log itself, knows.
+        begins_whole: Whether the log still has its first record, so that nothing was counted that it does not hold.
         state_partitions: Of `window-state`.
     """
 
@@ -65,6 +82,7 @@ class Rebuild:
         self._later: list[tuple[int, list[tuple[bytes, bytes | None]]]]
         self.cut: int | None
         self.since: datetime | None
+        self.begins_whole = True
         self._begin(0)
 
     def turn(self, target: int, budget_s: float) -> bool:
@@ -130,6 +148,7 @@ class Rebuild:
 
     def _begin(self, low: int) -> None:
         """With nothing, at the beginning of the log."""
+        self.begins_whole = low == 0
         self.state, self.reached = self._windows.empty(), low
         self._later = []
         self.cut, self.since, self.is_short = None, None, True

@@ -18,7 +18,7 @@ from stream_app.pipeline.consume import InputConsumer
 from stream_app.pipeline.emit import Emitter, Outputs
 from stream_app.pipeline.faults import SessionLost, raise_for
 from stream_app.pipeline.input_topic import InputTopic
-from stream_app.pipeline.rebuild import Logs
+from stream_app.pipeline.rebuild import logs_of
 from stream_app.pipeline.recall import Accounted
 from stream_app.settings import Guarantee, Settings
 
@@ -83,8 +83,7 @@ class Session:
             on_notice=on_notice,
             clock=clock,
         )
-        reader = {"enable.partition.eof": True, "auto.offset.reset": "error"}
-        self.logs = Logs(lambda: kafka.consumer(settings, None, **reader), outputs.transactions, outputs.window_state)
+        self.logs = logs_of(settings, kafka)
         self.committer.begin()
 
     def __enter__(self) -> Self:

@@ -12,6 +12,7 @@ from schemas.topics import ANOMALIES, TRANSACTIONS
 from stream_app.kafka.log import read_backwards, read_to_end
 from stream_app.kafka.records import RecordDecoder
 from stream_app.kafka.topics import name, present_id
+from stream_app.replay.log_decoder import Tell
 from stream_app.replay.rescore import ReplayError, Rescorer
 from stream_app.settings import Settings
 
@@ -38,11 +39,17 @@ class Receipt:
     differences: list[str]
 
 
-def receipt(settings: Settings, anomaly: Anomaly, runtime: Runtime) -> Receipt:
+def receipt(settings: Settings, anomaly: Anomaly, runtime: Runtime, tell: Tell = lambda _: None) -> Receipt:
     """Derive an anomaly again.
 
+    Args:
+        settings: Where the topics are.
+        anomaly: As it was published.
+        runtime: The model.
+        tell: Called with how far the past of its record has been counted.
+
     Raises:
-        ReplayError: the input no longer holds the record.
+        ReplayError: the input no longer holds the record, or what its windows looked back on.
         BrokerError: the input cannot be read.
     """
     place = anomaly.source
@@ -51,7 +58,7 @@ def receipt(settings: Settings, anomaly: Anomaly, runtime: Runtime) -> Receipt:
     found = list(read_to_end(settings, TRANSACTIONS, bounds={place.partition: (place.offset, place.offset + 1)}))
     if not found:
         raise ReplayError(f"{place.topic} no longer holds offset {place.offset} of partition {place.partition}")
-    rescore = Rescorer(settings, runtime, top=max(len(anomaly.explanation), 1))
+    rescore = Rescorer(settings, runtime, top=max(len(anomaly.explanation), 1), tell=tell)
     decoded, scored, reasoned = rescore(found)
     threshold = runtime.manifest.calibration.threshold
     differences = []
@@ -63,6 +70,8 @@ def receipt(settings: Settings, anomaly: Anomaly, runtime: Runtime) -> Receipt:
     now = float(scored.score[0])
     given = rescore.reasons(0, decoded, scored, reasoned) if len(reasoned.rows) else []
     differences += _differences(anomaly, now, threshold, given)
+    if differences and not rescore.decode.is_whole(place.partition, anomaly.event_time):
+        raise ReplayError(f"{rescore.decode.remark}; the values of the reasons stand in the anomaly itself")
     return Receipt(anomaly, now, threshold, given, differences)
 
 

@@ -10,13 +10,12 @@ from models.runtime import Runtime, Scored
 from schemas.errors import UserError
 from schemas.scoring import ModelRef, Reason
 from stream_app.kafka.log import Record
-from stream_app.kafka.schema_registry import schema_registry
 from stream_app.pipeline import emit
-from stream_app.pipeline.batch import Decided, Decoded, Raw, Reasoned
-from stream_app.pipeline.decode import Decoder
+from stream_app.pipeline.batch import Decided, Decoded, Reasoned
 from stream_app.pipeline.explain import explain
 from stream_app.pipeline.score import score
 from stream_app.pipeline.serving import Serving
+from stream_app.replay.log_decoder import LogDecoder, Tell
 from stream_app.settings import Settings
 
 
@@ -32,30 +31,31 @@ class Rescorer:
         runtime: The model.
         threshold: Replaces the threshold that the model was calibrated to.
         top: Reasons for each anomaly; None: as the settings say.
+        tell: Called with how far the past of the records has been counted.
+
+    Attributes:
+        decode: What the model sees of records.
     """
 
     def __init__(
-        self, settings: Settings, runtime: Runtime, threshold: float | None = None, top: int | None = None
+        self,
+        settings: Settings,
+        runtime: Runtime,
+        threshold: float | None = None,
+        top: int | None = None,
+        tell: Tell = lambda _: None,
     ) -> None:
         manifest = runtime.manifest
-        if windows := manifest.definition.windows:
-            raise ReplayError(
-                f"model {manifest.version} sees windows ({', '.join(entry.name for entry in windows)}), which a record "
-                "alone does not hold: the values that were used stand in the anomaly, see `stream-app show EVENT`"
-            )
         self.calibration: Calibration = manifest.calibration
         if threshold is not None:
             self.calibration = msgspec.structs.replace(manifest.calibration, threshold=threshold)
         self._serving = Serving(runtime, ModelRef(manifest.name, manifest.version, runtime.sha256), None, "")
-        limit, ahead_s = settings.record_max_bytes, settings.event_ahead_max_s
-        registry = schema_registry(settings)
-        self._decode = Decoder(manifest.definition, limit, None, ahead_s, manifest.categories, registry)
+        self.decode = LogDecoder(settings, manifest, tell)
         self._top = top or settings.explain_top
 
     def __call__(self, messages: Sequence[Record]) -> tuple[Decoded, Scored, Reasoned]:
-        """Decode, score and explain one batch of records."""
-        raw = Raw([message.value() for message in messages], (), (), messages, {})  # nothing is sent or committed
-        decoded, scored = score(self._serving.runtime, self._decode(raw))
+        """Decode, score and explain the next records of each partition, in the order of its log."""
+        decoded, scored = score(self._serving.runtime, self.decode(messages))
         return decoded, scored, explain(scored, self.calibration, self._top)
 
     @property

@@ -53,6 +53,7 @@ class WhatIf:
         false_now: Confirmed legitimate events among the alerts.
         scores: float32 [scored], in the order of reading.
         fraud: int8 [scored], 1 fraud, 0 legitimate, -1 unknown.
+        remark: What else a person should know; empty: nothing.
     """
 
     model: ModelRef
@@ -71,6 +72,7 @@ class WhatIf:
     false_now: int
     scores: np.ndarray
     fraud: np.ndarray
+    remark: str = ""
 
 
 def what_if(
@@ -121,6 +123,7 @@ def what_if(
         false_now=int((now & (labelled == 0)).sum()),
         scores=every,
         fraud=labelled,
+        remark=rescore.decode.remark,
     )
 
 

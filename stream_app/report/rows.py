@@ -8,18 +8,14 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
 from models.runtime import Runtime, Scored
 from schemas.topics import TRANSACTIONS
 from stream_app.kafka.log import Record, read_to_end
-from stream_app.kafka.schema_registry import schema_registry
-from stream_app.pipeline.batch import Raw
-from stream_app.pipeline.decode import Decoder
 from stream_app.pipeline.score import score
-from stream_app.report.alerts import ReportError
+from stream_app.replay.log_decoder import LogDecoder
 from stream_app.report.history import SummarySpan
 from stream_app.report.window import ReportWindow
 from stream_app.settings import Settings
@@ -29,7 +25,6 @@ MOST_ROWS = 10_000
 BATCH = 1024
 
 Bounds = Mapping[int, tuple[int, int]]
-T = TypeVar("T")
 Advance = Callable[[float], None]
 
 
@@ -65,10 +60,11 @@ def of_window(
     """
     found = [span for span in spans if span.first <= window.until and span.last >= window.since]
     step = -(-sum(span.scored for span in found) // MOST_ROWS)
-    records = _published(settings, _bounds(found), step, advance)
-    rows = _rescored(runtime, _decoder(settings, runtime), _of_records(records), lambda at: at in window)
+    decode = LogDecoder(settings, runtime.manifest)
+    records = _published(settings, _bounds(found), advance)
+    rows = rescored(runtime, decode, records, step, lambda at: at in window)
     which = "every event" if step == 1 else f"one in {step} events"
-    return Rows(*rows, f"{which} of the window, from the input topic")
+    return Rows(*rows, _source(f"{which} of the window, from the input topic", decode))
 
 
 def before_window(
@@ -79,15 +75,17 @@ def before_window(
     Raises:
         BrokerError: the topic cannot be read.
     """
+    decode = LogDecoder(settings, runtime.manifest)
+    older = [span for span in spans if span.last < window.since]
+    full = min((span.first for span in older), default=window.since) + decode.reach
     first: list[SummarySpan] = []
-    for span in (span for span in spans if span.last < window.since):
+    for span in [span for span in older if span.first >= full] or older:
         first.append(span)
         if sum(entry.scored for entry in first) >= MOST_ROWS:
             break
-    records = _published(settings, _bounds(first), 1, advance) if first else iter(())
-    batches = _of_records(islice(records, MOST_ROWS))
-    rows = _rescored(runtime, _decoder(settings, runtime), batches, lambda at: at < window.since)
-    return Rows(*rows, "the first events that the input topic holds before the window")
+    records = islice(_published(settings, _bounds(first), advance), MOST_ROWS) if first else iter(())
+    rows = rescored(runtime, decode, records, 1, lambda at: at < window.since)
+    return Rows(*rows, _source("the first events that the input topic holds before the window", decode))
 
 
 def of_file(path: Path, runtime: Runtime) -> Rows:
@@ -117,46 +115,34 @@ def _bounds(spans: Iterable[SummarySpan]) -> dict[int, tuple[int, int]]:
     return bounds
 
 
-def _published(settings: Settings, bounds: Bounds, step: int, advance: Advance) -> Iterator[Record]:
+def _published(settings: Settings, bounds: Bounds, advance: Advance) -> Iterator[Record]:
     for read, message in enumerate(read_to_end(settings, TRANSACTIONS, bounds=bounds)):
         if read % BATCH == 0:
             advance(read)
-        if (message.offset() or 0) % step == 0:
-            yield message
+        yield message
 
 
-def _batches(items: Iterable[T]) -> Iterator[list[T]]:
-    source = iter(items)
-    while batch := list(islice(source, BATCH)):
-        yield batch
-
-
-def _of_records(records: Iterable[Record]) -> Iterator[Raw]:
-    return (Raw([record.value() for record in batch], (), (), batch, {}) for batch in _batches(records))
-
-
-def _decoder(settings: Settings, runtime: Runtime) -> Decoder:
-    manifest, ahead_s = runtime.manifest, settings.event_ahead_max_s
-    if manifest.definition.windows:
-        raise ReportError(
-            f"model {manifest.version} sees windows, which records without all those before them do not hold: there is "
-            "no report of such a model yet; `stream-app drift` shows what the stream itself has found"
-        )
-    limit, registry = settings.record_max_bytes, schema_registry(settings)
-    return Decoder(manifest.definition, limit, None, ahead_s, manifest.categories, registry)
-
-
-def _rescored(
-    runtime: Runtime, decode: Decoder, batches: Iterable[Raw], wanted: Callable[[datetime], bool]
+def rescored(
+    runtime: Runtime, decode: LogDecoder, records: Iterable[Record], step: int, wanted: Callable[[datetime], bool]
 ) -> tuple[list[str], np.ndarray, list[datetime]]:
+    """The wanted events at every n-th offset; windows see those between."""
     names = _names(runtime)
     parts, times = [np.empty((0, len(names)), dtype=np.float32)], list[datetime]()
-    for batch in batches:
-        decoded, scored = score(runtime, decode(batch))
+    if not runtime.manifest.definition.windows:
+        records = (record for record in records if (record.offset() or 0) % step == 0)
+    source = iter(records)
+    while batch := list(islice(source, BATCH)):
+        decoded = decode(batch)
+        at_step = np.array([(batch[row].offset() or 0) % step == 0 for row in decoded.rows.tolist()], dtype=np.bool_)
+        decoded, scored = score(runtime, decoded.keep(at_step))
         kept = [i for i, at in enumerate(decoded.event_times) if wanted(at)]
         parts.append(_columns(decoded.inputs, scored)[kept])
         times += [decoded.event_times[i] for i in kept]
     return names, np.concatenate(parts), times
+
+
+def _source(words: str, decode: LogDecoder) -> str:
+    return f"{words}; {decode.remark}" if decode.remark else words
 
 
 def _names(runtime: Runtime) -> list[str]:

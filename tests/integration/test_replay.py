@@ -3,6 +3,7 @@
 import json
 import time
 import uuid
+from collections.abc import Iterator
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -12,7 +13,9 @@ import polars as pl
 import pytest
 
 from models import archive, artefact, words
+from models.definition import complete
 from schemas import topics as declared
+from schemas.definition import Definition, EventFields, Input, Window
 from schemas.topics import ANOMALIES, AUDIT, DEAD_LETTERS, LABELS, LATENTS, SCORES, TRANSACTIONS
 from stream_app.cli.data import publish_frame
 from stream_app.kafka import topics
@@ -25,7 +28,7 @@ from stream_app.replay.what_if import WhatIf, what_if
 from stream_app.rollout import commands
 from stream_app.rollout.client import Order
 from stream_app.settings import Settings
-from stream_app.testing.tiny_model import tiny_model
+from stream_app.testing.tiny_model import glass_model, tiny_model
 from tests.conftest import free_port
 from tests.traffic import committed_offsets, committed_records, publish
 from tests.unit.stream_app.cli.cli_runner import stream_app
@@ -239,3 +242,53 @@ def test_consume_shows_the_records_of_one_customer(scored: Settings) -> None:
 def test_a_receipt_is_made_for_the_id_of_an_event(scored: Settings) -> None:
     anomaly = committed_records(scored, ANOMALIES)[0]
     assert published(scored, anomaly.event_id) == anomaly
+
+
+WINDOWED = complete(
+    Definition(
+        "windowed",
+        EventFields("id", "at", "card", time_unit="ms"),
+        (
+            Input("amount", "amount", "EUR"),
+            Input("count_1h", window=Window("card", "count", "1h")),
+            Input("mean_1d", window=Window("card", "mean", "1d", "amount")),
+            Input("since_last", window=Window("card", "since_last", "30d")),
+        ),
+    )
+)
+CARDS, ABSURD = 20, (300, 555, 799)
+
+
+def windowed_events() -> Iterator[tuple[bytes, bytes]]:
+    """800 of some cards, a minute apart; three of them absurd."""
+    for number in range(800):
+        amount = 5e4 if number in ABSURD else number % 97
+        event = {"id": str(number), "at": 1.6e12 + 60_000 * number, "card": f"c{number % CARDS}", "amount": amount}
+        yield event["card"].encode(), json.dumps(event).encode()
+
+
+def test_a_model_with_windows_has_receipts_a_what_if_and_a_report(settings: Settings, tmp_path: Path) -> None:
+    topics.ensure(settings, declared.ALL)
+    glass_model(tmp_path / "1.pt", "1", WINDOWED)
+    commands.deploy(settings, Order("test", timeout_s=0), tmp_path / "1.pt")
+    sent = publish(settings, windowed_events())
+    with running(settings, tmp_path, batch_max_events=64, window_checkpoint_s=0.2) as worker:
+        deadline = time.monotonic() + 90
+        while committed_offsets(settings) < sent and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert worker.stop() == 0, worker.said
+    anomalies = committed_records(settings, ANOMALIES)
+    assert sorted(a.event_id for a in anomalies) == sorted(map(str, ABSURD))
+    for anomaly in anomalies:
+        found = receipt(settings, anomaly, artefact.load(tmp_path / "1.pt"))
+        assert found.differences == []
+        assert [r.value for r in found.reasons] == [r.value for r in anomaly.explanation]
+    found = replayed(settings, tmp_path / "1.pt")
+    assert (found.events, found.alerts_now, found.gained, found.lost, found.remark) == (sent, 3, [], [], "")
+    page = tmp_path / "drift.html"
+    made = stream_app(
+        "drift-report", "--window", 300, "--out", page, "--json", *options(settings), **environment(settings)
+    )
+    assert made.exit_code == 0, made.stderr
+    columns = json.loads(made.stdout)["columns"]
+    assert {"count_1h", "mean_1d", "since_last"} <= {column["name"] for column in columns}
