@@ -1,6 +1,6 @@
 """The windows of a whole history, by the code that computes them in the stream: what a model is trained on."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import polars as pl
@@ -38,21 +38,49 @@ def windows_of(frame: pl.DataFrame, windows: Sequence[Window], *, time: str, ent
     return out
 
 
+def state_of(
+    frame: pl.DataFrame, state: WindowState, *, time: str, entity: str, end: int, advance: Callable[[int], object]
+) -> None:
+    """Count rows that stand before a log.
+
+    Args:
+        frame: As of `windows_of`.
+        state: Without a past; it has the windows of the entity of the decision.
+        time: Column of the time.
+        entity: Path of that entity.
+        end: The offset at which the log begins: rows take the places before it, which may be below 0.
+        advance: Called with how many rows are counted.
+    """
+    for at, batch in _batches(frame, frame[time].dt.epoch("us").to_numpy(), entity, state, end - frame.height):
+        state.step(batch)
+        advance(at + batch.keys.size)
+
+
 def _own(
     frame: pl.DataFrame, times: np.ndarray, path: str, windows: Sequence[Window], out: np.ndarray, places: list[int]
 ) -> None:
     state = WindowState(windows, frame[path].n_unique())
+    for at, batch in _batches(frame, times, path, state):
+        out[at : at + CHUNK, places] = state.step(batch)
+
+
+def _batches(
+    frame: pl.DataFrame, times: np.ndarray, path: str, state: WindowState, first: int = 0
+) -> Iterator[tuple[int, Batch]]:
+    """The rows as a state takes them, from a position in the log on, each batch with its first row."""
     for at in range(0, frame.height, CHUNK):
         rows = frame[at : at + CHUNK]
         identities = [_keys(rows[name]) for name in state.layout.identities]
-        batch = Batch(
-            np.arange(at, at + rows.height),
-            _keys(rows[path]),
-            times[at : at + CHUNK],
-            _numbers(rows, state.layout.numbers),
-            np.stack(identities, axis=1) if identities else np.empty((rows.height, 0), np.int64),
+        yield (
+            at,
+            Batch(
+                np.arange(first + at, first + at + rows.height),
+                _keys(rows[path]),
+                times[at : at + CHUNK],
+                _numbers(rows, state.layout.numbers),
+                np.stack(identities, axis=1) if identities else np.empty((rows.height, 0), np.int64),
+            ),
         )
-        out[at : at + CHUNK, places] = state.step(batch)
 
 
 def _others(

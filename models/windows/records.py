@@ -101,7 +101,7 @@ def first_unsound(p: Plan, stamp: int, starts: np.ndarray, ends: np.ndarray, m: 
 def _sound(p: Plan, stamp: int, at: int, words: int, m: Memory) -> bool:
     sections = len(p.rings) + len(p.lists)
     offset = HEADER + sections
-    if words < offset or m.longs[at] != stamp or abs(m.longs[at + TIME]) >= MOST_TIME or m.longs[at + POSITION] < 0:
+    if words < offset or m.longs[at] != stamp or abs(m.longs[at + TIME]) >= MOST_TIME:
         return False
     for k in range(sections):
         header = (at + HEADER + k) * 4

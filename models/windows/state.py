@@ -13,6 +13,7 @@ from schemas.definition import Window
 
 VERSION = 1  # of a record of a checkpoint
 KEY = ">i8"
+EVER = -(1 << 62)  # before any position, also of what stands before a log
 KINDS = (np.int64, np.int64, np.int64, np.float64, np.int64)  # of the columns of a batch
 
 
@@ -64,7 +65,7 @@ class WindowState:
         """
         held, plan = self._entities, self.layout.plan
         c = held.store.counters
-        count, words = compiled.measure(held.store, plan, c[MARK], held.rooms)
+        count, words = compiled.measure(held.store, plan, c[MARK] if c[MARK] >= 0 else EVER, held.rooms)
         keys, ends, content = np.empty(count, np.int64), np.empty(count, np.int64), np.zeros(words, np.int64)
         compiled.write(held.store, plan, self._stamp, keys, ends, Memory.of(content), held.rooms)
         gone = held.gone()

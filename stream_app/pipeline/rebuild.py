@@ -68,7 +68,7 @@ class Rebuild:
         cut: The offset that it was restored from; None: there was no checkpoint that could be used.
         since: Time of the first event that was counted without a past; None: the past is whole, or there was no event.
         is_short: Whether the log began after what the checkpoint, or the log itself, knows.
-        begins_whole: Whether the log still has its first record, so that nothing was counted that it does not hold.
+        begins_whole: Whether nothing was counted that the log does not hold: it has its first record, and no file was.
         state_partitions: Of `window-state`.
     """
 
@@ -136,6 +136,7 @@ class Rebuild:
     def _restore(self, checkpoint: Checkpoint, low: int) -> None:
         """Begin with the last whole cut, or with nothing at the beginning of the log."""
         self._begin(low)
+        self.begins_whole = low == 0 and checkpoint.of_a_file is None
         later = checkpoint.later()
         if any(cut > self._target for cut, _ in later) or (checkpoint.cut or 0) > self._target:
             return  # the group was set back: what is written there is of what will be counted again
@@ -148,7 +149,6 @@ class Rebuild:
 
     def _begin(self, low: int) -> None:
         """With nothing, at the beginning of the log."""
-        self.begins_whole = low == 0
         self.state, self.reached = self._windows.empty(), low
         self._later = []
         self.cut, self.since, self.is_short = None, None, True

@@ -3,7 +3,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 
-from models.windows.history import windows_of
+from models.windows import history as history_module
+from models.windows.history import state_of, windows_of
+from models.windows.state import WindowState
 from tests.unit.models.windows.oracle import OracleWindow
 
 DAY_US = 86_400_000_000
@@ -61,3 +63,23 @@ def test_a_history_has_the_counts_and_means_that_a_search_finds():
 
 def test_a_history_of_nothing_has_no_rows():
     assert windows_of(history(10).clear(), WINDOWS, time="time", entity="card.id").shape == (0, 12)
+
+
+def test_a_log_goes_on_from_a_history_that_stands_before_its_first_offset():
+    frame, own = history(4000), [window for window in WINDOWS if window.entity == "card.id"]
+    whole = windows_of(frame, own, time="time", entity="card.id")
+    before, state = WindowState(own, 1000), WindowState(own, 1000)
+    state_of(frame[:3000], before, time="time", entity="card.id", end=0, advance=lambda done: None)
+    records = list(before.changed())
+    assert len(records) == frame[:3000]["card.id"].n_unique()
+    state.restore(records)
+    state.step(batch_of(frame[3000:3001], state, first=0))
+    changed = list(state.changed())
+    assert len(changed) == 1
+    after = batch_of(frame[3001:], state, first=1)
+    assert state.step(after).tobytes() == whole[3001:].tobytes()
+
+
+def batch_of(frame, state, first):
+    ((_, batch),) = history_module._batches(frame, frame["time"].dt.epoch("us").to_numpy(), "card.id", state, first)
+    return batch

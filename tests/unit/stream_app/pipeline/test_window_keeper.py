@@ -198,6 +198,30 @@ def test_a_group_that_was_set_back_counts_the_log_again(models) -> None:
     agree(first.kafka, LOG[:300])
 
 
+def test_a_group_that_was_set_back_and_is_killed_knows_nothing_of_what_it_has_not_counted_again(models) -> None:
+    """The entities of the checkpoint before are those of later offsets."""
+    first = worker(models["1"])
+    publish(first.kafka, with_a_stranger())
+    first.run(assign(0), idle, first.later(2), *[idle] * 3)
+    assert (checkpoint(first.kafka, first).cut, len(checkpoint(first.kafka, first).settled)) == (241, 8)
+    first.kafka.committed[0] = 0
+    first.kafka.visible["latents"].clear()
+    second = worker(models["1"], first.kafka, batch_max_events=30)
+    with pytest.raises(Killed):
+        second.run(assign(0), second.later(2), *[idle] * 2, kill)
+    found = checkpoint(first.kafka, second)
+    assert found.cut < 200
+    assert len(found.settled) == 7
+    third = worker(models["1"], first.kafka)
+    third.run(assign(0), idle, idle)
+    agree(first.kafka, with_a_stranger())
+
+
+def with_a_stranger() -> list[bytes]:
+    stranger = msgspec.json.decode(LOG[200]) | {"id": "stranger", "card": {"token": "stranger"}}
+    return [*LOG[:200], msgspec.json.encode(stranger), *LOG[200:240]]
+
+
 def test_a_checkpoint_of_a_topic_that_is_gone_is_none(models) -> None:
     first = worker(models["1"])
     first.run(assign(0), part(first, 0, 300), idle, first.later(2), *[idle] * 3)
