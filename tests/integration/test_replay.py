@@ -289,8 +289,8 @@ def test_a_model_with_windows_has_receipts_a_what_if_and_a_report(settings: Sett
         found = receipt(settings, anomaly, artefact.load(tmp_path / "1.pt"))
         assert found.differences == []
         assert [r.value for r in found.reasons] == [r.value for r in anomaly.explanation]
-    found = replayed(settings, tmp_path / "1.pt")
-    assert (found.events, found.alerts_now, found.gained, found.lost, found.remark) == (sent, 3, [], [], "")
+    again = replayed(settings, tmp_path / "1.pt")
+    assert (again.events, again.alerts_now, again.gained, again.lost, again.remark) == (sent, 3, [], [], "")
     gathered = report.gather(settings, "300", lambda _: None)
     before, now = report.rescore(settings, gathered, None, lambda _: None)
     assert len(now.values) >= 300
