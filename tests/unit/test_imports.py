@@ -90,6 +90,7 @@ KNOW_THE_STAGES = {
     "stream_app/pipeline/session.py",
     "stream_app/cli/latest_events.py",  # what would be refused is what the pipeline's own code refuses
     "stream_app/cli/topic_data.py",  # training on a topic sees what the pipeline sees
+    "stream_app/replay/log_decoder.py",  # as rescore
     "stream_app/replay/rescore.py",  # a replay that is not the pipeline's own code proves nothing
     "stream_app/report/rows.py",  # as for replay
 }
