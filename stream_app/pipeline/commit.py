@@ -29,7 +29,13 @@ PURGED = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)
 
 
 class Committer(Protocol):
-    """How an interval ends."""
+    """How an interval ends.
+
+    Attributes:
+        hides_outputs: Nobody sees them before.
+    """
+
+    hides_outputs: bool
 
     def begin(self) -> None:
         """Open the next interval."""
@@ -65,6 +71,8 @@ class ExactlyOnce:
     Raises:
         PipelineError: the transactional id cannot be acquired.
     """
+
+    hides_outputs = True
 
     def __init__(self, producer: Producer, consumer: Consumer, topic: InputTopic, failures: "DeliveryFailures") -> None:
         self._producer = producer
@@ -131,6 +139,8 @@ class ExactlyOnce:
 
 class AtLeastOnce:
     """Acknowledged outputs, then offsets. A crash between the two repeats an interval."""
+
+    hides_outputs = False
 
     def __init__(self, producer: Producer, consumer: Consumer, topic: InputTopic, failures: "DeliveryFailures") -> None:
         self._producer = producer

@@ -19,6 +19,7 @@ class Interval:
     Attributes:
         began_at: Monotonic seconds of the commit before it; in a new session the first batch is committed at once.
         is_dirty: There is something to commit: records, or barriers alone.
+        is_awaited: Somebody waits for something in it: an anomaly, or a model's barriers.
         spans: For each input partition its first offset and the offset to commit, which is the one after its last.
         scored: Records that have a score.
         refused: The other records, by reason.
@@ -31,6 +32,7 @@ class Interval:
 
     began_at: float = -math.inf
     is_dirty: bool = False
+    is_awaited: bool = False
     spans: dict[int, tuple[int, int]] = field(default_factory=dict)
     scored: int = 0
     refused: Counter[RefusalCode] = field(default_factory=Counter)
@@ -49,6 +51,7 @@ class Interval:
         self.refused.update(refusal.code for refusal in decoded.refused)
         for reasons in reasoned:
             self.anomalies.update(reasons.severities)
+        self.is_awaited |= self.anomalies.total() > 0
         self.timestamps += [record.timestamp()[1] for record in raw.records[::LATENCY_SAMPLE]]
 
     def lose(self, partition: int, gap: Gap) -> None:

@@ -30,6 +30,8 @@ from stream_app.pipeline.tally import Tally
 from stream_app.pipeline.window_keeper import WindowKeeper
 from stream_app.settings import Settings
 
+SHORTEST_S = 0.005  # of an interval in which there is something that somebody waits for
+BREATH = 3.0  # times as long as the last commit took: two thirds of the time are left to the stages
 IDLE_S = 0.05  # how often the loop turns where nothing comes and nothing waits for a commit
 
 
@@ -65,6 +67,8 @@ class Loop:
         self._breaker = breaker
         self._held = False
         self._interval = Interval()
+        self._commit_took_s = 0.0
+        self._is_behind = False
         self._repeats = Repeats()
         self._windows = WindowKeeper(settings, session, self._decoder, metrics, tally.notice, clock)
         self._filling = ""
@@ -89,7 +93,7 @@ class Loop:
             self._heed_breaker()
             self._build_windows()
             self._consume()
-            if self._interval.age_s(self._clock.monotonic()) >= self._settings.commit_interval_ms / 1000:
+            if self._left_s <= 0:
                 self._commit()
             self._session.topic.check()
             self._tally.loop_turned(self._state, self._session.input.progress)
@@ -103,6 +107,7 @@ class Loop:
         for partition, gap in self._session.input.lost().items():
             self._interval.lose(partition, gap)
         if raw is not None:
+            self._is_behind = len(raw.values) >= self._settings.batch_max_events
             self._process(raw)
 
     def _process(self, raw: Raw) -> None:
@@ -147,8 +152,10 @@ class Loop:
             self._session.emitter.comparison(comparison)
         if self._windows.has_records:
             self._windows.write()
+        began = self._clock.monotonic()
         with self._time("commit"):
             self._session.committer.commit(interval.offsets)
+        self._commit_took_s = self._clock.monotonic() - began
         self._windows.committed()
         self._tally.committed(interval, self._session.input.progress(), self._serving)
         if comparison is not None:
@@ -177,7 +184,7 @@ class Loop:
         fresh = positions.keys() - (self._announced or ())
         if fresh or self._announced is None:
             self._session.emitter.status(self._applied({str(p): positions[p] for p in sorted(fresh)}))
-            self._interval.is_dirty = True
+            self._interval.is_dirty = self._interval.is_awaited = True
         self._announced = set(positions)
 
     def _serve(self, serving: Serving) -> None:
@@ -241,8 +248,15 @@ class Loop:
     @property
     def _wait_s(self) -> float:
         """How long a micro-batch may wait to fill: not beyond the end of the commit interval."""
-        left_s = self._settings.commit_interval_ms / 1000 - self._interval.age_s(self._clock.monotonic())
-        return min(self._settings.batch_wait_ms / 1000, max(left_s, 0.0))
+        return min(self._settings.batch_wait_ms / 1000, max(self._left_s, 0.0))
+
+    @property
+    def _left_s(self) -> float:
+        """Until the next commit. What somebody waits for waits less, unless the input is more than batches take."""
+        longest_s = self._settings.commit_interval_ms / 1000
+        if self._interval.is_awaited and self._session.committer.hides_outputs and not self._is_behind:
+            longest_s = min(longest_s, max(SHORTEST_S, BREATH * self._commit_took_s))
+        return longest_s - self._interval.age_s(self._clock.monotonic())
 
     def _time(self, stage: str) -> AbstractContextManager[object]:
         return self._metrics.stages[stage].time()

@@ -80,6 +80,7 @@ class MemoryCluster:
         script: One step for each call of `consume`, then none.
         faults: Name of a client's call to what its next calls raise; None lets one call pass. `deliver` stands for the
             delivery of a record, and takes errors in place of exceptions.
+        before: Name of a client's call to what happens before it: time that passes, as a rule.
         acknowledges: Whether the broker acknowledges records.
         owners: Transactional id to the producer that initialised it last.
     """
@@ -97,6 +98,7 @@ class MemoryCluster:
         self.tailed: Counter[tuple[str, int]] = Counter()
         self.script: deque[Callable[[Any], None]] = deque(script)
         self.faults: dict[str, deque[Any]] = defaultdict(deque)
+        self.before: dict[str, Callable[[], None]] = {}
         self.acknowledges = True
         self.owners: dict[str, object] = {}
 
@@ -138,5 +140,7 @@ class MemoryCluster:
 
     def reach(self, call: str) -> None:
         """A call reaches the broker, unless the script wants it to fail."""
+        if call in self.before:
+            self.before[call]()
         if (fault := self.next_fault(call)) is not None:
             raise fault

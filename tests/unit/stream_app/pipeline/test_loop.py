@@ -34,12 +34,32 @@ def test_commits_are_an_interval_apart(rig: Rig) -> None:
     assert seen == [{0: 1}, {0: 1}, {0: 2}]
 
 
+def test_an_anomaly_waits_twice_as_long_as_a_commit_takes_and_not_for_the_end_of_the_interval(rig: Rig) -> None:
+    seen: list[dict[int, int]] = []
+    look = rig.look(lambda: dict(rig.kafka.committed), seen)
+    rig.kafka.before["commit_transaction"] = lambda: rig.later(0.01)(None)
+    rig.kafka.publish(0, USUAL)
+    strange = rig.publish(0, STRANGE)
+    rig.run(assign(0), rig.later(0.1), strange, rig.later(0.019), look, rig.later(0.002), look)
+    assert seen == [{0: 1}, {0: 2}]
+
+
+def test_anomalies_wait_for_the_end_of_the_interval_while_batches_are_full(first) -> None:
+    rig = Rig(served(first), batch_max_events=2, commit_interval_ms=100)
+    seen: list[dict[int, int]] = []
+    look = rig.look(lambda: dict(rig.kafka.committed), seen)
+    rig.kafka.publish(0, USUAL)
+    full = rig.publish(0, STRANGE, STRANGE)
+    rig.run(assign(0), rig.later(0.1), full, rig.later(0.05), look, rig.later(0.06), look)
+    assert seen == [{0: 1}, {0: 3}]
+
+
 @pytest.mark.parametrize(("setting", "waited"), [(7, 0.007), (1000, 0.1)])
 def test_a_micro_batch_waits_to_fill_for_as_long_as_is_set_and_not_beyond_the_commit(first, setting, waited) -> None:
     rig = Rig(served(first), batch_wait_ms=setting, commit_interval_ms=100)
     rig.kafka.publish(0, USUAL)
-    rig.run(assign(0), idle)
-    assert {*rig.kafka.consumers[0].waits[1:]} == {waited}  # after the call that joins the group
+    rig.run(assign(0), rig.later(0.1), rig.publish(0, USUAL), idle, idle)
+    assert rig.kafka.consumers[0].waits[-1] == waited
 
 
 def test_what_comes_after_a_quiet_time_is_committed_at_once(rig: Rig) -> None:
