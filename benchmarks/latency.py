@@ -116,6 +116,8 @@ def latencies(settings: Settings, frame: pl.DataFrame, rate: int) -> np.ndarray:
             if wanted < 0 and here.poll():
                 sent_at = here.recv()
                 wanted, heard = len(sent_at), time.monotonic()
+            if wanted < 0 and not sender.is_alive() and not here.poll():
+                raise RuntimeError("the sender died: its traceback stands above")
             if wanted >= 0 and time.monotonic() - heard > PATIENCE_S:
                 raise RuntimeError(f"{wanted - len(arrived)} of {wanted} marked transactions never came")
         sender.join()
