@@ -138,7 +138,7 @@ class Settings(BaseSettings):
     )
     guarantee: Guarantee = Field(default=Guarantee.EXACTLY_ONCE, description="exactly_once or at_least_once")
     commit_interval_ms: int = Field(
-        default=100, ge=1, le=30_000, description="from commit to commit at most; an anomaly waits for less, unless the input comes faster than batches take"
+        default=100, ge=1, le=30_000, description="longest time from commit to commit; an anomaly waits for less"
     )
     batch_max_events: int = Field(default=1024, ge=1, le=65_536, description="largest micro-batch")
     batch_wait_ms: int = Field(default=3, ge=1, le=1000, description="how long a micro-batch waits to fill when quiet")
