@@ -22,7 +22,7 @@ from stream_app.cli.overview import Observer
 from stream_app.cli.segments import watched_segments
 from stream_app.host import surroundings
 from stream_app.kafka import clients, limits, topics
-from stream_app.kafka.clients import explain
+from stream_app.kafka.clients import TopicMissing, explain
 from stream_app.kafka.permissions import authorized_operations, missing_rights, words
 from stream_app.kafka.roles import ROLES, WORKER
 from stream_app.kafka.schema_registry import SchemaRegistryError, schema_registry
@@ -72,6 +72,8 @@ def examine(load: Callable[[], Settings], fix: bool = False) -> Iterator[Diagnos
     for name, look in looks.items():
         try:
             yield from look()
+        except TopicMissing:  # `topics` has told which, and on a new cluster that is as it should be
+            continue
         except UserError as error:
             yield Diagnosis(name, False, str(error), "put that right, then look again")
 

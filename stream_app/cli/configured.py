@@ -28,10 +28,14 @@ def connected_settings() -> Settings:
         SettingsError: one is wrong.
         BrokerUnavailable: no broker answers.
     """
-    # A command reports what went wrong in its own words; what librdkafka says while it retries is for --debug.
-    logging.getLogger("stream_app").addHandler(logging.NullHandler())
-    if logging.lastResort is not None:  # a line on stderr for each record that is passed over
-        records.log.addHandler(logging.lastResort)
+    without_log()
     chosen = settings()
     wait_for_broker(chosen, timeout_s=BROKER_PATIENCE_S, say=lambda line: None)
     return chosen
+
+
+def without_log() -> None:
+    """A command reports what went wrong in its own words; what librdkafka logs while it retries is for --debug."""
+    logging.getLogger("stream_app").addHandler(logging.NullHandler())
+    if logging.lastResort is not None:  # a line on stderr for each record that is passed over
+        records.log.addHandler(logging.lastResort)

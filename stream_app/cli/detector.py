@@ -8,6 +8,7 @@ from models import archive, definition
 from schemas.definition import Definition
 from schemas.errors import UserError
 from stream_app.cli.terminal import say
+from stream_app.kafka.clients import TopicMissing
 from stream_app.rollout.artefacts import ModelCache
 from stream_app.rollout.commands import models
 from stream_app.rollout.trust import trust
@@ -53,6 +54,8 @@ def serving_detector(option: str | None, settings: Settings) -> Definition:
             return definition.cards()
         path = ModelCache(settings.model_cache, trust(settings)).fetch(serving.uri, serving.model.sha256)
         return archive.read(path).manifest.definition
+    except TopicMissing:  # on a new cluster nothing serves yet
+        return definition.cards()
     except (UserError, OSError) as error:
         say(f"the definition of the model that serves cannot be had: {error}; name one with --detector FILE")
         return definition.cards()

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from stream_app.cli.checks import examine
-from stream_app.cli.configured import settings
+from stream_app.cli.configured import settings, without_log
 from stream_app.cli.diagnosis import Diagnosis
 from stream_app.cli.terminal import bad, good, out, out_json
 
@@ -21,6 +21,7 @@ def doctor(
 
     Exit code 1 if something has to be changed.
     """
+    without_log()
     findings = []
     for finding in examine(settings, fix):
         findings.append(finding)

@@ -58,6 +58,8 @@ def likely_cause(evidence: Evidence, manifest: Manifest, total: Sums, far: Mappi
     residuals = evidence.names("residual", StatisticKind.MEAN, StatisticKind.SPREAD)
     if lost:
         return _missing(sorted(lost))
+    if inputs and set(manifest.constant).issuperset(inputs):
+        return _was_constant(inputs)
     if not inputs and not residuals and evidence.of(DEAD_LETTERS, StatisticKind.SHARE):
         return _refused()
     if not inputs and not _extreme(evidence, inputs, residuals, far):
@@ -113,6 +115,16 @@ def _refused() -> Cause:
         "Records are refused more often, while those accepted look as before: a producer has changed its format.",
         "Look at the reasons in dead-letters, and ask the producer they come from.",
         retraining_helps=False,
+    )
+
+
+def _was_constant(names: list[str]) -> Cause:
+    return Cause(
+        DriftCause.FIELD_BROKEN,
+        f"{listed(names)} had one value in all of the training, and has others now: the model knows nothing of "
+        f"{'it' if len(names) == 1 else 'them'}, and scores the rest.",
+        "See whether its producer is right now, or was then; if it is to vary, train on events in which it does.",
+        retraining_helps=True,
     )
 
 

@@ -269,7 +269,8 @@ def explain(exception: KafkaException, settings: Settings, about: str = "") -> B
         )
     if error.code() in _ABSENT:
         return TopicMissing(
-            f"topic {about or 'asked for'} does not exist at {where}: `stream-app doctor --fix` creates it"
+            f"topic {about or 'asked for'} does not exist at {where}: if address and topic_prefix are right, "
+            "`stream-app worker` creates it"
         )
     return BrokerError(f"Kafka at {where} answers{subject}: {error.str()}")
 

@@ -15,6 +15,7 @@ def test_without_a_broker_it_says_so_and_checks_the_rest(free_address, tmp_path)
     assert result.exit_code == 1
     findings = {finding["check"]: finding for finding in json.loads(result.stdout)}
     assert not findings["broker"]["ok"]
+    assert result.stderr == ""
     assert free_address in findings["broker"]["says"]
     assert findings["disk"]["ok"]
 

@@ -112,6 +112,13 @@ def test_the_signals_that_fire_together_name_the_cause(fault, cause, retraining)
     assert alert.retraining_helps is retraining
 
 
+def test_an_input_that_was_constant_in_training_is_named_as_that_and_no_attack():
+    knows_nothing = replace(MANIFEST, constant=["amount"])
+    (alert,) = confirmed(stream(BEFORE, AFTER, doubled), aggregator(**{SHA: knows_nothing}))
+    assert alert.cause.startswith("amount had one value in all of the training, and has others now")
+    assert (alert.cause_kind, alert.retraining_helps) == (DriftCause.FIELD_BROKEN, True)
+
+
 def test_an_attack_that_is_over_before_its_incident_is_confirmed_is_named_by_what_it_was():
     rows = world(BEFORE + AFTER)
     few = rows[BEFORE : BEFORE + 1024 : 20]
