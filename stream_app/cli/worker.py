@@ -16,6 +16,12 @@ def worker(
     ] = None,
 ) -> None:
     """Run a worker: score the input topic until Ctrl-C or SIGTERM."""
+    from stream_app.host import surroundings
+    from stream_app.ops import access
+
+    chosen = settings(web_port=web_port)
+    access.token(chosen)
+    surroundings.require(chosen)  # what is wrong is told before torch and Faust are loaded, which takes seconds
     from stream_app.host.worker import run
 
-    raise typer.Exit(run(settings(web_port=web_port)) or 0)
+    raise typer.Exit(run(chosen) or 0)

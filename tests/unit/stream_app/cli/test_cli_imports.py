@@ -56,9 +56,10 @@ def test_no_help_waits_for_what_computes_a_model(by_help: dict[str, list[str]], 
         ("train", "gone.parquet --out m.pt", "gone.parquet"),
         ("train", "notes.txt --out m.pt", "notes.txt"),
         ("sign", "gone.pt --key gone.key", "gone"),
+        ("worker", "--bootstrap-servers ::1:1", "'::1:1' is no address"),
     ],
 )
-def test_a_wrong_file_is_named_before_what_computes_a_model_is_loaded(
+def test_what_is_wrong_is_named_before_what_computes_a_model_is_loaded(
     tmp_path: Path, command: str, arguments: str, names: str
 ) -> None:
     (tmp_path / "notes.txt").write_text("nothing of the kind")
