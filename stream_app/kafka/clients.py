@@ -53,6 +53,7 @@ _UNREACHABLE = {
     KafkaError.REQUEST_TIMED_OUT,
     KafkaError.BROKER_NOT_AVAILABLE,
 }
+_HANDSHAKE = "SSL handshake failed"  # a broker without TLS only closes the line
 _AROUND = re.compile(r"^\w+://\S+: | \(after \d+ms in state .*\)$")
 _ABSENT = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
 
@@ -223,9 +224,13 @@ def wait_for_broker(settings: Settings, timeout_s: float | None, say: Callable[[
         except KafkaException as exception:
             client.poll(0)
             refusals = [error for error in said if error.code() in _NOT_LET_IN]
+            handshakes = [error for error in said if _HANDSHAKE in error.str()]
             said.clear()
             trouble = explain(KafkaException(refusals[0]) if refusals else exception, settings)
-            if not isinstance(trouble, BrokerUnavailable) or (deadline is not None and time.monotonic() >= deadline):
+            is_over = deadline is not None and time.monotonic() >= deadline
+            if is_over and handshakes and not refusals:  # one that fails once may be of a broker that restarts
+                raise _no_line(handshakes[-1], settings) from exception
+            if is_over or not isinstance(trouble, BrokerUnavailable):
                 raise trouble from exception
         else:
             if waited:
@@ -253,9 +258,7 @@ def explain(exception: KafkaException, settings: Settings, about: str = "") -> B
     where = settings.bootstrap_servers
     subject = f" ({about})" if about else ""
     if error.code() == KafkaError._SSL:
-        return NotAuthorised(
-            f"no encrypted line to Kafka at {where}{subject}: {_reason(error)}; check ssl.* in [kafka]"
-        )
+        return _no_line(error, settings, subject)
     if error.code() in _NOT_ALLOWED:
         return NotAuthorised(
             f"Kafka at {where} refuses{subject}: {_reason(error)}; `stream-app rights list` has who may"
@@ -270,9 +273,16 @@ def explain(exception: KafkaException, settings: Settings, about: str = "") -> B
     if error.code() in _ABSENT:
         return TopicMissing(
             f"topic {about or 'asked for'} does not exist at {where}: if address and topic_prefix are right, "
-            "`stream-app worker` creates it"
+            "`stream-app worker` or `stream-app doctor --fix` creates it"
         )
     return BrokerError(f"Kafka at {where} answers{subject}: {error.str()}")
+
+
+def _no_line(error: KafkaError, settings: Settings, subject: str = "") -> NotAuthorised:
+    return NotAuthorised(
+        f"no encrypted line to Kafka at {settings.bootstrap_servers}{subject}: {_reason(error)}; check "
+        "security.protocol and ssl.* in [kafka]"
+    )
 
 
 def _reason(error: KafkaError) -> str:

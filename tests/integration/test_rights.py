@@ -219,7 +219,7 @@ def strangers(installation: Installation, folder: Path) -> dict[str, tuple[Setti
     other, _ = certificates(folder)
     wrong = {
         "a wrong password": ({**line, "sasl.password": "wrong"}, "check [kafka] and the secrets"),
-        "a broker that nobody vouches for": ({**line, "ssl.ca.location": str(other)}, "check ssl.* in [kafka]"),
+        "a broker that nobody vouches for": ({**line, "ssl.ca.location": str(other)}, "ssl.* in [kafka]"),
     }
     return {
         name: (installation.administrator.model_copy(update={"kafka": kafka}), advice)
