@@ -119,7 +119,7 @@ WINDOW_STATE = Topic(
     "window-state",
     record=bytes,
     key="windows, input partition, entity: binary",
-    written_by="pipeline",
+    written_by="pipeline, warm-up",
     description="What the windows hold of each entity, as of an offset of its partition: internal.",
     partitions=None,
     retention=FOREVER,

@@ -24,15 +24,19 @@ def with_windows(frame: pl.DataFrame, definition: Definition) -> pl.DataFrame:
         return frame
     from models.windows.history import windows_of  # it compiles, and few need it
 
-    seen = frame.select(
+    windows = [entry.window for entry in definition.windows if entry.window is not None]
+    values = windows_of(looked_at(frame, definition), windows, time=TIME, entity=definition.event.entity)
+    columns = {entry.name: pl.Series(values[:, place]) for place, entry in enumerate(definition.windows)}
+    return frame.select(pl.exclude(f"^{PAST}.*$")).with_columns(**columns)
+
+
+def looked_at(frame: pl.DataFrame, definition: Definition) -> pl.DataFrame:
+    """What windows look at in rows: their time under `TIME`, and a column for each path."""
+    return frame.select(
         pl.col(EVENT_TIME).alias(TIME),
         *(_looked_at(frame, path, definition) for path in definition.past),
         *([pl.col(FRAUD).fill_null(value=False).cast(pl.Float64).alias(LABEL)] if FRAUD in frame.columns else []),
     )
-    windows = [entry.window for entry in definition.windows if entry.window is not None]
-    values = windows_of(seen, windows, time=TIME, entity=definition.event.entity)
-    columns = {entry.name: pl.Series(values[:, place]) for place, entry in enumerate(definition.windows)}
-    return frame.select(pl.exclude(f"^{PAST}.*$")).with_columns(**columns)
 
 
 def _looked_at(frame: pl.DataFrame, path: str, definition: Definition) -> pl.Expr:

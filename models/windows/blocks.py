@@ -32,6 +32,7 @@ HELD, LIMIT, NEWEST, OLDEST, OPEN, OPEN_END, WORDS, FORGOTTEN, LATE, LOST, GONE,
     13
 )  # of the counters
 NONE = -1
+NO_EVENT = -(1 << 62)  # in the place of a position; what stands before a log has positions below 0
 
 ring_words = inlined(layouts.ring_words)
 list_words = inlined(layouts.list_words)
@@ -180,7 +181,7 @@ def size(p: Plan, rooms: np.ndarray) -> int:
 def blank(p: Plan, m: Memory, at: int, rooms: np.ndarray, time: int) -> None:
     """Write the header of an entity without events."""
     m.longs[at + TIME] = time
-    m.longs[at + POSITION] = NONE
+    m.longs[at + POSITION] = NO_EVENT
     offset = HEADER + rooms.size
     for k in range(rooms.size):
         section = (at + HEADER + k) * 4

@@ -9,6 +9,7 @@ from models.loops import compiled, inlined
 from models.windows.blocks import (
     BLOCK,
     LENGTH,
+    NO_EVENT,
     NONE,
     OFFSET,
     POSITION,
@@ -288,7 +289,7 @@ def _value(kind: int, n: int, total: float, spread: float, least: float, most: f
 def since_last(p: Plan, m: Memory, at: int, k: int, time: int) -> float:
     """Seconds since the newest event of the entity."""
     before, hop_us = m.longs[at + TIME], p.lasts[k, 0]
-    if m.longs[at + POSITION] == NONE or before > time or before // hop_us < time // hop_us - p.lasts[k, 1]:
+    if m.longs[at + POSITION] == NO_EVENT or before > time or before // hop_us < time // hop_us - p.lasts[k, 1]:
         return math.nan
     return float((time - before) / 1e6)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from models.windows import compiled
-from models.windows.blocks import BLOCK, HELD, MARK, NEWEST, NONE, POSITION, Memory
+from models.windows.blocks import BLOCK, HELD, MARK, NEWEST, NO_EVENT, NONE, POSITION, Memory
 from models.windows.compiled import Batch, plain
 from models.windows.entities import Entities, HeldFigures
 from models.windows.plan import MOST_TIME, Layout, WindowsError
@@ -13,7 +13,6 @@ from schemas.definition import Window
 
 VERSION = 1  # of a record of a checkpoint
 KEY = ">i8"
-EVER = -(1 << 62)  # before any position, also of what stands before a log
 KINDS = (np.int64, np.int64, np.int64, np.float64, np.int64)  # of the columns of a batch
 
 
@@ -65,7 +64,7 @@ class WindowState:
         """
         held, plan = self._entities, self.layout.plan
         c = held.store.counters
-        count, words = compiled.measure(held.store, plan, c[MARK] if c[MARK] >= 0 else EVER, held.rooms)
+        count, words = compiled.measure(held.store, plan, c[MARK] if c[MARK] >= 0 else NO_EVENT, held.rooms)
         keys, ends, content = np.empty(count, np.int64), np.empty(count, np.int64), np.zeros(words, np.int64)
         compiled.write(held.store, plan, self._stamp, keys, ends, Memory.of(content), held.rooms)
         gone = held.gone()

@@ -48,6 +48,10 @@ COMMANDS = {  # name: module in stream_app.cli, first sentence of its help
     "drift-report": ("drift_report", "Make one page of a window: its drift incidents as pictures, and more."),
     "audit": ("audit", "Show who did what, when, why, with what effect; or, with `verify`, prove it."),
     "replay": ("replay", "Score what was scored again, through the pipeline's own stages."),
+    "warm-up": (
+        "warm_up",
+        "Fill the windows' state from DATA: its events before the first of the input's log, while no worker runs.",
+    ),
     "doctor": (
         "doctor",
         "Check settings, port, disk, broker, rights, topics, the model, and what runs now.",

@@ -5,7 +5,7 @@ from typing import Any
 from typer import core
 
 GROUPS = {
-    "To begin": ("demo", "broker", "worker", "doctor"),
+    "To begin": ("demo", "broker", "worker", "warm-up", "doctor"),
     "Data": ("simulate", "produce", "consume"),
     "Models": ("define", "train", "evaluate", "gate", "registry", "sign", "keys"),
     "In service": ("deploy", "rollback", "models", "shadow", "canary", "promote", "abort", "freeze", "unfreeze"),

@@ -69,7 +69,7 @@ class Session:
         clock: Clock,
     ) -> None:
         self._metrics = metrics
-        outputs = _outputs(settings)
+        outputs = outputs_of(settings)
         self.topic = InputTopic(kafka.admin(settings), outputs.transactions, clock.monotonic)
         self._consumer = _consumer(settings, kafka)
         producer, self.committer = _producer(settings, kafka, self._consumer, self.topic)
@@ -104,7 +104,9 @@ class Session:
             raise_for(cause, "writing outputs")
 
 
-def _outputs(settings: Settings) -> Outputs:
+def outputs_of(settings: Settings) -> Outputs:
+    """Full names of the topics of an installation."""
+
     def full(topic: Topic, wanted: bool = True) -> str | None:
         return name(settings, topic) if wanted else None
 

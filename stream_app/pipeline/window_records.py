@@ -14,6 +14,7 @@ from typing import NamedTuple
 MARK = struct.Struct(">qq")
 CUT = struct.Struct(">q")
 PARTITION = struct.Struct(">i")
+ENTITY_BYTES = 8
 FINGERPRINT_BYTES = 8
 CUT_HEADER = "cut"
 OF_A_FILE = b"f"

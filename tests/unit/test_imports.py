@@ -24,6 +24,7 @@ BYTES_ENTER_OR_LEAVE = [
     "stream_app/pipeline/session.py",
     "stream_app/pipeline/starts.py",
     "stream_app/pipeline/faults.py",
+    "stream_app/pipeline/whole_cuts.py",
     "stream_app/rollout/*",
     "stream_app/cli/*",
     "stream_app/verify/cluster.py",
@@ -88,7 +89,9 @@ KNOW_THE_STAGES = {
     "stream_app/pipeline/input_topic.py",
     "stream_app/pipeline/rebuild.py",
     "stream_app/pipeline/session.py",
+    "stream_app/pipeline/whole_cuts.py",
     "stream_app/cli/latest_events.py",  # what would be refused is what the pipeline's own code refuses
+    "stream_app/cli/past_of_file.py",  # a log begins with the first event that the pipeline takes
     "stream_app/cli/topic_data.py",  # training on a topic sees what the pipeline sees
     "stream_app/replay/log_decoder.py",  # as rescore
     "stream_app/replay/rescore.py",  # a replay that is not the pipeline's own code proves nothing

@@ -67,6 +67,7 @@ def test_a_history_of_nothing_has_no_rows():
 
 def test_a_log_goes_on_from_a_history_that_stands_before_its_first_offset():
     frame, own = history(4000), [window for window in WINDOWS if window.entity == "card.id"]
+    own.append(OracleWindow("since_last", "30d", entity="card.id"))
     whole = windows_of(frame, own, time="time", entity="card.id")
     before, state = WindowState(own, 1000), WindowState(own, 1000)
     state_of(frame[:3000], before, time="time", entity="card.id", end=0, advance=lambda done: None)

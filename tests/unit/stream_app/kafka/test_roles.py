@@ -21,6 +21,7 @@ SETTINGS = Settings(topic_prefix="eu-", app_id="fraud")
 WORDS = {
     "producers": {PRODUCER.name},
     "pipeline": {WORKER.name},
+    "warm-up": {WORKER.name},
     "off by default": {WORKER.name},
     "drift agent": {WORKER.name},
     "workers": {WORKER.name},

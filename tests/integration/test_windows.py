@@ -1,0 +1,114 @@
+"""Commands around the windows of a stream, on a real Kafka with real workers."""
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from models.definition import complete
+from models.windows.history import windows_of
+from schemas import topics as declared
+from schemas.definition import Definition, EventFields, Input, Window
+from schemas.topics import AUDIT, LATENTS, WINDOW_STATE
+from stream_app.kafka import topics
+from stream_app.kafka.log import read_to_end
+from stream_app.rollout import commands
+from stream_app.rollout.client import Order
+from stream_app.settings import Settings
+from stream_app.testing.tiny_model import UNSEEN, glass_model
+from tests.traffic import committed_offsets, committed_records, publish
+from tests.unit.stream_app.cli.cli_runner import stream_app
+from tests.workers import running
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+
+WINDOWS = [
+    Window("card", "count", "1h"),
+    Window("card", "mean", "7d", "amount"),
+    Window("card", "since_last", "30d"),
+    Window("card", "is_new", "30d", "shop"),
+]
+DEFINITION = complete(
+    Definition(
+        "windows",
+        EventFields("id", "at", "card", time_unit="ms"),
+        (Input("amount", "amount", "EUR"), *(Input(f"w{n}", window=window) for n, window in enumerate(WINDOWS))),
+    )
+)
+EVENTS, BEFORE = 1200, 500
+
+
+def events(first: int, end: int) -> Iterator[dict[str, object]]:
+    for number in range(first, end):
+        card, shop = f"c{number**3 // 7 % 40}", f"s{number**2 // 3 % 5}"
+        yield {"id": f"{number:05}", "at": 1_600_000_000_000 + 300_000 * number, "card": card, "amount": number % 97,
+               "shop": shop}  # fmt: skip
+
+
+def keyed(first: int, end: int) -> Iterator[tuple[bytes, bytes]]:
+    return ((str(event["card"]).encode(), json.dumps(event).encode()) for event in events(first, end))
+
+
+def trained() -> dict[str, np.ndarray]:
+    """The windows of each event, as training has them of all."""
+    rows = [e | {"at": datetime.fromtimestamp(int(str(e["at"])) / 1000, UTC)} for e in events(0, EVENTS)]
+    values = windows_of(pl.DataFrame(rows), WINDOWS, time="at", entity="card")
+    values[np.isnan(values)] = UNSEEN
+    return {str(row["id"]): value for row, value in zip(rows, values, strict=True)}
+
+
+@pytest.fixture
+def cli(settings: Settings, tmp_path: Path) -> Callable[..., object]:
+    """A model with windows, not in service yet, and the command line of its installation."""
+    topics.ensure(settings, declared.ALL)
+    glass_model(tmp_path / "1.pt", "1", DEFINITION)
+
+    def run(*args: object) -> object:
+        where = "--bootstrap-servers", settings.bootstrap_servers, "--topic-prefix", settings.topic_prefix
+        own = {"STREAM_APP_APP_ID": settings.app_id, "STREAM_APP_MODEL_CACHE": settings.model_cache}
+        return stream_app(*args, *where, **own)
+
+    return run
+
+
+def test_a_worker_that_was_warmed_up_sees_what_the_file_holds(settings, tmp_path, wait_until, cli) -> None:
+    history = tmp_path / "history.jsonl"
+    history.write_text("\n".join(map(json.dumps, events(0, BEFORE + 50))))  # some of it stands in the log, too
+    sent = publish(settings, keyed(BEFORE, 900))
+    asked = "warm-up", history, "--model", tmp_path / "1.pt"
+    planned = cli(*asked, "--dry-run", "--json")
+    assert planned.exit_code == 0, planned.stderr
+    figures = json.loads(planned.stdout)
+    assert (figures["partitioner"], figures["records"], figures["written"]) == ("murmur2", sent, False)
+    assert sum(entry["events"] for entry in figures["partitions"]) == pytest.approx(BEFORE, abs=50)
+    assert not list(read_to_end(settings, WINDOW_STATE))
+    assert cli(*asked, "--partitioner", "consistent_random").exit_code == 1
+    done = cli(*asked, "--reason", "new group")
+    assert done.exit_code == 0, done.stderr
+    assert "written: start the workers" in done.stdout
+    (entry,) = [record for record in committed_records(settings, AUDIT) if record.action == "warm-up"]
+    assert (entry.subject, entry.reason) == ("windows of tiny 1", "new group")
+    commands.deploy(settings, Order("test", timeout_s=0), tmp_path / "1.pt")
+    with running(settings, tmp_path, publish_latents=True, window_checkpoint_s=0.2) as worker:
+        wait_until(lambda: committed_offsets(settings) == sent, 90)
+        refused = cli(*asked)
+        assert (refused.exit_code, "stop them all" in refused.stderr) == (1, True)
+        sent += publish(settings, keyed(900, EVENTS))
+        wait_until(lambda: committed_offsets(settings) == sent, 90)
+        assert worker.stop() == 0, worker.said
+    assert "without a past" not in worker.said
+    assert "know nothing before" not in worker.said
+    wanted = trained()
+    found = {
+        latent.event_id: np.array(latent.latent, dtype=np.float32)[1:]
+        for latent in committed_records(settings, LATENTS)
+    }
+    assert sorted(found) == sorted(wanted)[BEFORE:]
+    for event_id, values in found.items():
+        np.testing.assert_array_equal(values, wanted[event_id], event_id)
+    again = cli(*asked)
+    assert (again.exit_code, "--replace counts them anew" in again.stderr) == (1, True)
