@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from models.manifest import Manifest
-    from stream_app.pipeline.whole_cuts import Standing
+    from stream_app.pipeline.whole_cuts import KnownWindows
 
 LATEST = 1000  # records of each partition that show how it is keyed
 FIRST = 1000  # records of each partition that may stand in DATA too, though they are no later than its first
@@ -225,7 +225,7 @@ class WarmUp:
     keying: Keying
     pasts: dict[int, FilePast]
     fingerprint: bytes
-    there: "dict[int, Standing]"
+    there: "dict[int, KnownWindows]"
 
     @property
     def events(self) -> int:

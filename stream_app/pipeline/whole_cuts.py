@@ -33,7 +33,7 @@ class WorkersRun(UserError):  # noqa: N818 - named after the state of the world
     """A worker would not see what is written, and write over it."""
 
 
-class Standing(NamedTuple):
+class KnownWindows(NamedTuple):
     """What stands on `window-state` of one partition's windows.
 
     Attributes:
@@ -45,14 +45,14 @@ class Standing(NamedTuple):
     entities: set[bytes]
 
 
-def standing(settings: Settings, fingerprint: bytes, partitions: Iterable[int]) -> dict[int, Standing]:
+def standing(settings: Settings, fingerprint: bytes, partitions: Iterable[int]) -> dict[int, KnownWindows]:
     """What `window-state` holds of some windows, by partition of the input.
 
     Raises:
         BrokerError: it cannot be read.
     """
     begins = {partition: prefix(fingerprint, partition) for partition in partitions}
-    found = {begin: Standing(Checkpoint(begin), set()) for begin in begins.values()}
+    found = {begin: KnownWindows(Checkpoint(begin), set()) for begin in begins.values()}
     length = len(prefix(fingerprint, 0))
     for message in read_to_end(settings, WINDOW_STATE):
         key, value = message.key() or b"", message.value()
