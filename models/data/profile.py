@@ -23,13 +23,15 @@ class SampleColumn:
         path: As a definition names it.
         dtype: As the file has it.
         values: As text, null where missing.
-        numbers: Float64, null where there is none.
+        is_text: It is written as text in a file that has types. The stream reads neither numbers nor flags in text.
+        numbers: Float64, null where there is none. Of CSV, which has no types, what can be read as a number.
         times: Microseconds since 1970, null where it is no time.
         truths: Boolean, null where it is neither.
     """
 
     path: str
     dtype: pl.DataType
+    is_text: bool
     values: pl.Series
     numbers: pl.Series
     times: pl.Series
@@ -97,7 +99,8 @@ def profile(file: Path) -> list[SampleColumn]:
         raise DataError(f"{file} cannot be read: {first_line(error)}") from error
     if frame.is_empty():
         raise DataError(f"{file} holds no rows to look at")
-    return [_column(frame[path], dtype) for path, _, dtype in readable]
+    has_types = any(dtype != pl.String for _, _, dtype in readable)
+    return [_column(frame[path], dtype, has_types and dtype == pl.String) for path, _, dtype in readable]
 
 
 def _leaves(path: str, dtype: pl.DataType, column: pl.Expr | None = None) -> Iterator[tuple[str, pl.Expr, pl.DataType]]:
@@ -110,14 +113,17 @@ def _leaves(path: str, dtype: pl.DataType, column: pl.Expr | None = None) -> Ite
         yield from _leaves(f"{path}.{field.name}", inner, column.struct.field(field.name))
 
 
-def _column(series: pl.Series, dtype: pl.DataType) -> SampleColumn:
+def _column(series: pl.Series, dtype: pl.DataType, is_text: bool) -> SampleColumn:
     column = pl.col(series.name)
     nothing = column.is_null() | ~unread(column, dtype, pl.lit(None)) if dtype == pl.String else column.is_null()
     text = pl.when(~nothing).then(as_text(column, dtype))
+    number, time = as_number(column, dtype), as_time(column, dtype)
+    if is_text:
+        number, time = pl.lit(None, pl.Float64), pl.when(number.is_null()).then(time)
     read = series.to_frame().select(
         values=text if not dtype.is_temporal() else column.cast(pl.String),
-        numbers=as_number(column, dtype),
-        times=as_time(column, dtype).dt.epoch("us"),
+        numbers=number,
+        times=time.dt.epoch("us"),
         truths=as_truth(column, dtype),
     )
-    return SampleColumn(series.name, dtype, *read.get_columns())
+    return SampleColumn(series.name, dtype, is_text, *read.get_columns())

@@ -18,10 +18,11 @@ from models.data.profile import SampleColumn, profile
 from models.data.proposed_windows import WindowSample, proposed
 
 MOST_VALUES = 1000  # of a text that is proposed as a category
-FEW_CODES = 60  # values of a whole number that is a code
+FEW_CODES, FEW_IDS = 400, 60  # values of a whole number that is a code; of an id that is a kind of something
 DAY_US = 86_400_000_000
 TIME_WORDS = ("time", "date", "timestamp", "ts", "at", "when", "created", "moment")
 ID_WORDS = ("id", "ref", "uuid", "number", "no", "key", "transaction", "event", "txn", "tx")
+IDENTITY_WORDS = ("id", "ref", "uuid", "no", "nr", "number", "key")  # at the end of a name: of somebody or something
 ENTITY_WORDS = (
     *("card", "customer", "account", "user", "client", "patient", "machine", "device", "sensor", "entity", "iban"),
     *("token", "member", "owner", "unit", "asset", "subject"),
@@ -144,25 +145,18 @@ def _left_out(column: SampleColumn, time: SampleColumn, label: SampleColumn | No
         return "it has one value" if column.distinct else "it has no value"
     if label is not None and _has(column, LABEL_WORDS):
         return "its name says that it may be known only with the label"
-    if column.is_time and (column.unit or not column.is_number) and _has(column, TIME_WORDS):
-        return "another time"
-    if column.is_whole and not column.is_truth:
-        return _whole_left_out(column, time)
+    is_time = column.is_time and (column.unit or not column.is_number) and _has(column, TIME_WORDS)
+    if is_time or (column.is_whole and not column.is_truth and _follows(column, time)):
+        return "another time, or what follows it"
+    if _is_identity(column):
+        return f"an id, {column.distinct:,} values"
     if not column.is_number and column.distinct > min(MOST_VALUES, len(column.values) / 3):
         return f"{column.distinct:,} different texts, too many for a category"
     return ""
 
 
-def _whole_left_out(column: SampleColumn, time: SampleColumn) -> str:
-    if _follows(column, time):
-        return "it follows the time"
-    if _words(column)[-1:] == ["id"] or (column.distinct == len(column.values) and not _has(column, CENT_WORDS)):
-        return f"an id, {column.distinct:,} values"
-    return ""
-
-
 def _kind(column: SampleColumn) -> Iterator[str]:
-    if column.is_truth:
+    if column.is_truth and not column.is_text:
         yield 'kind = "flag"  # two values'
     elif not column.is_number or _is_code(column):
         yield f'kind = "category"  # {column.distinct:,} values; the model sees how rare one is'
@@ -175,8 +169,18 @@ def _kind(column: SampleColumn) -> Iterator[str]:
             yield f'transform = "sqrt"  # never negative and with a long tail (skewness {skewness:.1f})'
 
 
+def _is_identity(column: SampleColumn) -> bool:
+    """Whether its values tell somebody or something apart: by its name, or because no two rows have the same."""
+    if column.is_truth or (column.is_number and not column.is_whole):
+        return False
+    is_named = not {*_words(column)[-1:]}.isdisjoint(IDENTITY_WORDS) and column.distinct > FEW_IDS
+    is_unique = column.is_whole and column.distinct == len(column.values) and not _has(column, CENT_WORDS)
+    return is_named or is_unique
+
+
 def _is_code(column: SampleColumn) -> bool:
-    return column.is_whole and column.distinct <= FEW_CODES and _has(column, CODE_WORDS)
+    few = FEW_CODES if _has(column, CODE_WORDS) else FEW_IDS if _has(column, IDENTITY_WORDS) else 0
+    return column.is_whole and column.distinct <= few
 
 
 def _windows(

@@ -13,6 +13,7 @@ from schemas.definition import DAY, seconds
 
 LENGTHS = ("1h", "12h", "1d", "7d", "30d")
 ENOUGH, FEW = 100, 2  # events of an entity in a long window, and in a short one
+RARE = 0.25  # so few in an hour, or fewer: there two are a burst
 MOST_NUMBERS = 4
 MOST_OTHERS = 2
 LEAST_BETWEEN = 0.05  # of the variance of a number that is between entities, beyond what chance puts there
@@ -47,7 +48,7 @@ def proposed(sample: WindowSample) -> Iterator[str]:
     """The entries, each with a comment why."""
     per_day = len(sample.entity.values) / sample.entity.distinct / max(sample.days, 1 / 24)
     over = _length(per_day, ENOUGH)
-    short = _length(per_day, FEW)
+    short = LENGTHS[0] if per_day / 24 <= RARE else _length(per_day, FEW)
     yield "# Windows: what the events before this one add up to, computed from the events themselves."
     yield from _own(sample, over, per_day, ("count", "", "sqrt"), f"{_in(over, per_day)} events of each")
     if seconds(short) < seconds(over):

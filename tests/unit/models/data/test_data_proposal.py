@@ -73,6 +73,23 @@ def test_an_odd_file_gets_a_definition_that_trains_as_it_is(odd: Path, tmp_path:
     assert manifest.metrics.keys() == {"model", "random", "txn_amount_minor", "isolation_forest"}
 
 
+def test_what_is_written_as_text_is_no_number_and_what_is_named_as_an_identity_is_none_either(tmp_path: Path) -> None:
+    """The stream refuses text where the definition reads a number; a mean of shop numbers means nothing."""
+    rng = np.random.default_rng(0)
+    lines = [
+        {"no": i, "booked": START_MS + 3_600_000 * i, "card": int(rng.integers(40)), "mcc": f"{rng.integers(50)}",
+         "shop": {"no": int(rng.integers(200)), "branch_no": int(rng.integers(3))}, "agreed": rng.choice(["Y", "N"]),
+         "code": int(rng.integers(300)), "cents": int(rng.exponential(900))}
+        for i in range(1200)
+    ]  # fmt: skip
+    (tmp_path / "texts.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    definition = defined(tmp_path / "texts.jsonl", tmp_path)
+    kinds = {entry.path: entry.kind for entry in definition.inputs if entry.path}
+    codes = dict.fromkeys(("mcc", "shop.branch_no", "agreed", "code"), "category")
+    assert kinds == codes | {"cents": "number"}
+    assert {entry.window.of for entry in definition.windows} == {"", "shop.no"}  # whether a shop is new for the card
+
+
 @pytest.mark.parametrize("form", ["parquet", "csv", "ndjson"])
 def test_the_simulators_file_is_understood_in_every_form(tmp_path: Path, form: str) -> None:
     write(simulate(Simulation(days=9, customers=200)), tmp_path / "sim.parquet")
@@ -92,6 +109,7 @@ def test_windows_are_proposed_where_entities_differ_and_of_other_entities(tmp_pa
     write(raw.with_columns(pl.col("noise").shuffle(seed=1)), tmp_path / "raw.parquet")
     definition = defined(tmp_path / "raw.parquet", tmp_path)
     windows = {(w.entity, w.aggregate, w.of, w.delay) for w in (entry.window for entry in definition.windows)}
+    assert {w.over for w in (entry.window for entry in definition.windows) if w.aggregate == "count"} == {"30d", "1h"}
     assert windows == {
         *(("customer_id", aggregate, "", "") for aggregate in ("count", "since_last")),
         *(("customer_id", aggregate, "amount", "") for aggregate in ("mean", "deviation")),
