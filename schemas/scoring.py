@@ -176,9 +176,10 @@ class DeadLetter(Struct, frozen=True):
 
 
 class Label(Struct, frozen=True, omit_defaults=True):
-    """What became of an event: confirmed fraud or legitimate, often days late.
+    """What became of an event: confirmed fraud or legitimate, often days late. Of several the last one holds.
 
-    With `entity` and `event_time` it counts in windows over labels; one without them cannot be placed in time.
+    With `event_time` and the entity of a window over labels it counts there: a window of the entity of the decision
+    needs `entity`, one of a shop the shop in `entities`. One without them is left out, and counted by a metric.
     """
 
     event_id: NonEmpty
@@ -189,3 +190,6 @@ class Label(Struct, frozen=True, omit_defaults=True):
     note: str | None = None
     entity: Annotated[NonEmpty | None, Meta(description="whose event it is")] = None
     event_time: Annotated[Moment | None, Meta(description="when the event was")] = None
+    entities: Annotated[
+        dict[str, NonEmpty], Meta(description="path in the event to what else it was at or of: terminal_id, shop.id")
+    ] = {}

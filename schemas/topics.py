@@ -128,6 +128,15 @@ WINDOW_STATE = Topic(
         {"cleanup.policy": "compact", "segment.bytes": str(64 * 1024 * 1024), "min.cleanable.dirty.ratio": "0.2"}
     ),
 )
+WINDOW_TOTALS = Topic(
+    "window-totals",
+    record=bytes,
+    key="windows, input partition, which entity: binary",
+    written_by="pipeline",
+    description="What shops and other entities add up to in each hop that is over, of one input partition: internal.",
+    partitions=None,
+    retention=timedelta(days=400),  # the longest reach of a window is so many days
+)
 MODEL_SWAP = Topic(
     "model-swap",
     record=Command,
@@ -179,6 +188,7 @@ ALL = (
     DRIFT_ALERTS,
     COMPARISONS,
     WINDOW_STATE,
+    WINDOW_TOTALS,
     MODEL_SWAP,
     MODEL_STATUS,
     LABELS,

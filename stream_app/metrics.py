@@ -165,6 +165,16 @@ class Metrics:
             "window_keyed_otherwise_total",
             "Records whose key is not their entity: windows need the input keyed by it, and are wrong otherwise.",
         )
+        self.window_incomplete = self._counter(
+            "window_incomplete_reads_total",
+            "Events whose windows of another entity were read before a partition had published all of it: it lags.",
+        )
+        left_out = self._counter(
+            "window_labels_left_out_total",
+            "Labels of frauds that do not count in windows: they do not say when the event was, or whose.",
+            ["reason"],
+        )
+        self.window_labels_left_out: Mapping[str, Counter] = {r: left_out.labels(r) for r in ("no_time", "no_entity")}
         self.window_checkpoint_age = self._gauge(
             "window_checkpoint_age_seconds",
             "Since the oldest of the last checkpoints of windows: so much of the log a restart counts again.",

@@ -56,26 +56,34 @@ class HopTotals:
         if self._waiting_rows >= MOST_WAITING:
             self._add_up()
 
-    def is_due(self, now: int, hops_back: int = 0) -> bool:
+    def is_due(self, now: int) -> bool:
         """Whether `finished` has something to publish."""
         hops = self.layout.plan.rings[:, 0].tolist()
-        return any(now // hop_us - hops_back > over for hop_us, over in zip(hops, self._over, strict=True))
+        return any(now // hop_us > over for hop_us, over in zip(hops, self._over, strict=True))
 
-    def finished(self, now: int, hops_back: int = 0) -> list[bytes]:
+    def finished(self, now: int) -> list[bytes]:
         """Records of the hops that are over at a time, and of events that came late for those published before.
 
         A ring has some when another hop of it is over, and none until then. What is in a record is let go.
 
         Args:
             now: Microseconds: the newest time of the partition; of one without events, that of the others.
-            hops_back: So many hops before that time count as not over yet.
         """
         records: list[bytes] = []
         for ring, hop_us in enumerate(self.layout.plan.rings[:, 0].tolist()):
-            before, until = self._over[ring], now // hop_us - hops_back
+            before, until = self._over[ring], now // hop_us
             if until > before:
                 records += _encoded(self.layout, ring, (before, until), self._taken(ring, until))
         return records
+
+    def head(self, record: bytes) -> tuple[int, int]:
+        """Ring, and first hop that is not over, of a record of `finished`.
+
+        Raises:
+            WindowsError: it is not of these windows.
+        """
+        ring, until, _ = _decoded(self.layout, record)
+        return ring, until
 
     def let_go(self, ring: int, until: int) -> None:
         """Drop what a record of this ring holds, that was published when exactly these events had been counted."""
@@ -153,6 +161,7 @@ class TotalsView:
         self._entities = Entities(self.layout, max_entities)
         rings = self.layout.plan.rings
         self._over: dict[int, np.ndarray] = {}
+        self._nothing = np.full(len(rings), NOTHING_OVER)
         self.expect(partitions)
         self.newest_over = np.full(len(rings), NOTHING_OVER)
         walks = self.layout.plan.walks
@@ -164,20 +173,18 @@ class TotalsView:
         return self._entities.figures
 
     @property
-    def whole_until(self) -> int:
-        """Microseconds: of events before it, some partition has published the hops of all lengths."""
-        if (self.newest_over == NOTHING_OVER).any():
-            return -MOST_TIME
-        return int((self.newest_over * self.layout.plan.rings[:, 0]).min())
+    def newest_us(self) -> int | None:
+        """The newest time at which a hop was over, microseconds; None before the first."""
+        ends = self.newest_over * self.layout.plan.rings[:, 0]
+        return int(ends[self.newest_over > NOTHING_OVER].max()) if (self.newest_over > NOTHING_OVER).any() else None
 
     def expect(self, partitions: Iterable[int]) -> None:
         """The totals of these partitions, and of no others, are awaited."""
-        rings = len(self.layout.plan.rings)
-        self._over = {p: self._over.get(p, np.full(rings, NOTHING_OVER)) for p in partitions}
+        self._expected = tuple(partitions)
 
     def has(self, partition: int, over: Sequence[int]) -> bool:
         """Whether everything has been taken in that a partition has published, which is over so far."""
-        return partition in self._over and bool((self._over[partition] >= over).all())
+        return bool((self._over.get(partition, self._nothing) >= over).all())
 
     def add(self, partition: int, record: bytes) -> None:
         """Take in a record of `HopTotals.finished`.
@@ -188,15 +195,15 @@ class TotalsView:
         ring, until, rows = _decoded(self.layout, record)
         self._take(ring, rows)
         self.newest_over[ring] = max(until, self.newest_over[ring])
-        if partition in self._over:
-            self._over[partition][ring] = max(until, self._over[partition][ring])
+        over = self._over.setdefault(partition, self._nothing.copy())
+        over[ring] = max(until, over[ring])
 
     def add_labels(self, keys: np.ndarray, times: np.ndarray, changes: np.ndarray) -> None:
         """Labels have arrived: their events have been counted, and what became of them changes by so much.
 
         Args:
             keys: int64 [labels].
-            times: int64 [labels] of the events, microseconds, before `whole_until`.
+            times: int64 [labels] of the events, microseconds, before `newest_us`: one to come would end what is held.
             changes: float64 [labels].
         """
         if LABEL not in self.layout.numbers or not keys.size:
@@ -224,9 +231,10 @@ class TotalsView:
         out = np.empty((keys.size, self.layout.columns), np.float32)
         compiled.look(self._entities.store, self.layout.plan, keys, times, out)
         out[keys == MISSING] = np.nan
-        over = np.min(list(self._over.values()), axis=0)
-        needed = times[:, None] // self.layout.plan.rings[:, 0] - self._least_delay
-        self.incomplete += int((needed > over).any(axis=1).sum())
+        if self._expected:
+            over = np.min([self._over.get(p, self._nothing) for p in self._expected], axis=0)
+            needed = times[:, None] // self.layout.plan.rings[:, 0] - self._least_delay
+            self.incomplete += int((needed > over).any(axis=1).sum())
         return out
 
     def _take(self, ring: int, rows: Totals) -> None:
@@ -287,18 +295,6 @@ def _encoded(layout: Layout, ring: int, over: tuple[int, int], rows: Totals) -> 
         columns = (part.keys.astype("<i8"), part.hops.astype("<i4"), part.counts.astype("<i4"), part.sums.astype("<f8"))
         head = HEAD.pack(VERSION, ring, layout.totals_fingerprint, until, part.keys.size)
         yield head + b"".join(column.tobytes() for column in columns)
-
-
-def head_of(record: bytes) -> tuple[int, int]:
-    """Ring, and first hop that is not over, of a record of totals.
-
-    Raises:
-        WindowsError: it is none.
-    """
-    if len(record) < HEAD.size:
-        raise WindowsError(UNSOUND)
-    _, ring, _, until, _ = HEAD.unpack_from(record)
-    return ring, until
 
 
 def _decoded(layout: Layout, record: bytes) -> tuple[int, int, Totals]:

@@ -122,6 +122,11 @@ class InputConsumer:
         if not self._held:
             self._consumer.resume([place])
 
+    @property
+    def quiet(self) -> set[int]:
+        """Partitions of which everything has been read that there was."""
+        return set() if self._held else self._at_end - self.waiting
+
     def progress(self) -> tuple[PartitionProgress, ...]:
         """Position and lag of every assigned partition, from the client's cache: no round trip."""
         return tuple(self._progress(*place) for place in sorted(self.positions.items()))

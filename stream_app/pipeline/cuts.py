@@ -4,13 +4,14 @@ A cut is taken in memory right after a commit: it is the state as of the committ
 commits that follow, its mark last, so a checkpoint never overtakes a commit. A cut that was not finished is harmless.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from itertools import islice
 from typing import NamedTuple
 
 from stream_app.pipeline.clock import Clock
 from stream_app.pipeline.enrich import Windows
-from stream_app.pipeline.window_records import StateRecord, mark, of_entity, prefix
+from stream_app.pipeline.window_records import CUT, StateRecord, mark, of_entity, of_totals, prefix
 
 MOST_RECORDS = 2000  # in one transaction: about a megabyte
 
@@ -24,12 +25,14 @@ class Cut(NamedTuple):
     Attributes:
         whose: Of which windows and partition.
         offset: What it stands for.
-        records: What is left of it.
+        records: What is left of its entities.
+        last: What is not over of other entities, and the mark: in one transaction.
     """
 
     whose: Whose
     offset: int
     records: Iterator[StateRecord]
+    last: Sequence[StateRecord]
 
 
 class Cuts:
@@ -69,7 +72,7 @@ class Cuts:
             return []
         records = list(islice(self._cut.records, MOST_RECORDS))
         self._written = len(records) < MOST_RECORDS
-        return records
+        return [*records, *self._cut.last] if self._written else records
 
     def committed(self) -> None:
         """A transaction has been committed: what was taken for it is written."""
@@ -100,17 +103,21 @@ class Cuts:
         if not due:
             return None
         _, partition, windows = min(due, key=lambda entry: entry[:2])
-        offset = windows.reached[partition]
-        return Cut((windows.fingerprint, partition), offset, _records(windows, partition, offset))
+        return _cut(windows, partition, self._clock.now())
 
 
-def _records(windows: Windows, partition: int, cut: int) -> Iterator[StateRecord]:
+def _cut(windows: Windows, partition: int, now: datetime) -> Cut:
     """The state as it is now: what goes on to be counted does not change it."""
-    begin, state = prefix(windows.fingerprint, partition), windows.states[partition]
-    changed, entities = state.changed(), state.figures.entities
-
-    def records() -> Iterator[StateRecord]:
-        yield from (of_entity(begin, partition, key, block, cut) for key, block in changed)
-        yield mark(begin, partition, cut, entities)
-
-    return records()
+    begin, cut = prefix(windows.fingerprint, partition), windows.reached[partition]
+    state = windows.states[partition]
+    changed, entities = state.changed(), state.entities
+    totals = [CUT.pack(int(now.timestamp() * 1000)), *state.checkpoint()] if state.totals else []
+    return Cut(
+        (windows.fingerprint, partition),
+        cut,
+        (of_entity(begin, partition, key, block, cut) for key, block in changed),
+        [
+            *(of_totals(begin, partition, number, content, cut) for number, content in enumerate(totals)),
+            mark(begin, partition, cut, entities),
+        ],
+    )

@@ -26,7 +26,7 @@ from stream_app.pipeline.batch import Decided, Decoded, Raw, Reasoned, Refusal
 from stream_app.pipeline.faults import error_of, raise_for
 from stream_app.pipeline.fields import LONGEST_TEXT, shown
 from stream_app.pipeline.formats.readers import values_of
-from stream_app.pipeline.window_records import CUT, CUT_HEADER, StateRecord
+from stream_app.pipeline.window_records import CUT, CUT_HEADER, StateRecord, TotalsRecord
 
 QUEUE_FULL_WAIT_S = 0.05
 LEAST_SHARE = 0.01  # an input with a smaller part of the score is no reason for it
@@ -47,6 +47,7 @@ class Outputs:
     comparisons: str
     model_status: str
     window_state: str
+    window_totals: str
     scores: str | None
     latents: str | None
 
@@ -96,6 +97,12 @@ class Emitter:
             headers = None if entry.value is not None else [(CUT_HEADER, CUT.pack(entry.cut))]
             place = entry.partition % partitions
             self._send(self._outputs.window_state, entry.key, entry.value, partition=place, headers=headers)
+
+    def window_totals(self, records: Iterable[TotalsRecord], partitions: int) -> None:
+        """What other entities add up to, each record in the place of its input partition among so many."""
+        for entry in records:
+            place = entry.partition % partitions
+            self._send(self._outputs.window_totals, entry.key, entry.value, partition=place)
 
     def status(self, status: ModelStatus) -> None:
         """The model that this worker serves, and from which offsets on."""

@@ -1,7 +1,8 @@
 """Fills the windows of a micro-batch: what is known of each entity from the records before it in its partition's log.
 
 There is a state for each input partition that this worker has, and it counts every record that decode accepts. So a
-value is a function of the partition's log, whatever the batches, restarts, and owners.
+value is a function of the partition's log, whatever the batches, restarts, and owners. Windows of other entities, and
+of labels, are read from what all partitions have published of hops that are over.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,14 +13,15 @@ import msgspec
 import numpy as np
 from msgspec.structs import replace
 
-from models.windows.plan import Layout
+from models.windows.plan import Layout, by_entity
 from schemas.definition import Definition, Input
 from stream_app.pipeline.batch import Decoded, Past, Raw
 from stream_app.pipeline.faults import SessionLost
 from stream_app.pipeline.window_records import FINGERPRINT_BYTES
 
 if TYPE_CHECKING:
-    from models.windows.state import WindowState
+    from stream_app.pipeline.other_entities import OtherEntities
+    from stream_app.pipeline.partition_windows import PartitionWindows
 
 Decode = Callable[[Raw], Decoded]
 
@@ -33,24 +35,46 @@ class Windows:
         reach_s: How far back they look.
         states: Of each partition whose past is known.
         reached: Of each of these, the offset up to which its log has been counted.
+        others: What is known of entities whose events stand in every partition; None where nothing is read of them.
     """
 
     def __init__(self, definition: Definition, topic_id: str, decode: Decode, max_entities: int) -> None:
-        from models.windows.state import WindowState  # imports the compiler
-
-        self._asked = [entry.window for entry in definition.windows if entry.window is not None]
+        asked = [entry.window for entry in definition.windows if entry.window is not None]
+        self._places, paths = by_entity(asked, definition.event.entity)
+        self._own = [asked[place] for place in self._places]
+        self._others = [(path, [asked[place] for place in places], places) for path, places in paths.items()]
+        self._count = len(asked)
         self._entity = definition.event.entity
-        self._new: Callable[[], WindowState] = lambda: WindowState(self._asked, max_entities)
-        self._layout = Layout(self._asked)
+        self._max_entities = max_entities
+        self._layout = Layout(self._own)
         self.decode = decode
         self.fingerprint = _fingerprint(definition, topic_id, self._layout.fingerprint)
         self.reach_s = definition.reach_s
-        self.states: dict[int, WindowState] = {}
+        self.states: dict[int, PartitionWindows] = {}
         self.reached: dict[int, int] = {}
+        self.others: OtherEntities | None = None
 
-    def empty(self) -> "WindowState":
+    @property
+    def have_others(self) -> bool:
+        """Whether some look at other entities, or at labels."""
+        return bool(self._others)
+
+    def meet_others(self) -> "OtherEntities":
+        """Begin to know other entities: what was published of them is to be read."""
+        from stream_app.pipeline.other_entities import Group, OtherEntities  # imports the compiler
+
+        groups = [Group(*group) for group in self._others]
+        self.others = OtherEntities(groups, self._entity, self._max_entities, self.reach_s)
+        return self.others
+
+    def empty(self) -> "PartitionWindows":
         """The state of a partition without a past."""
-        return self._new()
+        from models.windows.state import WindowState  # imports the compiler
+        from models.windows.totals import HopTotals
+        from stream_app.pipeline.partition_windows import PartitionWindows
+
+        own = WindowState(self._own, self._max_entities) if self._own else None
+        return PartitionWindows(own, [HopTotals(windows) for _, windows, _ in self._others])
 
     def keep(self, positions: Mapping[int, int]) -> None:
         """Let go of partitions that are elsewhere: what another worker counts meanwhile is not known here."""
@@ -61,24 +85,30 @@ class Windows:
         """Compute the windows of the accepted records, and count them.
 
         Returns:
-            float32 [m, windows]; NaN in partitions whose past is not known yet.
+            float32 [m, windows]; those of the own entity NaN in partitions whose past is not known yet.
 
         Raises:
             SessionLost: the batch does not go on from where the state is; a new session builds it anew.
         """
         partitions, offsets = (np.array(column)[decoded.rows] for column in (raw.partitions, raw.offsets))
-        values = np.full((len(decoded.rows), len(self._asked)), np.nan, dtype=np.float32)
+        values = np.full((len(decoded.rows), self._count), np.nan, dtype=np.float32)
+        if self.others is not None and len(values):
+            self.others.look(_past(decoded), values)
         for partition in raw.spans.keys() & self.states.keys():
             start, end = raw.spans[partition]
             if self.reached[partition] != start:
                 raise SessionLost("windows", f"windows of partition {partition} are not at offset {start}")
             rows = np.flatnonzero(partitions == partition)
-            if len(rows):
-                values[rows] = self.count(self.states[partition], decoded, offsets, rows)
+            found = self.count(self.states[partition], decoded, offsets, rows)
+            if found is not None:
+                values[rows[:, None], self._places] = found
             self.reached[partition] = end
+            self.states[partition].let_go(end)
         return values
 
-    def count(self, state: "WindowState", decoded: Decoded, offsets: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    def count(
+        self, state: "PartitionWindows", decoded: Decoded, offsets: np.ndarray, rows: np.ndarray
+    ) -> np.ndarray | None:
         """Compute and count some rows, all of one partition.
 
         Args:
@@ -86,27 +116,34 @@ class Windows:
             decoded: The m accepted records.
             offsets: int64 [m].
             rows: Which of them, ascending.
+
+        Returns:
+            float32 [rows, windows of the own entity]; None where there are none.
         """
         from models.windows.compiled import Batch
-        from models.windows.keys import keys_of_numbers
+        from stream_app.pipeline.other_entities import keys_at
+        from stream_app.pipeline.partition_windows import Columns
 
-        past: Past = decoded.past  # type: ignore[assignment]  # there are windows
+        if not len(rows):
+            return None
+        past, layout, own = _past(decoded), self._layout, None
+        if self._own:
+            numbers = [past.columns[path][rows] for path in layout.numbers]
+            identities = [keys_at(past.columns, path)[rows] for path in layout.identities]
+            own = Batch(
+                offsets[rows],
+                past.columns[self._entity][rows],
+                past.times[rows],
+                _side_by_side(numbers, len(rows), np.float64),
+                _side_by_side(identities, len(rows), np.int64),
+            )
+        others = [] if self.others is None else self.others.columns(past, rows)
+        return state.count(Columns(offsets[rows], past.times[rows], own, others))
 
-        def identity(path: str) -> np.ndarray:
-            column = past.columns[path][rows]
-            return keys_of_numbers(column) if column.dtype == np.float64 else column
 
-        layout = self._layout
-        numbers = [past.columns[path][rows] for path in layout.numbers]
-        identities = [identity(path) for path in layout.identities]
-        batch = Batch(
-            offsets[rows],
-            past.columns[self._entity][rows],
-            past.times[rows],
-            _side_by_side(numbers, len(rows), np.float64),
-            _side_by_side(identities, len(rows), np.int64),
-        )
-        return state.step(batch)
+def _past(decoded: Decoded) -> Past:
+    past: Past = decoded.past  # type: ignore[assignment]  # there are windows
+    return past
 
 
 def fill(decoded: Decoded, definition: Definition, values: np.ndarray) -> Decoded:

@@ -66,6 +66,10 @@ class Interval:
         if gap.is_passed_over:
             self.passed_over.add(partition)
 
+    def stay(self, partition: int, position: int) -> None:
+        """Commit a partition where it is, if it has not moved: what is written about it is written by its owner."""
+        self.spans.setdefault(partition, (position, position))
+
     def age_s(self, monotonic: float) -> float:
         """Seconds since the commit before; 0 while there is nothing to commit.
 

@@ -146,6 +146,8 @@ class Loop:
         if not interval.is_dirty:
             return
         self._interval = Interval(began_at=self._clock.monotonic())
+        for partition in self._windows.publish() if self._windows.are_used else ():
+            interval.stay(partition, self._session.input.positions[partition])
         self._session.emitter.summaries(self._summaries.drain(interval.spans, interval.lost))
         comparison = self._second.drain() if self._second is not None else None
         if comparison is not None:
@@ -208,7 +210,7 @@ class Loop:
         if self._windows.are_behind:
             self._commit()
         self._filling = self._windows.turn(is_committed=not self._interval.is_dirty)
-        if self._windows.has_records:
+        if self._windows.has_records or (not self._interval.is_dirty and self._windows.are_due):
             self._interval.is_dirty = True
 
     def _decoder(self, manifest: Manifest, segments: Segments | None = None) -> Decoder:

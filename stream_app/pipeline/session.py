@@ -1,6 +1,7 @@
 """One life of the pipeline's Kafka clients: opened together, used by one thread, closed together at the first error."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -9,6 +10,7 @@ from confluent_kafka.admin import AdminClient
 
 from schemas import topics
 from schemas.topics import Topic
+from stream_app.kafka.log import Log
 from stream_app.kafka.schema_registry import schema_registry
 from stream_app.kafka.topics import name
 from stream_app.metrics import Metrics
@@ -20,6 +22,7 @@ from stream_app.pipeline.faults import SessionLost, raise_for
 from stream_app.pipeline.input_topic import InputTopic
 from stream_app.pipeline.rebuild import logs_of
 from stream_app.pipeline.recall import Accounted
+from stream_app.pipeline.totals_reader import Follow
 from stream_app.settings import Guarantee, Settings
 
 METADATA_EVERY_MS = 3000
@@ -38,6 +41,9 @@ class Kafka(Protocol):
 
     def admin(self, settings: Settings) -> AdminClient:
         """A client for metadata."""
+
+    def follow(self, settings: Settings, topics: Sequence[Topic], since: datetime) -> Log:
+        """Follows topics from a time on."""
 
 
 Recall = Callable[[Settings, Iterable[int]], dict[int, Accounted]]
@@ -84,6 +90,7 @@ class Session:
             clock=clock,
         )
         self.logs = logs_of(settings, kafka)
+        self.follow: Follow = lambda topics, since: kafka.follow(settings, topics, since)
         self.committer.begin()
 
     def __enter__(self) -> Self:
@@ -118,6 +125,7 @@ def outputs_of(settings: Settings) -> Outputs:
         comparisons=name(settings, topics.COMPARISONS),
         model_status=name(settings, topics.MODEL_STATUS),
         window_state=name(settings, topics.WINDOW_STATE),
+        window_totals=name(settings, topics.WINDOW_TOTALS),
         scores=full(topics.SCORES, settings.publish_scores),
         latents=full(topics.LATENTS, settings.publish_latents),
     )

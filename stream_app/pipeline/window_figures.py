@@ -1,5 +1,6 @@
 """What the windows of a worker hold, and what came late, as metrics."""
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,10 @@ from stream_app.pipeline.enrich import Windows
 
 if TYPE_CHECKING:
     from models.windows.entities import HeldFigures
+    from stream_app.pipeline.other_entities import OtherEntities
+
+OTHERS = -1  # in the place of a partition
+INCOMPLETE = "incomplete"
 
 
 class WindowFigures:
@@ -17,6 +22,7 @@ class WindowFigures:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._counted: dict[Whose, tuple[int, int, int]] = {}
+        self._of_others: dict[bytes, Counter[str]] = {}
 
     def begin(self, windows: Windows, partition: int) -> None:
         """The state of a partition has been built."""
@@ -34,6 +40,10 @@ class WindowFigures:
             for windows in used
             for partition, state in windows.states.items()
         }
+        for windows in used:
+            if windows.others is not None:
+                found[windows.fingerprint, OTHERS] = windows.others.figures
+                self._observe_others(windows.fingerprint, windows.others)
         self._metrics.window_entities.set(sum(figures.entities for figures in found.values()))
         self._metrics.window_bytes.set(sum(figures.bytes for figures in found.values()))
         self._metrics.window_checkpoint_age.set(age_s)
@@ -44,6 +54,16 @@ class WindowFigures:
                 counter.inc(now - then)
             self._counted[whose] = counts
         self._counted = {whose: self._counted[whose] for whose in found}
+
+    def _observe_others(self, fingerprint: bytes, others: "OtherEntities") -> None:
+        labels = Counter[str]() if others.labels is None else others.labels.left_out
+        now = Counter({INCOMPLETE: others.incomplete, **labels})
+        for what, count in (now - self._of_others.get(fingerprint, labels)).items():
+            if what == INCOMPLETE:
+                self._metrics.window_incomplete.inc(count)
+            else:
+                self._metrics.window_labels_left_out[what].inc(count)
+        self._of_others[fingerprint] = now
 
 
 def _counts(figures: "HeldFigures") -> tuple[int, int, int]:

@@ -18,6 +18,7 @@ from stream_app.pipeline.enrich import Decode, Windows, fill, keyed_otherwise
 from stream_app.pipeline.faults import SessionLost
 from stream_app.pipeline.rebuild import Rebuild
 from stream_app.pipeline.session import Session
+from stream_app.pipeline.totals_keeper import TotalsKeeper
 from stream_app.pipeline.window_figures import WindowFigures
 from stream_app.settings import Settings
 
@@ -62,6 +63,7 @@ class WindowKeeper:
         self._values: dict[bytes, np.ndarray] = {}
         self._warned = False
         self._state_partitions = 1
+        self._totals = TotalsKeeper(session, clock)
 
     def serve(self, manifests: Sequence[Manifest]) -> None:
         """These models are in service, the first decides: their windows, and no others, are kept."""
@@ -73,7 +75,11 @@ class WindowKeeper:
         wanted = self._of(manifests)
         self._wanted = [*self._serving, *(w for w in wanted if w not in self._serving)]
         flowing = {p: at for p, at in self._input.positions.items() if p not in self._input.waiting}
-        return all(windows.reached.get(p) == at for windows in wanted for p, at in flowing.items())
+        return all(
+            windows.reached.get(p) == at and self._totals.are_known(windows, p)
+            for windows in wanted
+            for p, at in flowing.items()
+        )
 
     @property
     def are_used(self) -> bool:
@@ -97,13 +103,14 @@ class WindowKeeper:
         positions = self._input.positions
         for windows in self._wanted:
             windows.keep(positions)
+        self._totals.turn(self._wanted, BUDGET_S)
         missing = self._missing()
         if missing is not None:
             self._build(*missing)
         elif self._short:
             self._tell()
         for partition in sorted(self._input.waiting):
-            if all(partition in windows.states for windows in self._serving):
+            if all(self._totals.are_known(windows, partition) for windows in self._serving):
                 self._input.admit(partition)
         if is_committed:
             self._cuts.begin(self._wanted)
@@ -144,6 +151,15 @@ class WindowKeeper:
         """Whether records of a checkpoint wait for a transaction."""
         return self._cuts.is_open
 
+    @property
+    def are_due(self) -> bool:
+        """Whether hops of other entities are over that have not been published."""
+        return self._totals.are_due(self._wanted)
+
+    def publish(self) -> list[int]:
+        """Put the hops of other entities that are over into the transaction; of which partitions there were any."""
+        return self._totals.publish(self._wanted)
+
     def write(self) -> None:
         """Put those of one transaction into it."""
         self._session.emitter.window_state(self._cuts.take(), self._state_partitions)
@@ -155,7 +171,11 @@ class WindowKeeper:
             self._figures.observe(self._wanted, self._cuts.age_s(self._wanted))
 
     def close(self) -> None:
-        """Let a reader go."""
+        """Let the readers go."""
+        self._totals.close()
+        self._let_go()
+
+    def _let_go(self) -> None:
         if self._rebuild is not None:
             self._rebuild[2].close()
             self._rebuild = None
@@ -181,7 +201,7 @@ class WindowKeeper:
         places = sorted(self._input.positions, key=lambda partition: (partition not in self._input.waiting, partition))
         missing = [(windows, p) for windows in self._wanted for p in places if p not in windows.states]
         if self._rebuild is not None and self._rebuild[:2] not in missing:
-            self.close()
+            self._let_go()
         return self._rebuild[:2] if self._rebuild is not None else missing[0] if missing else None
 
     def _build(self, windows: Windows, partition: int) -> None:
@@ -192,7 +212,8 @@ class WindowKeeper:
         if not rebuild.turn(self._input.positions[partition], BUDGET_S):
             return
         windows.states[partition], windows.reached[partition] = rebuild.state, rebuild.reached
-        self._state_partitions = rebuild.state_partitions
+        self._state_partitions = rebuild.partitions[self._session.logs.state]
+        self._totals.built(windows, rebuild.partitions)
         self._cuts.restored(windows, partition, rebuild.cut)
         self._figures.begin(windows, partition)
         self._metrics.window_rebuild.observe(self._clock.monotonic() - began_at)

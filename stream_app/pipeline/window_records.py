@@ -1,9 +1,18 @@
-"""The form of what stands on `window-state`: of each entity its block, of each partition a mark of what is whole.
+"""The form of what stands on `window-state` and on `window-totals`.
+
+On `window-state`, of each entity its block, of each partition a mark of what is whole
 
     an entity     key: windows, input partition, entity      value: offset of the cut, the block as the windows write it
+    totals        key: windows, input partition, t, number   value: offset of the cut, then 0: its time in milliseconds;
+                                                             1, 2, ...: which other entity, what is not over of it
     a mark        key: windows, input partition              value: offset of the cut, entities held by then
     a beginning   key: windows, input partition, f           value: offset before which the past is that of a file
     a forgotten   key: windows, input partition, entity      no value; the offset of the cut in a header
+
+On `window-totals`, of each partition what others than its entities add up to in hops that are over
+
+    totals        key: windows, input partition, which other entity   value: offset up to which the partition was
+                                                                      counted, a record of `HopTotals.finished`
 
 `windows` is a fingerprint of all that makes a value: what is computed and how, of which records, of which input topic.
 """
@@ -14,6 +23,7 @@ from typing import NamedTuple
 MARK = struct.Struct(">qq")
 CUT = struct.Struct(">q")
 PARTITION = struct.Struct(">i")
+NUMBER = struct.Struct(">sH")
 ENTITY_BYTES = 8
 FINGERPRINT_BYTES = 8
 CUT_HEADER = "cut"
@@ -46,6 +56,41 @@ def of_entity(begin: bytes, partition: int, entity: bytes, block: bytes | None, 
     return StateRecord(partition, begin + entity, None if block is None else CUT.pack(cut) + block, cut)
 
 
+def of_totals(begin: bytes, partition: int, number: int, content: bytes, cut: int) -> StateRecord:
+    """A record of what is not over in other entities, as of a cut: all are in the transaction of its mark."""
+    return StateRecord(partition, begin + NUMBER.pack(b"t", number), CUT.pack(cut) + content, cut)
+
+
+class TotalsRecord(NamedTuple):
+    """A record for `window-totals`.
+
+    Attributes:
+        partition: Of the input.
+        key: As above.
+        value: As above.
+    """
+
+    partition: int
+    key: bytes
+    value: bytes
+
+
+class Published(NamedTuple):
+    """What is to be known of a record of `window-totals` to let go of what it holds.
+
+    Attributes:
+        offset: Up to which the partition had been counted.
+        entity: Which of the other entities.
+        ring: Which length of hop.
+        until: The first hop that is not over.
+    """
+
+    offset: int
+    entity: int
+    ring: int
+    until: int
+
+
 def mark(begin: bytes, partition: int, cut: int, entities: int) -> StateRecord:
     """Everything up to this cut has been written."""
     return StateRecord(partition, begin, MARK.pack(cut, entities), cut)
@@ -64,6 +109,7 @@ class Checkpoint:
         entities: Held at that cut.
         settled: Key of each entity to its block as of that cut or before it.
         of_a_file: Offset before which the past is that of a file; None: there is none but the log's.
+        totals: What is not over of other entities at that cut, by number.
     """
 
     def __init__(self, begin: bytes) -> None:
@@ -72,6 +118,7 @@ class Checkpoint:
         self.entities = 0
         self.settled: dict[bytes, bytes | None] = {}
         self.of_a_file: int | None = None
+        self.totals: dict[bytes, bytes] = {}
         self._later: list[tuple[int, bytes, bytes | None]] = []
 
     def add(self, key: bytes | None, value: bytes | None, header: bytes | None) -> None:
@@ -92,12 +139,16 @@ class Checkpoint:
     def later(self) -> list[tuple[int, list[tuple[bytes, bytes | None]]]]:
         """Cuts that are not whole, ascending, and what there is of each."""
         cuts = sorted({cut for cut, _, _ in self._later})
-        return [(cut, [(key, block) for at, key, block in self._later if at == cut and block]) for cut in cuts]
+        of_entities = [entry for entry in self._later if len(entry[1]) == ENTITY_BYTES]
+        return [(cut, [(key, block) for at, key, block in of_entities if at == cut and block]) for cut in cuts]
 
     def _whole(self, cut: int, entities: int) -> None:
         """Everything of this cut has been read; what stands before the mark and is of a later one was given up."""
         if cut < (self.cut or 0):  # counted anew, whole, by a group that was set back
             self.settled.clear()
         self.cut, self.entities = cut, entities
-        self.settled.update((key, block) for at, key, block in self._later if at <= cut)
+        of_entities = ((key, block) for at, key, block in self._later if at <= cut and len(key) == ENTITY_BYTES)
+        self.settled.update(of_entities)
+        of_cut = ((key, content) for at, key, content in self._later if at == cut and len(key) == NUMBER.size)
+        self.totals = {key: content for key, content in of_cut if content is not None}
         self._later = []

@@ -62,11 +62,9 @@ def deploy(settings: Settings, order: Order, model: Source, gate: Gate = ungated
 
     Raises:
         ArtefactError, FetchError: the model cannot be had, or is none.
-        WindowsError: it has windows that are not computed in the stream.
         Refused: by the gate.
     """
     archive = artefacts.read(model)
-    _refuse_windows(archive)
     release = _release(model, archive, sha256)
     with CommandSession(settings, order) as session:
         serving = session.rollout.serving
@@ -108,8 +106,7 @@ def try_out(
             and archive is not None
             and (candidate is None or candidate.release.model.sha256 != archive.sha256)
         ):
-            _refuse_windows(archive)
-            release = _release(model, archive)
+                    release = _release(model, archive)
             if taken := _taken(session, release):
                 return session.outcome(False, taken)
             gates = gate(session, archive)
@@ -223,13 +220,6 @@ def _is_there(release: Release) -> bool:
         return artefacts.read(release.uri).sha256 == release.model.sha256
     except (FetchError, ArtefactError):
         return False
-
-
-def _refuse_windows(archive: Archive) -> None:
-    if archive.manifest.definition.windows:
-        from models.windows.served import refuse_unserved  # numpy takes a while, and most models have none
-
-        refuse_unserved(archive.manifest.definition)
 
 
 def _release(model: Source, archive: Archive, sha256: str | None = None) -> Release:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from confluent_kafka import (
+    OFFSET_END,
     OFFSET_INVALID,
     KafkaError,
     KafkaException,
@@ -40,10 +41,19 @@ class MemoryConsumer:
         self._read = places[0].topic, places[0].partition, places[0].offset
 
     def list_topics(self, topic: str, timeout: float) -> Any:
-        return SimpleNamespace(topics={topic: SimpleNamespace(partitions={0: None})})
+        partitions = self._kafka.input if topic == self._kafka.input_topic else (0,)
+        return SimpleNamespace(topics={topic: SimpleNamespace(partitions=dict.fromkeys(partitions))})
+
+    def offsets_for_times(self, places: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+        """The first record of a time, given in place of an offset, or a later one; the end where there is none."""
+        (place,) = places
+        log = self._log(place.topic, place.partition)
+        later = (at for at, message in enumerate(log) if message and message.timestamp()[1] >= place.offset)
+        return [TopicPartition(place.topic, place.partition, next(later, OFFSET_END))]
 
     def seek(self, place: TopicPartition) -> None:
         self._positions[place.partition] = place.offset
+        self._ended.discard(place.partition)
 
     def consume(self, limit: int, timeout_s: float) -> list[MemoryMessage]:
         if self._read is not None:
@@ -52,7 +62,7 @@ class MemoryConsumer:
         self.waits.append(timeout_s)
         messages: list[MemoryMessage] = []
         for partition in sorted(self._positions.keys() - self.paused):
-            messages += self._fetch(partition, limit - len(messages))
+            messages += self._fetch(partition, max(limit - len(messages), 0))
         if self._kafka.script and not (limit == 1 and messages):  # a first record is always asked for the rest, too
             self._kafka.script.popleft()(self)
         return messages

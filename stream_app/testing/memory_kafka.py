@@ -4,15 +4,18 @@ Partitions come and go inside `consume`, calls fail in their turn, a full queue 
 transactional id fences the one before it. Records become visible when their transaction is committed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
+from schemas.topics import Topic
+from stream_app.kafka.log import Log
 from stream_app.pipeline.recall import Accounted, newest_places
 from stream_app.settings import Settings
-from stream_app.testing.memory_clients import MemoryAdmin, MemoryConsumer, MemoryProducer, Step
+from stream_app.testing.memory_clients import MemoryAdmin, MemoryConsumer, MemoryProducer, MemoryTail, Step
 from stream_app.testing.memory_cluster import MemoryCluster
 
 
@@ -39,6 +42,10 @@ class MemoryKafka(MemoryCluster):
     def admin(self, _settings: Settings | None) -> AdminClient:
         """A client for metadata."""
         return cast(AdminClient, MemoryAdmin(self))
+
+    def follow(self, _settings: Settings, topics: Sequence[Topic], _since: datetime) -> Log:
+        """Topics from their beginning on."""
+        return cast(Log, MemoryTail(self, *(topic.name for topic in topics)))
 
     def recall(self, _settings: Settings, _partitions: Iterable[int]) -> dict[int, Accounted]:
         """Where the visible ledger ends."""

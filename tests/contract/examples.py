@@ -124,7 +124,7 @@ EXAMPLES = [
         value_size=1,
         headers=[("trace", b"\x01")],
     ),
-    Label("4782313", True, AT, 2, "case tool", entity="596", event_time=AT),
+    Label("4782313", True, AT, 2, "case tool", entity="596", event_time=AT, entities={"terminal_id": "3156"}),
     DRIFT_SUMMARY,
     DRIFT_ALERT,
     Stage(uri="models/card-fraud-7.pt", model=MODEL, **COMMAND),

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from models.windows import totals as totals_module
 from models.windows.plan import WindowsError
-from models.windows.totals import HEAD, QUANTUM, HopTotals, TotalsView, head_of
+from models.windows.totals import HEAD, QUANTUM, HopTotals, TotalsView
 from tests.unit.models.windows.oracle import MICRO, OracleWindow, of_values
 
 HOUR, DAY = 3600 * MICRO, 86_400 * MICRO
@@ -118,13 +118,11 @@ def test_labels_of_a_history_and_labels_that_come_later_are_the_same_bits():
     assert (views[0].look(*asked)[:, 1] > 0).any()
 
 
-def test_labels_are_placed_once_the_hops_of_all_lengths_are_over():
+def test_the_newest_time_that_is_over_is_that_of_the_shortest_hops():
     totals, view = HopTotals(WINDOWS), TotalsView(WINDOWS, 10)
-    assert view.whole_until < 0
-    published(totals, view, 0, MAY + 5 * HOUR)
-    assert view.whole_until == MAY
-    published(totals, view, 0, MAY + DAY)
-    assert view.whole_until == MAY + DAY
+    assert view.newest_us is None
+    published(totals, view, 0, MAY + 5 * HOUR + 301 * MICRO)
+    assert view.newest_us == MAY + 5 * HOUR + 300 * MICRO
 
 
 def test_what_a_partition_has_not_published_is_counted_as_incomplete():
@@ -161,7 +159,7 @@ def test_a_later_owner_lets_go_of_what_was_published_and_counts_the_rest():
     first.add(*(column[120:] for column in events))
     second.add(*(column[:120] for column in events))
     for record in at_120:
-        second.let_go(*head_of(record))
+        second.let_go(*second.head(record))
     second.add(*(column[120:] for column in events))
     assert second.over == first.over
     assert second.finished(MAY + 9 * DAY) == first.finished(MAY + 9 * DAY)
@@ -189,7 +187,7 @@ def test_many_entities_are_published_and_kept_in_records_of_bounded_size(monkeyp
     asked = np.arange(300), np.full(300, MAY + 2 * DAY)
     assert view.look(*asked).tobytes() == parts.look(*asked).tobytes()
     for record in small[:3]:
-        again.let_go(*head_of(record))
+        again.let_go(*again.head(record))
     assert again.over == totals.over
 
 

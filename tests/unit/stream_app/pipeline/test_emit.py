@@ -32,6 +32,7 @@ OUTPUTS = Outputs(
     "comparisons",
     "model-status",
     "window-state",
+    "window-totals",
     None,
     None,
 )
