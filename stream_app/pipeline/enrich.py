@@ -74,7 +74,8 @@ class Windows:
         from stream_app.pipeline.partition_windows import PartitionWindows
 
         own = WindowState(self._own, self._max_entities) if self._own else None
-        return PartitionWindows(own, [HopTotals(windows) for _, windows, _ in self._others])
+        totals = [] if self.others is None else [HopTotals(windows) for _, windows, _ in self._others]
+        return PartitionWindows(own, totals)
 
     def keep(self, positions: Mapping[int, int]) -> None:
         """Let go of partitions that are elsewhere: what another worker counts meanwhile is not known here."""

@@ -131,16 +131,16 @@ class PartitionWindows:
             totals: Number to what a cut has of other entities.
 
         Returns:
-            When the cut was taken, in milliseconds; 0 where there are no other entities.
+            When the cut was taken, in milliseconds; 0 where it has no other entities.
 
         Raises:
             WindowsError: it is none of these windows.
         """
         if self.own is not None:
             self.own.restore(blocks)
-        if not self.totals:
+        if not self.totals or not totals:  # a cut that was made of a file has none
             return 0
-        taken_at, *contents = (totals[number] for number in sorted(totals)) if totals else (b"",)
+        taken_at, *contents = (totals[number] for number in sorted(totals))
         if len(taken_at) != CUT.size or any(not content or content[0] >= len(self.totals) for content in contents):
             raise WindowsError("the checkpoint has no totals of other entities as these windows have them")
         for content in contents:

@@ -116,13 +116,13 @@ class Rebuild:
             low, _ = consumer.get_watermark_offsets(place, timeout=ANSWER_S)
             try:
                 taken_at = self._restore(checkpoint, low)
-                if self._windows.have_others:
+                if self._windows.others is not None:
                     yield from self._read_published(consumer, taken_at)
                 yield from self._replay(consumer)
             except WindowsError as error:  # somebody else has written there
                 log.warning("partition %d: %s; the log is counted from its beginning", self._partition, error)
                 self._begin(low)
-                if self._windows.have_others:
+                if self._windows.others is not None:
                     yield from self._read_published(consumer, 0)
                 yield from self._replay(consumer)
 

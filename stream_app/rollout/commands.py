@@ -106,7 +106,7 @@ def try_out(
             and archive is not None
             and (candidate is None or candidate.release.model.sha256 != archive.sha256)
         ):
-                    release = _release(model, archive)
+            release = _release(model, archive)
             if taken := _taken(session, release):
                 return session.outcome(False, taken)
             gates = gate(session, archive)
