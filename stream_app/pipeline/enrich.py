@@ -123,7 +123,7 @@ class Windows:
         """
         from models.windows.compiled import Batch
         from stream_app.pipeline.other_entities import keys_at
-        from stream_app.pipeline.partition_windows import Columns
+        from stream_app.pipeline.partition_windows import Counted
 
         if not len(rows):
             return None
@@ -139,7 +139,7 @@ class Windows:
                 _side_by_side(identities, len(rows), np.int64),
             )
         others = [] if self.others is None else self.others.columns(past, rows)
-        return state.count(Columns(offsets[rows], past.times[rows], own, others))
+        return state.count(Counted(offsets[rows], past.times[rows], own, others))
 
 
 def _past(decoded: Decoded) -> Past:

@@ -11,14 +11,14 @@ from models.windows.entities import HeldFigures
 from models.windows.plan import WindowsError
 from models.windows.state import WindowState
 from models.windows.totals import HopTotals
-from stream_app.pipeline.window_records import CUT, Published
+from stream_app.pipeline.window_records import CUT, PublishedTotals
 
 ON_THEIR_WAY_US = 60_000_000  # hops are of 300 seconds or more
 
 Block = tuple[bytes, bytes | None]
 
 
-class Columns(NamedTuple):
+class Counted(NamedTuple):
     """What windows look at in some events of one partition, in the order of the log.
 
     Attributes:
@@ -48,7 +48,7 @@ class PartitionWindows:
     def __init__(self, own: WindowState | None, totals: Sequence[HopTotals]) -> None:
         self.own = own
         self.totals = totals
-        self.published: deque[Published] = deque()
+        self.published: deque[PublishedTotals] = deque()
         self.newest: int | None = None
 
     @property
@@ -61,7 +61,7 @@ class PartitionWindows:
         """How many are held."""
         return self.figures.entities
 
-    def count(self, columns: Columns) -> np.ndarray | None:
+    def count(self, columns: Counted) -> np.ndarray | None:
         """Compute the own windows of each event from the events before it, then count it.
 
         Returns:

@@ -25,7 +25,7 @@ from stream_app.kafka.topics import name
 from stream_app.pipeline.batch import Raw
 from stream_app.pipeline.enrich import Windows
 from stream_app.pipeline.faults import raise_for
-from stream_app.pipeline.window_records import CUT, CUT_HEADER, Checkpoint, Published, prefix
+from stream_app.pipeline.window_records import CUT, CUT_HEADER, Checkpoint, PublishedTotals, prefix
 from stream_app.settings import Settings
 
 CHUNK = 4096
@@ -84,7 +84,7 @@ class Rebuild:
         self._target = 0
         self._steps = self._work()
         self.partitions: dict[str, int] = {}
-        self._published: list[Published] = []
+        self._published: list[PublishedTotals] = []
         self._later: list[tuple[int, list[tuple[bytes, bytes | None]]]]
         self.cut: int | None
         self.since: datetime | None
@@ -174,12 +174,12 @@ class Rebuild:
             yield True
         self.state.published.extend(sorted(self._published))
 
-    def _heads(self, message: Message, begin: bytes) -> Iterator[Published]:
+    def _heads(self, message: Message, begin: bytes) -> Iterator[PublishedTotals]:
         """What a record of `window-totals` has published of this partition, if anything."""
         key, value, totals = message.key() or b"", message.value() or b"", self.state.totals
         if key.startswith(begin) and len(key) == len(begin) + 1 and len(value) > CUT.size and key[-1] < len(totals):
             with suppress(WindowsError):  # somebody else has written there: it is in no view
-                yield Published(CUT.unpack_from(value)[0], key[-1], *totals[key[-1]].head(value[CUT.size :]))
+                yield PublishedTotals(CUT.unpack_from(value)[0], key[-1], *totals[key[-1]].head(value[CUT.size :]))
 
     def _restore(self, checkpoint: Checkpoint, low: int) -> int:
         """Begin with the last whole cut, or with nothing at the beginning of the log.

@@ -75,7 +75,7 @@ class TotalsRecord(NamedTuple):
     value: bytes
 
 
-class Published(NamedTuple):
+class PublishedTotals(NamedTuple):
     """What is to be known of a record of `window-totals` to let go of what it holds.
 
     Attributes:
