@@ -20,10 +20,10 @@ from models.data.drift import Drift, DriftKind
 from models.definition import cards, segmented
 from models.inputs import matrix
 from models.manifest import Manifest
+from models.places import Places
 from models.recipe import TrainingConfig
 from models.runtime import run
 from models.season import SATURDAY, cell_of
-from models.segments import Places
 from models.training import train
 from schemas.drift import DriftAlert, DriftSummary
 from stream_app.drift.aggregator import Aggregator

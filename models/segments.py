@@ -4,7 +4,7 @@ A field with few values is watched by its most frequent ones. Where these would 
 terminals, its values are dealt to groups by their checksum: the same in every process and at any time.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from zlib import crc32
 
 import numpy as np
@@ -12,6 +12,7 @@ import polars as pl
 from msgspec.structs import replace
 
 from models.manifest import CLIP, LEAST_BEYOND, Manifest, Relations, Segment, Segments, SignalReference, SignalSeason
+from models.places import Places
 from models.reference import SMALLEST_CLIPPED_STD, Column, signal_columns
 from models.relations import products_of
 from models.runtime import Scored
@@ -54,25 +55,6 @@ def describe(
         for i, (value, rows) in enumerate(watched.items())
     ]
     return Segments(field, groups, described)
-
-
-class Places:
-    """Finds the segment of a value.
-
-    Args:
-        groups: As of the manifest.
-        watched: Values, or numbers of groups.
-    """
-
-    def __init__(self, groups: int, watched: Iterable[str]) -> None:
-        self._groups = groups
-        self._numbers = {int(value) if groups else value: number for number, value in enumerate(watched, start=1)}
-
-    def of(self, value: str) -> int:
-        """Its number, which counts from 1; 0: it is in none, as an empty value always is."""
-        if not value:
-            return 0
-        return self._numbers.get(crc32(value.encode()) % self._groups if self._groups else value, 0)
 
 
 def manifest_of(manifest: Manifest, segment: Segment) -> Manifest:

@@ -1,5 +1,6 @@
 """What is wrong with the model that decides, or with one on trial, in words; None where nothing is."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from textwrap import shorten
@@ -17,6 +18,7 @@ FRESH = timedelta(hours=1)  # for so long, a flood is put down to the model that
 FLOOD_TIMES = 3.0  # the usual share of alerts
 FLOOD_LEAST = 20  # alerts: of fewer, a share says little
 LEAST_USUAL = 0.001
+ASIDE = re.compile(r" \([^()]*\)")
 CAUSE_CHARACTERS = 120
 
 
@@ -103,7 +105,9 @@ def drift(facts: Facts) -> Found | None:
     worst = max(lasting, key=lambda a: list(DriftSeverity).index(a.alert.severity), default=None)
     if worst is None:
         return None
-    cause = shorten(worst.alert.cause.partition(". ")[0].rstrip("."), CAUSE_CHARACTERS, placeholder=" …")
+    first, _, _ = worst.alert.cause.partition(". ")
+    told = first if worst.alert.swap is None else ASIDE.sub("", first)  # who deployed it is told by another sentence
+    cause = shorten(told.rstrip("."), CAUSE_CHARACTERS, placeholder=" …")
     explain = f"`stream-app drift explain {worst.alert.alert_id}`"
     return f"Drift, {worst.alert.severity}: {cause}", explain if worst.alert.swap is None else "`stream-app rollback`"
 

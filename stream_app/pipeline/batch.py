@@ -3,13 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.runtime import Scored
 from schemas.scoring import RefusalCode, Severity
 from stream_app.kafka.log import Record
-from stream_app.pipeline.serving import SecondModel, Serving
+
+if TYPE_CHECKING:  # commands read records, too, and need no torch for that
+    from models.runtime import Scored
+    from stream_app.pipeline.serving import SecondModel, Serving
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +126,9 @@ class Decided:
         scored: Its outputs, row by row.
     """
 
-    author: Serving | SecondModel
+    author: "Serving | SecondModel"
     decoded: Decoded
-    scored: Scored
+    scored: "Scored"
 
 
 @dataclass(frozen=True, slots=True)

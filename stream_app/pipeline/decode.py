@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from models.manifest import Category, Segments
-from models.segments import Places
+from models.places import Places
 from schemas.definition import Definition
 from schemas.scoring import RefusalCode
 from stream_app.kafka.schema_registry import SchemaRegistry

@@ -7,9 +7,10 @@ import pytest
 from models.definition import cards, segmented
 from models.inputs import matrix
 from models.manifest import CLIP, Manifest
+from models.places import Places
 from models.recipe import TrainingConfig
 from models.season import hour_cells
-from models.segments import FEWEST_ROWS, MOST, Places, manifest_of
+from models.segments import FEWEST_ROWS, MOST, manifest_of
 from models.training import TrainingError, train
 
 

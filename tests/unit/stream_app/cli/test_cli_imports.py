@@ -70,3 +70,16 @@ def test_what_is_wrong_is_named_before_what_computes_a_model_is_loaded(
     (line,) = done.stderr.strip().splitlines()
     assert names in line
     assert json.loads(done.stdout) == {command: []}
+
+
+LIGHT = ["show", "label", "status", "doctor", "verify", "audit", "models", "consume", "rollback", "drift"]
+WORKED_WITH = ["pipeline.formats.readers", "replay.lookup", "cli.latest_events", "cli.checks", "cli.overview"]
+
+
+def test_what_commands_that_compute_no_model_work_with_loads_none_of_what_does() -> None:
+    modules = [*(COMMANDS[command][0] for command in LIGHT), *WORKED_WITH]
+    names = [f"stream_app.{'' if '.' in module else 'cli.'}{module}" for module in modules]
+    heavy = [name for name in HEAVY if name != "polars"]  # a fifth of a second, for hours of the day
+    program = f"import sys, {', '.join(names)}\nprint([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

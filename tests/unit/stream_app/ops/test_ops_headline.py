@@ -259,7 +259,9 @@ def test_an_incident_of_a_model_that_serves_no_longer_is_over():
 
 
 def test_drift_that_a_swap_began_is_ended_by_a_rollback():
-    began = replace(alert(), swap=IncidentSwap(after(-70), "root@host", NEXT_MODEL), cause="Began with the swap. So.")
+    began = replace(
+        alert(), swap=IncidentSwap(after(-70), "root@host", NEXT_MODEL), cause="Began with the swap (by ann). So."
+    )
     (found,) = conditions(replace(busy(), alerts=[RaisedAlert(began, after(-60))]))
     assert found.sentence == "Drift, warning: Began with the swap: `stream-app rollback`."
 
