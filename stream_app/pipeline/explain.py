@@ -17,6 +17,8 @@ def explain(scored: Scored, calibration: Calibration, top: int) -> Reasoned:
         top: How many inputs to name with each anomaly.
     """
     rows = np.flatnonzero(scored.score >= calibration.threshold)
+    if not rows.size:  # as a rule, where batches are small
+        return Reasoned(rows, np.empty(0), [], np.empty((0, top), dtype=np.int64), np.empty((0, top)))
     contributions = scored.contributions[rows].astype(np.float64)
     strongest = np.argsort(-contributions, axis=1, kind="stable")[:, :top]
     total = contributions.sum(axis=1, keepdims=True)

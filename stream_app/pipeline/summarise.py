@@ -69,7 +69,8 @@ class Summaries:
         self._partitions: dict[int, PartitionSums] = {}
         self._segments: dict[tuple[int, int], PartitionSums] = {}  # by partition and number
         self._held: list[Held] = []
-        self._held_rows = HELD_VALUES // len(references) * (HELD_TIMES if self._labels else 1)
+        self._rows = 0
+        self._most_rows = HELD_VALUES // len(references) * (HELD_TIMES if self._labels else 1)
 
     def add(self, raw: Raw, decoded: Decoded, scored: Scored, outcomes: Sequence[tuple[Decided, Reasoned]]) -> None:
         """Count a micro-batch in.
@@ -96,7 +97,8 @@ class Summaries:
         if len(accepted):
             signals = signal_matrix(decoded.inputs, scored)
             self._held.append(Held(self._places(accepted, decoded), signals, decoded.inputs, decoded.event_times))
-        if sum(len(held.places) for held in self._held) >= self._held_rows:
+            self._rows += len(accepted)
+        if self._rows >= self._most_rows:
             self._add_held()
         if decoded.segments is not None:
             for at, (mine, reasoned) in zip(decided, outcomes, strict=True):
@@ -129,7 +131,7 @@ class Summaries:
         signals = np.concatenate([held.signals for held in self._held], axis=1)
         inputs = np.concatenate([held.inputs for held in self._held])
         times = list(chain.from_iterable(held.event_times for held in self._held))
-        self._held = []
+        self._held, self._rows = [], 0
         order = np.argsort(places, kind="stable")
         present, starts = np.unique(places[order], return_index=True)
         if len(present) > 1:
