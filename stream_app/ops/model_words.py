@@ -107,6 +107,8 @@ def drift(facts: Facts) -> Found | None:
         return None
     first, _, _ = worst.alert.cause.partition(". ")
     told = first if worst.alert.swap is None else ASIDE.sub("", first)  # who deployed it is told by another sentence
+    for mark in ("; ", ", while "):  # what the evidence is, `drift explain` tells whole
+        told = told.partition(mark)[0] if len(told) > CAUSE_CHARACTERS else told
     cause = shorten(told.rstrip("."), CAUSE_CHARACTERS, placeholder=" …")
     explain = f"`stream-app drift explain {worst.alert.alert_id}`"
     return f"Drift, {worst.alert.severity}: {cause}", explain if worst.alert.swap is None else "`stream-app rollback`"

@@ -266,6 +266,16 @@ def test_drift_that_a_swap_began_is_ended_by_a_rollback():
     assert found.sentence == "Drift, warning: Began with the swap: `stream-app rollback`."
 
 
+def test_a_cause_is_cut_where_its_evidence_begins_and_not_in_the_middle():
+    moved = "The population has changed: amount, terminal_nb_tx_30d and terminal_nb_tx_7d moved together"
+    cause = (
+        f"{moved}, while amount, customer_avg_amount_1d and 2 more fields can be reconstructed less well than before."
+    )
+    long = replace(alert(), cause=cause)
+    (found,) = conditions(replace(busy(), alerts=[RaisedAlert(long, after(-60))]))
+    assert found.what == f"Drift, warning: {moved}"
+
+
 def test_nobody_who_reads_is_bad_also_where_nobody_was_lost():
     facts = replace(busy(), workers=[], unread={0: Unread(), 1: Unread()})
     (found,) = conditions(facts)
