@@ -14,6 +14,8 @@ from stream_app.rollout.client import Order, Outcome
 from stream_app.rollout.commands import Gate, Refused, ungated
 from stream_app.settings import Settings
 
+GOES_ON = "it is on the log, and goes on: `stream-app status` shows it, `stream-app abort` drops what is staged"
+
 
 def commanded(
     doing: str, command: Callable[[Settings, Order], Outcome], reason: str, timeout_s: float | None, as_json: bool
@@ -29,11 +31,21 @@ def commanded(
     """
     settings = connected_settings()
     topics.ensure(settings)
+    news: list[str] = []
     with waiting(doing) as on_progress:
+
+        def tell(sentence: str) -> None:  # nothing comes before the command is on the log
+            news.append(sentence)
+            on_progress(sentence)
+
         try:
-            outcome = command(settings, Order(issuer(), reason, timeout_s, on_progress))
+            outcome = command(settings, Order(issuer(), reason, timeout_s, tell))
         except Refused as refused:
             outcome = Outcome(ok=False, sentence=str(refused))
+        except KeyboardInterrupt:
+            if news:
+                say(f"{news[-1]}: {GOES_ON}")
+            raise
     if as_json:
         out_json(outcome)
     else:

@@ -23,6 +23,7 @@ from schemas.topics import LABELS, MODEL_STATUS, MODEL_SWAP, TRANSACTIONS
 from stream_app.cli.topic_data import of_topics, on_disk
 from stream_app.kafka import clients, topics
 from stream_app.kafka.log import read_to_end
+from stream_app.testing.tiny_model import tiny_model
 from tests.traffic import publish
 from tests.unit.stream_app.cli.cli_runner import stream_app
 
@@ -157,6 +158,17 @@ def test_a_stopped_produce_delivers_and_counts_what_it_sent(settings, data, stop
     assert command.returncode == 0, errors
     (published,) = json.loads(said).values()
     assert published["events"] == len(list(read_to_end(settings, TRANSACTIONS)))
+
+
+def test_a_deploy_that_somebody_stops_says_that_the_command_goes_on(settings, tmp_path, wait_until):
+    topics.ensure(settings)
+    tiny_model(tmp_path / "1.pt", "1")
+    command = process(settings, "deploy", tmp_path / "1.pt")
+    wait_until(lambda: list(read_to_end(settings, MODEL_SWAP)), 60)
+    command.send_signal(signal.SIGINT)
+    said, errors = command.communicate(timeout=30)
+    assert (command.returncode, said) == (130, "")
+    assert "it is on the log, and goes on: `stream-app status` shows it" in errors
 
 
 def test_consume_prints_everything_up_to_the_end_and_stops(cli, data, frame):
