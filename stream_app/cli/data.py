@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
+from models.replacing import require_place
 from schemas.definition import Definition
 from schemas.topics import LABELS, TRANSACTIONS
 from stream_app.cli.configured import connected_settings
@@ -46,6 +47,7 @@ def simulate(  # noqa: PLR0913 - one parameter for each option is typer's way
     """Write card transactions with features and labels, the same for the same seed."""
     if drift_in and not drift:
         raise typer.BadParameter("says where the drift is: name one with --drift", param_hint="--drift-in")
+    require_place(destination)
     from models.data import simulator
     from models.data.drift import Drift
     from models.data.frame import write

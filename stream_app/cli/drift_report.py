@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from models.replacing import require_place
 from stream_app.cli.configured import connected_settings
 from stream_app.cli.terminal import out, out_json, progress, waiting
 
@@ -31,6 +32,7 @@ def drift_report(
 
     The page holds everything that it needs: it can be sent, kept, and opened without a network.
     """
+    require_place(destination)
     from stream_app.report import page, report
 
     report.check_installed()

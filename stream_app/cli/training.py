@@ -13,6 +13,7 @@ from models import signing
 from models.manifest import Manifest, Quality, Segments
 from models.registry import registry
 from models.registry.address import Registered, RegistryError
+from models.replacing import require_place
 from stream_app.cli.configured import settings
 from stream_app.cli.detector import Detector, chosen_detector
 from stream_app.cli.model_argument import resolve_model
@@ -73,6 +74,7 @@ def train(  # noqa: PLR0913 - one parameter for each option is typer's way
     The training is logged to MLflow (setting tracking_uri), and the model registered there as the candidate. With
     --rerun, a logged training is repeated: exit code 1 if the scores differ from the recorded model's.
     """
+    require_place(destination)
     chosen = settings()
     if rerun is not None:
         _refuse_with_rerun([data or None, detector, since, until, seed, config, name, version, sign_with, segment_by])

@@ -56,6 +56,10 @@ def test_no_help_waits_for_what_computes_a_model(by_help: dict[str, list[str]], 
         ("train", "gone.parquet --out m.pt", "gone.parquet"),
         ("train", "notes.txt --out m.pt", "notes.txt"),
         ("sign", "gone.pt --key gone.key", "gone"),
+        ("train", "good.pt --out ./", "Is a directory"),
+        ("train", "good.pt --out nobody/m.pt", "nobody cannot be written"),
+        ("simulate", "nobody/x.parquet", "nobody cannot be written"),
+        ("drift-report", "--out nobody/x.html", "nobody cannot be written"),
         ("worker", "--bootstrap-servers ::1:1", "'::1:1' is no address"),
     ],
 )
@@ -64,6 +68,7 @@ def test_what_is_wrong_is_named_before_what_computes_a_model_is_loaded(
 ) -> None:
     (tmp_path / "notes.txt").write_text("nothing of the kind")
     tiny_model(tmp_path / "good.pt", "1")
+    (tmp_path / "nobody").touch()  # a file, in which no other can be made, by root neither
     words = [sys.executable, "-c", PROGRAM, command, arguments, "torch", "mlflow", "sklearn"]
     own = {**os.environ, "STREAM_APP_TRACKING_URI": ""}
     done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=tmp_path, env=own)
