@@ -13,6 +13,11 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 LONGEST_ID = 1024  # ids are repeated in what is published: an endless one makes an anomaly that its topic does not take
+# Unicode's white space: an id of nothing else is none, in a file as in the stream
+BLANKS = (
+    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000"
+)
 # No event and no record is older or newer: a time beyond is of a wrong unit, or of a clock that was never set.
 PLAUSIBLE = datetime(1990, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 NonEmpty = Annotated[str, Meta(min_length=1)]

@@ -21,7 +21,7 @@ from models.definition import cards
 from models.replacing import replacing
 from models.season import is_night, is_weekend
 from schemas.definition import Definition
-from schemas.scoring import LONGEST_ID, PLAUSIBLE
+from schemas.scoring import BLANKS, LONGEST_ID, PLAUSIBLE
 
 ROW = "row of the file"
 CLOCKS = {"weekend": is_weekend, "night": is_night}
@@ -260,5 +260,5 @@ def _complaints(frame: pl.DataFrame, wanted: Sequence[ColumnSource]) -> Iterator
 
 def _is_empty(column: pl.Series) -> pl.Series:
     if column.dtype == pl.String:
-        return column.str.strip_chars() == ""
+        return column.str.strip_chars(BLANKS) == ""
     return column.is_nan() if column.dtype == pl.Float64 else column.is_null()

@@ -48,6 +48,7 @@ COMMANDS = {  # name: module in stream_app.cli, first sentence of its help
     "drift-report": ("drift_report", "Make one page of a window: its drift incidents as pictures, and more."),
     "audit": ("audit", "Show who did what, when, why, with what effect; or, with `verify`, prove it."),
     "replay": ("replay", "Score what was scored again, through the pipeline's own stages."),
+    "rekey": ("rekey", "Write a topic keyed by the entity, exactly once, until Ctrl-C or SIGTERM."),
     "warm-up": (
         "warm_up",
         "Fill the windows' state from DATA: its events before the first of the input's log, while no worker runs.",

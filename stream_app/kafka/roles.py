@@ -12,6 +12,8 @@ from schemas.topics import Topic
 from stream_app.kafka import topics
 from stream_app.settings import Settings
 
+REKEYING = "-rekey"  # after the names of the application's group and id
+
 
 class Resource(StrEnum):
     """The kind of resource, in the words of Kafka's access lists."""
@@ -61,6 +63,7 @@ class Role:
         reads: Topics that it reads.
         writes: Topics that it writes.
         works: Whether it is the application, and uses its groups and transactions.
+        rekeys: Whether it is `stream-app rekey`, with a group and transactions of its own.
         follows: Whether it sees the committed offsets of the application's group.
     """
 
@@ -69,6 +72,7 @@ class Role:
     reads: tuple[Topic, ...] = ()
     writes: tuple[Topic, ...] = ()
     works: bool = False
+    rekeys: bool = False
     follows: bool = False
 
 
@@ -77,6 +81,12 @@ _NEVER_READ_BACK = (declared.SCORES, declared.LATENTS, declared.DEAD_LETTERS)
 _INPUTS = (declared.TRANSACTIONS, declared.LABELS)
 
 PRODUCER = Role("producer", "sends events", writes=(declared.TRANSACTIONS,))
+REKEY = Role(
+    "rekey",
+    "writes the input keyed by the entity",
+    writes=(declared.TRANSACTIONS, declared.DEAD_LETTERS),
+    rekeys=True,
+)
 WORKER = Role(
     "worker",
     "scores, watches drift, carries out swaps",
@@ -108,7 +118,7 @@ ANALYST = Role(
     follows=True,
 )
 
-ROLES = (PRODUCER, WORKER, OPERATOR, READER, CASE_TOOL, ANALYST)
+ROLES = (PRODUCER, REKEY, WORKER, OPERATOR, READER, CASE_TOOL, ANALYST)
 
 
 def user(settings: Settings, role: Role) -> str:
@@ -138,8 +148,12 @@ def _on_groups(settings: Settings, role: Role) -> Iterator[Right]:
     if role.works:
         yield Right(Resource.GROUP, settings.group, False, Operation.READ)
         yield Right(Resource.GROUP, settings.control_group, False, Operation.READ)
+    if role.rekeys:
+        yield Right(Resource.GROUP, f"{settings.group}{REKEYING}", False, Operation.READ)
 
 
 def _on_transactions(settings: Settings, role: Role) -> Iterator[Right]:
     if role.works:
         yield Right(Resource.TRANSACTIONAL_ID, settings.transactional_ids, True, Operation.WRITE)
+    if role.rekeys:
+        yield Right(Resource.TRANSACTIONAL_ID, f"{settings.group}{REKEYING}-", True, Operation.WRITE)

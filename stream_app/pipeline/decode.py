@@ -16,8 +16,8 @@ import numpy as np
 
 from models.manifest import Category, Segments
 from models.places import Places
-from schemas.definition import Definition
-from schemas.scoring import RefusalCode
+from schemas.definition import Definition, EventFields
+from schemas.scoring import BLANKS, RefusalCode
 from stream_app.kafka.schema_registry import SchemaRegistry
 from stream_app.pipeline.batch import Decoded, Raw
 from stream_app.pipeline.event_time import clock_flags, moments, timely
@@ -57,18 +57,18 @@ class Decoder:
         shape = Shape(definition, None if segments is None else segments.field)
         self._reader = reader_of(definition, shape, record_max_bytes, registry)
         self._event = event = definition.event
-        self._id, self._entity, self._time = (_read(shape, path) for path in (event.id, event.entity, event.time))
+        self._id, self._entity, self._time = (read_at(shape, path) for path in (event.id, event.entity, event.time))
         self._matrix = _Matrix(definition, shape)
         inputs = list(enumerate(definition.inputs))
         self._clocks = {column: entry.clock for column, entry in inputs if entry.clock is not None}
         self._categories = [
-            (column, _read(shape, entry.path), categories[entry.name])
+            (column, read_at(shape, entry.path), categories[entry.name])
             for column, entry in inputs
             if entry.kind == "category"
         ]
         self._flags = [(column, entry.path) for column, entry in inputs if entry.kind == "flag" and entry.path]
-        self._past = PastReader(definition, lambda path: _read(shape, path)) if definition.windows else None
-        self._segments = None if segments is None else (_read(shape, segments.field), _Placing(segments))
+        self._past = PastReader(definition, lambda path: read_at(shape, path)) if definition.windows else None
+        self._segments = None if segments is None else (read_at(shape, segments.field), _Placing(segments))
 
     def __call__(self, raw: Raw) -> Decoded:
         """Decode a micro-batch.
@@ -89,8 +89,8 @@ class Decoder:
         decoded = Decoded(
             rows=np.array(rows, dtype=np.int64),
             inputs=inputs,
-            event_ids=_identities(self._id(found, records)),
-            entities=_identities(self._entity(found, records)),
+            event_ids=identities(self._id(found, records)),
+            entities=identities(self._entity(found, records)),
             event_times=event_times,
             refused=refused,
             segments=None if self._segments is None else self._segments[1](self._segments[0](found, records)),
@@ -111,13 +111,7 @@ class Decoder:
                 ((values != 0) & (values != 1) & ~np.isnan(values), f"{name} is a flag: true or false, 1 or 0")
             )
         wrong = {row: what for rows, what in checks if rows.any() for row in np.flatnonzero(rows).tolist()}
-        decoded = decoded.refuse(wrong, RefusalCode.OUT_OF_RANGE) if wrong else decoded
-        for path, texts in ((self._event.id, decoded.event_ids), (self._event.entity, decoded.entities)):
-            if path.startswith("$") and "" in texts:
-                what = f"the record has no {path}, or none that is text"
-                nothing = {row: what for row, text in enumerate(texts) if not text}
-                return self._sound(decoded.refuse(nothing, RefusalCode.MISSING_FIELD))
-        return decoded
+        return without_blank(decoded.refuse(wrong, RefusalCode.OUT_OF_RANGE) if wrong else decoded, self._event)
 
 
 class _Matrix:
@@ -156,7 +150,8 @@ class _Placing:
         return np.array([*map(self._of, map(text_of, values))], dtype=np.int64)
 
 
-def _read(shape: Shape, path: str) -> Read:
+def read_at(shape: Shape, path: str) -> Read:
+    """Reads what stands at a path of the records of a micro-batch, or beside their values."""
     if path.startswith("$"):
         return lambda found, records: [of_record(record, path) for record in records] or [None] * len(found[0])
     number, place = shape.place(path)
@@ -164,13 +159,29 @@ def _read(shape: Shape, path: str) -> Read:
     return lambda found, _: list(map(take, found[number]))
 
 
-def _identities(values: list[Any]) -> list[str]:
+def identities(values: list[Any]) -> list[str]:
     """As text: joining them is the quickest way to see that all are, as a rule."""
     try:
         "".join(values)
     except TypeError:
         return ["" if value is None else str(value) for value in values]
     return values
+
+
+def without_blank(decoded: Decoded, event: EventFields) -> Decoded:
+    """The batch without events whose id or entity is missing or blank: a file with such rows is refused, too."""
+    for path, texts in ((event.id, decoded.event_ids), (event.entity, decoded.entities)):
+        if not texts or (min(texts) >= "!" and "".join(texts).isascii()):  # nothing begins with a blank: as a rule
+            continue
+        missing = dict.fromkeys(
+            (row for row, text in enumerate(texts) if not text), f"the record has no {path}, or none that is text"
+        )
+        if missing:
+            return without_blank(decoded.refuse(missing, RefusalCode.MISSING_FIELD), event)
+        blank = dict.fromkeys((row for row, text in enumerate(texts) if not text.strip(BLANKS)), f"{path} is blank")
+        if blank:
+            return without_blank(decoded.refuse(blank, RefusalCode.OUT_OF_RANGE), event)
+    return decoded
 
 
 def _shares(texts: Sequence[str], category: Category) -> list[float]:

@@ -20,7 +20,7 @@ from schemas.rollout import ModelStatus
 from schemas.scoring import Anomaly, DeadLetter, Latent, Reason, Score, Source
 from stream_app.kafka.clients import RECORD_BYTES
 from stream_app.kafka.log import Record
-from stream_app.kafka.records import headers_of, moment_of
+from stream_app.kafka.records import headers_of, milliseconds_of, moment_of
 from stream_app.kafka.schema_registry import SchemaRegistry
 from stream_app.pipeline.batch import Decided, Decoded, Raw, Reasoned, Refusal
 from stream_app.pipeline.faults import error_of, raise_for
@@ -77,9 +77,19 @@ class Emitter:
             self._scores(self._outputs.scores, raw, decoded, scored, sha256)
         if self._outputs.latents is not None:
             self._latents(self._outputs.latents, raw, decoded, scored, sha256)
-        for refusal in decoded.refused:
+        self.dead_letters(raw, decoded.refused)
+
+    def dead_letters(self, raw: Raw, refused: Iterable[Refusal]) -> None:
+        """Records of a batch that were refused, whole."""
+        for refusal in refused:
             self._send(self._outputs.dead_letters, *_fitted(self._dead_letter(raw, refusal)))
         self._producer.poll(0)
+
+    def copies(self, topic: str, records: Iterable[Record], keys: Iterable[str]) -> None:
+        """Records as they are, with their headers and timestamps, under other keys."""
+        for record, key in zip(records, keys, strict=True):
+            at = milliseconds_of(record) or 0  # of one without a time the client takes its own
+            self._send(topic, key.encode(), record.value(), headers=headers_of(record), timestamp=at)
 
     def summaries(self, summaries: Iterable[DriftSummary]) -> None:
         """The ledger and the drift sums of a commit."""

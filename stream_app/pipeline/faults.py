@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from confluent_kafka import KafkaError, KafkaException
 
+from schemas.errors import UserError
 from stream_app.kafka.schema_registry import SchemaRegistryError
 from stream_app.pipeline.formats.outcomes import RecordsError
 
@@ -38,7 +39,7 @@ _FENCED = {
 }
 
 
-class PipelineError(Exception):
+class PipelineError(UserError):
     """Stops a session or the worker; the message is one line for a person."""
 
 

@@ -28,6 +28,47 @@ FENCED_WITHIN_S = 30.0
 log = logging.getLogger(__name__)
 
 
+class Setbacks:
+    """What comes between a session that was lost and the next: a line, a count, a while that grows.
+
+    Args:
+        settings: The worker's name.
+        metrics: Sessions that were opened anew.
+        clock: The time.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics, clock: Clock) -> None:
+        self._name = settings.worker_name
+        self._metrics = metrics
+        self._clock = clock
+        self._failures = 0
+        self._fenced_at: deque[float] = deque(maxlen=FENCED_TIMES)
+
+    def note(self, lost: SessionLost, has_committed: bool, stop: Event) -> None:
+        """Wait until the next session may be opened.
+
+        Args:
+            lost: Why the last one is no more.
+            has_committed: Whether anything was committed in it.
+            stop: Ends the wait.
+
+        Raises:
+            PipelineFailed: it was fenced too often for a successor that takes over once. Two workers of one name would
+                fence each other for ever, so this one yields.
+        """
+        self._failures = 1 if has_committed else self._failures + 1
+        self._metrics.sessions_reopened.labels(lost.cause).inc()
+        log.warning("%s; going on in a new session, from the committed offsets", lost)
+        if lost.cause == FENCED:
+            self._fenced_at.append(self._clock.monotonic())
+            times = self._fenced_at
+            if len(times) == FENCED_TIMES and times[-1] - times[0] <= FENCED_WITHIN_S:
+                raise PipelineFailed(
+                    f"another worker runs under the name {self._name}: give each a worker_id of its own"
+                )
+        self._clock.wait(stop, BACKOFF_S[min(self._failures, len(BACKOFF_S)) - 1])
+
+
 class Pipeline:
     """Scores the input until it is stopped.
 
@@ -61,7 +102,7 @@ class Pipeline:
         self._breaker = Breaker(
             settings.breaker_share, settings.breaker_window_events, settings.breaker_hold_s, clock.monotonic
         )
-        self._fenced_at: deque[float] = deque(maxlen=FENCED_TIMES)
+        self._setbacks = Setbacks(settings, metrics, clock)
         self._stop = Event()
 
     def stop(self) -> None:
@@ -75,32 +116,15 @@ class Pipeline:
             PipelineFailed: a person must act.
         """
         with one_thread():
-            failures = 0
             while (serving := self._await_model()) is not None:
                 commits = self._tally.commits
                 try:
                     self._work(serving)
                 except SessionLost as lost:
-                    failures = 1 if self._tally.commits > commits else failures + 1
-                    self._metrics.sessions_reopened.labels(lost.cause).inc()
                     self._tally.not_ready(f"reconnecting: {lost}")
-                    log.warning("%s; going on in a new session, from the committed offsets", lost)
                     if lost.cause in CHANGES_OF_TOPIC:
                         self._tally.notice(str(lost))
-                    if lost.cause == FENCED:
-                        self._count_fencing()
-                    self._clock.wait(self._stop, BACKOFF_S[min(failures, len(BACKOFF_S)) - 1])
-
-    def _count_fencing(self) -> None:
-        """Two workers of one name would fence each other for ever, so this one yields.
-
-        Raises:
-            PipelineFailed: it was fenced too often for a successor that takes over once.
-        """
-        self._fenced_at.append(self._clock.monotonic())
-        if len(self._fenced_at) == FENCED_TIMES and self._fenced_at[-1] - self._fenced_at[0] <= FENCED_WITHIN_S:
-            name = self._settings.worker_name
-            raise PipelineFailed(f"another worker runs under the name {name}: give each a worker_id of its own")
+                    self._setbacks.note(lost, self._tally.commits > commits, self._stop)
 
     def _work(self, serving: Serving) -> None:
         """One session, from the committed offsets on."""

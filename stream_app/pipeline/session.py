@@ -1,6 +1,7 @@
 """One life of the pipeline's Kafka clients: opened together, used by one thread, closed together at the first error."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -60,6 +61,7 @@ class Session:
         recall: Where to start when the group's offsets are gone.
         on_notice: Takes a sentence about a partition that could not simply go on.
         clock: The time.
+        source: Full name of the topic that is read; empty: the installation's input.
 
     Raises:
         PipelineError: the clients cannot be opened.
@@ -73,9 +75,12 @@ class Session:
         recall: Recall,
         on_notice: Callable[[str], None],
         clock: Clock,
+        source: str = "",
     ) -> None:
         self._metrics = metrics
         outputs = outputs_of(settings)
+        if source:
+            outputs = replace(outputs, transactions=source)
         self.topic = InputTopic(kafka.admin(settings), outputs.transactions, clock.monotonic)
         self._consumer = _consumer(settings, kafka)
         producer, self.committer = _producer(settings, kafka, self._consumer, self.topic)

@@ -206,6 +206,7 @@ class MemoryProducer:
         headers: Any = None,
         on_delivery: Any = None,
         partition: int = -1,
+        timestamp: int = 0,
     ) -> None:
         self._reach("produce")
         self._queued.append((topic, value, key, headers, on_delivery or self._on_delivery))

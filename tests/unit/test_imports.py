@@ -89,6 +89,7 @@ KNOW_THE_STAGES = {
     "stream_app/pipeline/input_topic.py",
     "stream_app/pipeline/rebuild.py",
     "stream_app/pipeline/session.py",
+    "stream_app/pipeline/rekey.py",
     "stream_app/pipeline/whole_cuts.py",
     "stream_app/cli/latest_events.py",  # what would be refused is what the pipeline's own code refuses
     "stream_app/cli/past_of_file.py",  # a log begins with the first event that the pipeline takes

@@ -7,6 +7,7 @@ from stream_app.kafka.roles import (
     OPERATOR,
     PRODUCER,
     READER,
+    REKEY,
     ROLES,
     WORKER,
     Operation,
@@ -22,6 +23,7 @@ WORDS = {
     "producers": {PRODUCER.name},
     "pipeline": {WORKER.name},
     "warm-up": {WORKER.name},
+    "rekey": {REKEY.name},
     "off by default": {WORKER.name},
     "drift agent": {WORKER.name},
     "workers": {WORKER.name},
@@ -61,3 +63,13 @@ def test_only_a_worker_has_transactions_and_the_groups_of_the_application():
     ]
     for role in ROLES:
         assert [right for right in own if right in rights(SETTINGS, role)] == (own if role is WORKER else [])
+
+
+def test_rekey_has_a_group_and_transactions_of_its_own():
+    beside_topics = [right for right in rights(SETTINGS, REKEY) if right.resource is not Resource.TOPIC]
+    assert sorted(beside_topics) == sorted(
+        [
+            Right(Resource.GROUP, "eu-fraud-rekey", False, Operation.READ),
+            Right(Resource.TRANSACTIONAL_ID, "eu-fraud-rekey-", True, Operation.WRITE),
+        ]
+    )
