@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo data unit test faults fuzz check bench bench-all bench-drift format lock clean
+.PHONY: help install demo data unit test faults fuzz check bench bench-all bench-drift bench-models format lock clean
 
 # What Python has compiled, it keeps: otherwise each worker that a test or the demo starts compiles torch and Faust anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -61,6 +61,9 @@ bench-all: bench  ## That, then latency, cost along every axis, and a flame grap
 bench-drift: $(INSTALLED)  ## What drift is found, how soon, named how well; false alarms. Into build/drift/report.json
 	@$(BIN)/python -m benchmarks.drift
 	@$(BIN)/python -m benchmarks.drift_segments
+
+bench-models: $(INSTALLED)  ## Quality and cost of the model beside other detectors. Into build/bench/models.json
+	@$(BIN)/python -m benchmarks.models
 
 format: $(INSTALLED)  ## Format the code, fix what the linter can, write the generated documents anew
 	@$(BIN)/ruff format .

@@ -40,8 +40,8 @@ def variants(base: Recipe) -> dict[str, Recipe]:
     changes: dict[str, dict[str, float]] = {f"seed {seed}": {"seed": seed} for seed in range(3, 9)}
     changes |= {f"hidden {width}": {"hidden": width, "seed": 1} for width in (16, 32, 128)}
     changes |= {f"latent {width}": {"latent": width, "seed": 1} for width in (4, 5, 6, 12, 16)}
-    changes |= {"epochs doubled": {"epochs": 2 * base.config.epochs, "seed": 1}, "no trim": {"trim": 0.0, "seed": 1}}
-    changes |= {f"mask {share:g}": {"mask": share, "seed": 1} for share in (0.2, 0.6)}
+    changes |= {"epochs doubled": {"epochs": 2 * base.config.epochs, "seed": 1}}
+    changes |= {f"noise {spread:g}": {"noise": spread, "seed": 1} for spread in (0.1, 0.5)}
     found = {name: Recipe(base.since, base.until, replace(base.config, **change)) for name, change in changes.items()}
     for name, first, last in (("three days later", 3, 3), ("two days shorter", 0, -2), ("a week later", 7, 7)):
         days = base.since + timedelta(days=first), base.until + timedelta(days=last)

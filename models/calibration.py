@@ -4,16 +4,17 @@ import numpy as np
 
 from models.manifest import Calibration
 
-TAIL_ROWS = 100  # rows that the tail is fitted on
+TAIL_ROWS = 100  # rows that the index of the tail is fitted on
+FEWEST_ROWS = 10  # that are counted; beyond them is the tail
 SMALLEST_P_VALUE = 1e-6
 
 
 def calibrate(scores: np.ndarray, budget: float) -> Calibration:
     """Fit p-values and threshold.
 
-    Down to the hundredth strangest row (or the strangest tenth, where rows are few) the exceedance is the empirical
-    one; beyond it is a Pareto tail with Hill's estimate of its index (Hill 1975, A simple general approach to inference
-    about the tail of a distribution), so that p-values keep resolving where rows run out.
+    Down to the tenth strangest row the exceedance is the empirical one; beyond it is a Pareto tail with Hill's estimate
+    of its index (Hill 1975, A simple general approach to inference about the tail of a distribution) from the strangest
+    hundred, or tenth where rows are few, so that p-values keep resolving where rows run out.
 
     Args:
         scores: float [n], positive, n >= 100, of rows that stand for the stream.
@@ -22,8 +23,9 @@ def calibrate(scores: np.ndarray, budget: float) -> Calibration:
     descending = np.sort(scores.astype(np.float64))[::-1]
     rows = descending.size
     tail = min(TAIL_ROWS, rows // 10)
-    onset, share = descending[tail - 1], tail / rows
-    index = 1.0 / max(np.log(descending[: tail - 1] / onset).mean(), 1e-3)
+    index = 1.0 / max(np.log(descending[: tail - 1] / descending[tail - 1]).mean(), 1e-3)
+    counted = min(FEWEST_ROWS, tail)
+    onset, share = descending[counted - 1], counted / rows
     body = np.geomspace(1.0, share, 80)
     beyond = np.geomspace(share, min(SMALLEST_P_VALUE, share / 10), 40)[1:]
     body_scores = descending[np.ceil(body * rows).astype(int).clip(1, rows) - 1]

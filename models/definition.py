@@ -232,17 +232,13 @@ def _values(entry: Input) -> Iterator[str]:
 def _pointers(entry: Input, definition: Definition) -> Iterator[str]:
     """What points at other inputs meets one that fits."""
     others = {other.name: other for other in definition.inputs if other.name != entry.name}
-    if (entry.transform == "ratio") != bool(entry.relative_to):
-        yield "field relative_to: goes with transform ratio, and with no other"
-    pointed = {"relative_to": (entry.relative_to,), "count": (entry.count,), "usual_of": entry.usual_of}
+    pointed = {"count": (entry.count,), "usual_of": entry.usual_of}
     for field, names in pointed.items():
         yield from (
             f"field {field}: {name} is not another input: {among(name, others) if others else 'there is none'}"
             for name in names
             if name and name not in others
         )
-    if entry.relative_to in others and others[entry.relative_to].kind != "number":
-        yield f"field relative_to: {entry.relative_to} is no number"
     for name in entry.usual_of:
         unit = others[name].unit if name in others else entry.unit
         if unit != entry.unit and not (is_rate(unit) and is_rate(entry.unit)):
@@ -326,6 +322,7 @@ def _completed(entry: Input, definition: Definition) -> Input:
         unit=entry.unit or _unit(window, definition),
         over=window.over,
         usual_of=entry.usual_of or tuple(_told_by(window, definition)),
+        count=entry.count or _counted_by(window, definition),
     )
 
 
@@ -351,6 +348,14 @@ def _told_by(window: Window, definition: Definition) -> Iterator[str]:
                 yield other.name
         elif replace(other.window, over=window.over) == window and seconds(other.window.over) < seconds(window.over):
             yield other.name
+
+
+def _counted_by(window: Window, definition: Definition) -> str:
+    """The input that counts the events of a mean or a deviation; empty where there is none, and of other aggregates."""
+    if window.aggregate not in ("mean", "deviation"):
+        return ""
+    wanted = replace(window, aggregate="count", of="")
+    return next((entry.name for entry in definition.inputs if entry.window == wanted), "")
 
 
 def _hop(window: Window) -> str:

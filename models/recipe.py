@@ -23,9 +23,8 @@ class TrainingConfig(Struct, frozen=True, forbid_unknown_fields=True):
         hidden: Units of each hidden layer.
         latent: Units of the bottleneck.
         learning_rate: Peak of the one-cycle schedule (Smith and Topin 2018).
-        mask: Share of the inputs hidden from the network in each step (Vincent et al. 2010, masking noise).
-        noise: Standard deviation of the noise added to the others, in standard deviations of the input.
-        trim: Share of rows of the largest error that each epoch leaves out, so that what is strange is not learnt.
+        noise: Standard deviation of the noise that the autoencoder is to take away, in standard deviations.
+        trim: Share of rows of the largest error that each epoch leaves out where no label says which rows are strange.
         held_out: Share of the window, its end, kept for calibration and metrics.
         budget: Share of events that may alert; sets the threshold.
     """
@@ -36,8 +35,7 @@ class TrainingConfig(Struct, frozen=True, forbid_unknown_fields=True):
     hidden: Positive = 64
     latent: Positive = 8
     learning_rate: Annotated[float, Meta(gt=0)] = 5e-3
-    mask: Annotated[float, Meta(ge=0, lt=1)] = 0.4
-    noise: Annotated[float, Meta(ge=0)] = 0.1
+    noise: Annotated[float, Meta(ge=0)] = 0.3
     trim: Annotated[float, Meta(ge=0, lt=1)] = 0.02
     held_out: Share = 0.15
     budget: Share = 0.01

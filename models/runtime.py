@@ -20,13 +20,13 @@ class Scored:
     """The graph's outputs on n events (all float32).
 
     Attributes:
-        score: [n], reconstruction error, higher is stranger.
+        score: [n], not negative, in nats; higher is stranger.
         contributions: [n, inputs], each input's part of the score; rows sum to `score`.
         reconstruction: [n, inputs], in the inputs' own units.
         latent: [n, latents].
-        standardised: [n, inputs], the inputs as the model sees them (transformed, scaled, imputed): drift watches
-            these.
-        residual: [n, inputs], standardised reconstruction minus standardised input.
+        standardised: [n, inputs], each input by itself (transformed, scaled, imputed): drift watches these.
+        residual: [n, inputs], what is expected minus what is there, in standard deviations of what the network sees of
+            the input.
     """
 
     score: np.ndarray

@@ -1,13 +1,13 @@
-"""Trains a model on events: a scoring graph and its manifest. Nothing that is fitted reads a label.
+"""Trains a model on events: a scoring graph and its manifest. Labels leave out rows; nothing is fitted to them.
 
 split        the later part of the window is held out by time
-fit          the denoising autoencoder on the earlier part, without its strangest rows
+fit          the networks on the earlier part, without known frauds and its strangest rows (`models.fitting`)
 calibrate    p-values and threshold on the held-out part
 describe     reference distributions, of segments too, golden rows; labels are read for the metrics alone
 """
 
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -17,27 +17,26 @@ import msgspec
 import numpy as np
 import polars as pl
 import torch
-from torch import Tensor
+from msgspec.structs import replace
 
 from models import segments
 from models.calibration import calibrate
 from models.data.frame import digest
+from models.data.sources import FRAUD
 from models.evaluation import baselines, metrics_of
+from models.fitting import Progress, fit
 from models.inputs import categories_of, matrix
 from models.manifest import Manifest, Quality
-from models.network import Autoencoder, Preprocessing, ScoringGraph
 from models.protocol import EvaluationError
 from models.recipe import TrainingConfig
 from models.reference import golden_rows, input_relations, signals
-from models.runtime import Scored, one_thread, run, torchscript
+from models.runtime import Scored, one_thread, run
 from schemas.definition import Definition, Input
 from schemas.errors import UserError
 
 FEWEST_ROWS = 2000
 LIBRARIES = ("torch", "numpy", "polars", "scikit-learn")
 ROOT = Path(__file__).parents[1]
-
-Progress = Callable[[int, float], None]
 
 
 class TrainingError(UserError):
@@ -73,7 +72,9 @@ def train(
     _check(raw, fitted, definition)
     by = _segmented_by(frame, definition)
     with one_thread():
-        graph = fit(raw[:fitted], definition, config, progress)
+        usable = _usable(frame[:fitted])
+        known = config if usable.all() else replace(config, trim=0.0)
+        graph = fit(raw[:fitted][usable], definition, known, progress)
         scored = run(graph, raw)
     manifest = Manifest(
         name=name,
@@ -87,11 +88,21 @@ def train(
         categories=categories,
         calibration=calibrate(scored.score[fitted:], config.budget),
         golden=golden_rows(graph, raw),
-        constant=[definition.inputs[int(i)].name for i in (~graph.preprocessing.varies).nonzero()],
+        constant=[
+            definition.inputs[int(i)].name for i in (graph.preprocessing.varies[: raw.shape[1], 0] == 0).nonzero()
+        ],
         **_origin(frame),
         **_reference(frame["event_time"], definition.inputs, raw, scored, by),
     )
     return graph, manifest
+
+
+def _usable(frame: pl.DataFrame) -> np.ndarray:
+    """The rows to fit on, bool [rows]: those that no label calls a fraud."""
+    if FRAUD not in frame.columns:
+        return np.ones(frame.height, dtype=bool)
+    known: np.ndarray = ~frame[FRAUD].fill_null(value=False).to_numpy()
+    return known
 
 
 def _origin(frame: pl.DataFrame) -> dict[str, Any]:
@@ -125,52 +136,6 @@ def _reference(
         "latent_mean": latent.mean(axis=0).tolist(),
         "latent_covariance": np.cov(latent, rowvar=False, ddof=0).reshape(latent.shape[1], -1).tolist(),
     }
-
-
-def fit(
-    raw: np.ndarray, definition: Definition, config: TrainingConfig, progress: Progress | None = None
-) -> torch.jit.ScriptModule:
-    """Fit preprocessing and autoencoder.
-
-    Args:
-        raw: float32 [n, inputs], NaN where missing.
-        definition: What the columns are.
-        config: How to fit.
-        progress: As of `train`.
-    """
-    preprocessing = Preprocessing(definition, raw)
-    standardised, _ = preprocessing(torch.from_numpy(raw))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        autoencoder = Autoencoder(len(definition.inputs), config.hidden, config.latent)
-        _descend(autoencoder, standardised, config, progress)
-    autoencoder.requires_grad_(requires_grad=False)
-    residuals = autoencoder(standardised)[0] - standardised
-    with torchscript():
-        return torch.jit.script(ScoringGraph(preprocessing, autoencoder, residuals).eval())
-
-
-def _descend(autoencoder: Autoencoder, rows: Tensor, config: TrainingConfig, progress: Progress | None) -> None:
-    """Minimise the mean squared error between the clipped rows and their reconstruction from corrupted ones."""
-    kept_count = max(1, int(len(rows) * (1 - config.trim)))
-    steps = -(-kept_count // config.batch)
-    optimiser = torch.optim.Adam(autoencoder.parameters())
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.learning_rate, total_steps=config.epochs * steps)
-    strangeness = rows.abs().amax(dim=1)  # until there is an error to go by
-    for epoch in range(1, config.epochs + 1):
-        kept = rows[strangeness.argsort()[:kept_count]]
-        loss = 0.0
-        for batch in torch.split(kept[torch.randperm(kept_count)], config.batch):
-            error = autoencoder.denoising_error(batch, config.mask, config.noise)
-            optimiser.zero_grad()
-            error.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            schedule.step()
-            loss += error.item() / steps
-        with torch.no_grad():
-            strangeness = (autoencoder(rows)[0] - rows).square().sum(dim=1)
-        if progress is not None:
-            progress(epoch, loss)
 
 
 def _check(raw: np.ndarray, fitted: int, definition: Definition) -> None:

@@ -22,7 +22,7 @@ def usual(inputs: Sequence[Input], column: int, row: np.ndarray) -> Usual | None
     for place, source in enumerate(inputs):
         if entry.name in source.usual_of:
             value = float(row[place]) * per_days(entry.unit) / per_days(source.unit)
-            if entry.role == "own" and source.count in places:
+            if entry.role == "own" and source.window is None and source.count in places:
                 value = _without(float(row[column]), value, float(row[places[source.count]]))
             if np.isfinite(value):
                 values.append(value)

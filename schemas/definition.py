@@ -29,7 +29,7 @@ Duration = Annotated[
 
 Kind = Literal["number", "flag", "category"]
 Missing = Literal["impute", "reject"]
-Transform = Literal["none", "sqrt", "ratio"]
+Transform = Literal["none", "sqrt"]
 InputRole = Literal["own", "window", "risk", "calendar"]
 ClockValue = Literal["weekend", "night"]
 Format = Literal["json", "avro", "protobuf"]
@@ -113,14 +113,13 @@ class Input(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
             computes.
         usual_of: Names of the inputs of which this one tells what is usual for the entity; as `role`.
         over: Length of the window: `30d`, `12h`, `5m`; as `role`.
-        count: Of a mean in which the event itself counts: the input that has the number of its events; as `role`.
+        count: Of a mean: the input that has the number of its events, in which the event itself counts if the mean is
+            computed elsewhere; as `role`. A mean over few events is shrunk to what is usual.
         window: What of the past it is.
         clock: What of the event's time (UTC) it is: `weekend`; `night`, before 7:00.
         kind: `number`; `flag`: true and false, or 1 and 0; `category`: text, a whole number or a truth value.
         scale: The value is multiplied by it: 0.01 makes cents euros.
-        transform: `sqrt`: sign(x) sqrt(|x|), which gives counts the same spread whatever their mean. `ratio`: divided
-            by the input named in `relative_to`.
-        relative_to: See `transform`.
+        transform: `sqrt`: sign(x) sqrt(|x|), which gives counts the same spread whatever their mean.
         least: Smaller values are refused, in `unit`.
         most: Larger values are refused, in `unit`.
     """
@@ -138,7 +137,6 @@ class Input(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
     kind: Kind = "number"
     scale: float = 1.0
     transform: Transform = "none"
-    relative_to: str = ""
     least: float | None = None
     most: float | None = None
 

