@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from schemas.definition import Definition
+from schemas.definition import Definition, Input
 from schemas.errors import UserError
 from schemas.topics import TRANSACTIONS
 from stream_app.kafka import clients, offsets
@@ -171,6 +171,14 @@ def pasts(
     return found
 
 
+def own_windows(definition: Definition) -> list[Input]:
+    """The inputs that are windows of the entity of the decision over what is in its log, which a file can fill."""
+    from models.windows.plan import by_entity
+
+    windows = [entry.window for entry in definition.windows if entry.window is not None]
+    return [definition.windows[place] for place in by_entity(windows, definition.event.entity)[0]]
+
+
 def records_of(
     past: FilePast,
     definition: Definition,
@@ -191,13 +199,11 @@ def records_of(
     """
     from models.data.past import TIME, looked_at
     from models.windows.history import state_of
-    from models.windows.plan import by_entity
     from models.windows.state import WindowState
 
     begin, partition, offset = prefix(*whose), whose[1], past.start.offset
-    windows = [entry.window for entry in definition.windows if entry.window is not None]
-    entity = definition.event.entity
-    state = WindowState([windows[place] for place in by_entity(windows, entity)[0]], max_entities)
+    entity, windows = definition.event.entity, [entry.window for entry in own_windows(definition) if entry.window]
+    state = WindowState(windows, max_entities)
     seen = looked_at(past.rows, definition)
     state_of(seen, state, time=TIME, entity=entity, end=offset, advance=advance)
     blocks = {key: block for key, block in state.changed() if block is not None}
@@ -267,8 +273,11 @@ def prepare(
     from stream_app.pipeline.whole_cuts import refuse_running, standing
 
     definition = manifest.definition
-    if not definition.windows:
-        raise UserError(f"the model {manifest.name} {manifest.version} has no windows: there is nothing to fill")
+    if not own_windows(definition):
+        entity = definition.event.entity
+        raise UserError(
+            f"the model {manifest.name} {manifest.version} has no windows of {entity}: nothing can be filled"
+        )
     refuse_running(settings)
     limits = settings.record_max_bytes, None, settings.event_ahead_max_s
     decode = Decoder(definition, *limits, manifest.categories, schema_registry(settings))

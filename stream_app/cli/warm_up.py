@@ -135,7 +135,12 @@ def _tell(figures: dict[str, Any]) -> None:
 
 def _tell_gaps(found: "WarmUp") -> None:
     """What a person should know of windows that are short all the same."""
-    reach = timedelta(seconds=found.manifest.definition.reach_s)
+    from stream_app.cli.past_of_file import own_windows
+
+    definition = found.manifest.definition
+    reach, own = timedelta(seconds=definition.reach_s), own_windows(definition)
+    if others := [entry.name for entry in definition.windows if entry not in own]:
+        say(f"{', '.join(others)}: windows of other entities, or of labels, are not filled; they know the log alone")
     spans = [past.span for past in found.pasts.values() if past.span is not None]
     begins, ends = min(first for first, _ in spans), max(last for _, last in spans)
     firsts = [past.start.first for past in found.pasts.values() if past.start.first is not None]

@@ -112,7 +112,8 @@ ANALYST = Role(
         declared.DEAD_LETTERS,
         declared.LABELS,
         declared.MODEL_SWAP,
-        declared.WINDOW_STATE,  # for receipts
+        declared.WINDOW_STATE,  # for receipts, as what follows
+        declared.WINDOW_TOTALS,
     ),
     writes=(declared.LABELS, declared.AUDIT),
     follows=True,

@@ -59,6 +59,7 @@ def receipt(settings: Settings, anomaly: Anomaly, runtime: Runtime, tell: Tell =
     if not found:
         raise ReplayError(f"{place.topic} no longer holds offset {place.offset} of partition {place.partition}")
     rescore = Rescorer(settings, runtime, top=max(len(anomaly.explanation), 1), tell=tell)
+    rescore.decode.scored_at = anomaly.scored_at
     decoded, scored, reasoned = rescore(found)
     threshold = runtime.manifest.calibration.threshold
     differences = []

@@ -6,9 +6,13 @@ import msgspec
 import numpy as np
 import pytest
 
+from models import artefact
+from stream_app.pipeline.serving import Serving
 from stream_app.replay.log_decoder import LogDecoder
 from stream_app.report.rows import rescored
 from stream_app.testing.memory_kafka import MemoryKafka, assign
+from stream_app.testing.tiny_model import glass_model
+from tests.unit.stream_app.pipeline import test_other_entities as others
 from tests.unit.stream_app.pipeline.rig import idle
 from tests.unit.stream_app.pipeline.test_window_keeper import checkpoint, models, part, seen, worker
 
@@ -97,3 +101,17 @@ def test_a_model_without_windows_needs_no_past(tmp_path) -> None:
     kafka.publish(0, USUAL)
     decoded = LogDecoder(Settings(), tiny_manifest("1"), kafka=kafka)(kafka.input[0])
     assert (len(decoded.rows), kafka.consumers) == (1, [])
+
+
+def test_windows_of_other_entities_and_of_labels_are_those_of_the_stream(tmp_path) -> None:
+    """Partition after partition, in one go: each goes through the time of its own events."""
+    traffic, kept = others.Traffic(rows=200), tmp_path / "shops.pt"
+    ref = glass_model(kept, "1", others.DEFINITION)
+    rig = others.worker(Serving(artefact.load(kept), ref, None, "command-1"))
+    rig.run(assign(0, 1, 2), *traffic.steps(rig, range(72)), idle, idle)
+    traffic.agree(rig.kafka)
+    decode = LogDecoder(rig.settings, rig.serving.runtime.manifest, kafka=rig.kafka)
+    for partition, log in rig.kafka.input.items():
+        then, decoded = seen(rig.kafka, partition), decode(log)
+        for row, inputs in zip(decoded.rows.tolist(), decoded.inputs, strict=True):
+            np.testing.assert_array_equal(inputs, then[row], f"{partition}@{row}")
