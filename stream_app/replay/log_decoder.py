@@ -140,7 +140,7 @@ class _Past:
     def __init__(self, settings: Settings, definition: Definition, decode: Decoder, kafka: Kafka, tell: Tell) -> None:
         topic = InputTopic(kafka.admin(settings), name(settings, TRANSACTIONS), time.monotonic)
         self._columns = len(definition.windows)
-        self._new = lambda: Windows(definition, topic.id, decode, settings.window_max_entities)
+        self._new: Callable[[], Windows] = lambda: Windows(definition, topic.id, decode, settings.window_max_entities)
         self._follow: Follow = lambda topics, since: kafka.follow(settings, topics, since)
         self._logs, self._tell = logs_of(settings, kafka), tell
         self._windows: dict[int, Windows] = {}
