@@ -31,7 +31,7 @@ from stream_app.pipeline.totals_reader import Follow
 from stream_app.settings import Settings
 
 if TYPE_CHECKING:
-    from stream_app.replay.other_windows import OtherWindows, Published
+    from stream_app.replay.other_windows import OtherWindows, PublishedPast
 
 TURN_S = 0.2
 STRETCH_US = 6 * 3_600_000_000  # less than for how long views of other entities hold what is older than they need
@@ -145,7 +145,7 @@ class _Past:
         self._logs, self._tell = logs_of(settings, kafka), tell
         self._windows: dict[int, Windows] = {}
         self._others: dict[int, OtherWindows] = {}
-        self._published: Published | None = None
+        self._published: PublishedPast | None = None
 
     def begin(self, partition: int, offset: int, begins: dict[int, datetime]) -> bool:
         """Build the windows of a partition as of an offset, if it is new.
@@ -196,11 +196,11 @@ class _Past:
         return np.concatenate(found)
 
     def _begin_others(self, windows: Windows, partition: int, partitions: int) -> None:
-        from stream_app.replay.other_windows import OtherWindows, Published  # they import the compiler
+        from stream_app.replay.other_windows import OtherWindows, PublishedPast  # they import the compiler
 
         if self._published is None:
             self._tell("reading the totals of other entities")
-            self._published = Published(self._new(), self._follow)
+            self._published = PublishedPast(self._new(), self._follow)
         self._others[partition] = OtherWindows(windows, self._published, partitions)
 
 

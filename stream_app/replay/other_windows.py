@@ -25,7 +25,7 @@ Entry = tuple[int, Record]
 """From when on a record counts, and the record."""
 
 
-class Published:
+class PublishedPast:
     """All that the logs of totals and labels hold, in the order in which it comes to count.
 
     Args:
@@ -70,7 +70,7 @@ class OtherWindows:
         partitions: Of the input.
     """
 
-    def __init__(self, windows: Windows, published: Published, partitions: int) -> None:
+    def __init__(self, windows: Windows, published: PublishedPast, partitions: int) -> None:
         others = windows.meet_others()
         others.expect(range(partitions))
         self._arrived = _ArrivedLog(published)
@@ -96,7 +96,7 @@ class _ArrivedLog:
 
     caught_up = True
 
-    def __init__(self, published: Published) -> None:
+    def __init__(self, published: PublishedPast) -> None:
         self._parts = published.totals, published.labels
         self._at = [0, 0]
         self.until = (-1, -1)
