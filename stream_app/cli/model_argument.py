@@ -1,11 +1,17 @@
 """MODEL, as operators write it: a path, a URI or a `models:/` address."""
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from models.registry import address, registry
+from schemas.errors import UserError
 from stream_app.cli.options import PLACES
 from stream_app.rollout.artefacts import REMOTE, FetchError, Source, local_path
 from stream_app.settings import Settings
+
+if TYPE_CHECKING:
+    from models.manifest import Manifest
 
 
 def resolve_model(settings: Settings, model: str) -> Source:
@@ -30,3 +36,24 @@ def existing_model(model: str | None) -> str | None:
     if not found:
         raise typer.BadParameter(f"there is no file {model}; what is meant is {PLACES}")
     return model
+
+
+def manifest_of(settings: Settings, model: str | None) -> "Manifest":
+    """The manifest of the model that is given, else of the one that serves.
+
+    Raises:
+        UserError: it cannot be had, or none serves.
+    """
+    from models import archive
+    from stream_app.rollout import artefacts
+    from stream_app.rollout.artefacts import ModelCache
+    from stream_app.rollout.commands import models
+    from stream_app.rollout.trust import trust
+
+    if model is not None:
+        return artefacts.read(resolve_model(settings, model)).manifest
+    serving = models(settings).rollout.serving
+    if serving is None:
+        raise UserError("no model serves: name the one that will with --model MODEL")
+    path = ModelCache(settings.model_cache, trust(settings)).fetch(serving.uri, serving.model.sha256)
+    return archive.read(path).manifest

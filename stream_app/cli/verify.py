@@ -1,18 +1,24 @@
 """`stream-app verify`: the proof that nothing of the input was lost, and a person's word on what was."""
 
 from contextlib import closing
-from typing import Annotated
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stream_app.audit.record import audit_record
 from stream_app.cli.configured import connected_settings
 from stream_app.cli.invocation import issuer
+from stream_app.cli.model_argument import manifest_of
+from stream_app.cli.readable import clean
 from stream_app.cli.terminal import out, out_json, waiting
 from stream_app.rollout.control_producer import ControlProducer
 from stream_app.verify import cluster
 from stream_app.verify.acknowledged import ACKNOWLEDGE
 from stream_app.verify.cluster import LedgerVerdict
+
+if TYPE_CHECKING:
+    from stream_app.verify.windows import WindowsCheck
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -24,6 +30,9 @@ def verify(
         str | None,
         typer.Option(metavar="REASON", help="Put on audit that the losses found now are known, and why that is all."),
     ] = None,
+    windows: Annotated[
+        bool, typer.Option("--windows", help="Also count the log anew, and compare it with the windows' checkpoints.")
+    ] = False,
 ) -> None:
     """Prove that every committed input offset was scored or dead-lettered; exit code 1 names those that were not.
 
@@ -40,6 +49,11 @@ def verify(
                 for loss in verdict.unacknowledged:
                     publisher.audit(audit_record(issuer(), ACKNOWLEDGE, str(loss), reason=acknowledge))
             verdict = cluster.verify(chosen, tell)
+        if windows:
+            from stream_app.verify.windows import verify_windows  # imports the compiler
+
+            checks = verify_windows(chosen, manifest_of(chosen, None), tell)
+            verdict = replace(verdict, windows=checks, ok=verdict.ok and not any(check.differing for check in checks))
     if as_json:
         out_json(verdict)
     else:
@@ -67,5 +81,21 @@ def _tell(verdict: LedgerVerdict) -> None:
         out(remark)
     if verdict.unverifiable:
         out(f"{verdict.unverifiable:,} of the offsets without a record are older than what the input still holds")
+    for check in verdict.windows:
+        _tell_windows(check)
     for b in verdict.breaks:
         out(f"  partition {b.partition}, offsets {b.from_offset} to {b.to_offset}: {b.what}")
+
+
+def _tell_windows(check: "WindowsCheck") -> None:
+    if check.cut is None:
+        out(f"windows of partition {check.partition}: no checkpoint yet")
+        return
+    proven = check.entities - check.differing - check.unverifiable
+    out(
+        f"windows of partition {check.partition} at offset {check.cut:,}: {proven:,} of {check.entities:,} entities "
+        f"are as the log gives them, {check.differing:,} DIFFER"
+        f"{f', of {check.unverifiable:,} the log does not hold all of the past' if check.unverifiable else ''}"
+    )
+    for d in check.examples:
+        out(clean(f"  entity {d.entity}: {d.window} is {d.checkpoint} in the checkpoint and {d.log} by the log"))

@@ -11,15 +11,14 @@ from schemas.topics import AUDIT, WINDOW_STATE
 from stream_app.audit.record import audit_record
 from stream_app.cli.configured import connected_settings
 from stream_app.cli.invocation import issuer
+from stream_app.cli.model_argument import manifest_of
 from stream_app.cli.options import DataFiles, Json, Reason, named
 from stream_app.cli.terminal import console, out, out_json, progress, say, table, waiting
 from stream_app.kafka import topics
 from stream_app.kafka.partitioning import Partitioner
 from stream_app.rollout.control_producer import ControlProducer
-from stream_app.settings import Settings
 
 if TYPE_CHECKING:
-    from models.manifest import Manifest
     from stream_app.cli.past_of_file import WarmUp
 
 app = typer.Typer(rich_markup_mode=None)
@@ -54,7 +53,7 @@ def warm_up(
     settings = connected_settings()
     with waiting("reading the model") as tell:
         topics.ensure(settings, () if dry_run else (WINDOW_STATE, AUDIT))
-        found = prepare(settings, _manifest(settings, model), data, partitioner, tell)
+        found = prepare(settings, manifest_of(settings, model), data, partitioner, tell)
     _refuse_known(found, replace)
     if not dry_run:
         with progress("counting", found.events) as advance:
@@ -68,24 +67,6 @@ def warm_up(
     else:
         _tell(_figures(found, dry_run))
     _tell_gaps(found)
-
-
-def _manifest(settings: Settings, model: str | None) -> "Manifest":
-    """The one given; else that of the model that serves."""
-    from models import archive
-    from stream_app.cli.model_argument import resolve_model
-    from stream_app.rollout import artefacts
-    from stream_app.rollout.artefacts import ModelCache
-    from stream_app.rollout.commands import models
-    from stream_app.rollout.trust import trust
-
-    if model is not None:
-        return artefacts.read(resolve_model(settings, model)).manifest
-    serving = models(settings).rollout.serving
-    if serving is None:
-        raise UserError("no model serves: name the one that will with --model MODEL")
-    path = ModelCache(settings.model_cache, trust(settings)).fetch(serving.uri, serving.model.sha256)
-    return archive.read(path).manifest
 
 
 def _refuse_known(found: "WarmUp", replace: bool) -> None:

@@ -8,6 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import msgspec
 from confluent_kafka import Consumer, KafkaException
@@ -27,6 +28,9 @@ from stream_app.verify import ledger
 from stream_app.verify.acknowledged import acknowledged
 from stream_app.verify.ledger import LedgerBreak, LedgerSpan, Loss
 from stream_app.verify.spans import read_spans
+
+if TYPE_CHECKING:
+    from stream_app.verify.windows import WindowsCheck
 
 GRACE_S = 15.0  # beyond the time after which the broker aborts a transaction
 RETRY_S = 0.05
@@ -53,6 +57,7 @@ class LedgerVerdict:
         breaks: Places where the account does not hold.
         losses: What was lost, and who knows of it; what no worker has put on the ledger yet is not in `lost`.
         remarks: What else a person should know: topics of before, offsets of the group that are gone.
+        windows: Of each partition, where they were looked at.
     """
 
     ok: bool
@@ -66,6 +71,7 @@ class LedgerVerdict:
     lost: int = 0
     losses: list[Loss] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    windows: "list[WindowsCheck]" = field(default_factory=list)
 
     @property
     def unacknowledged(self) -> list[Loss]:

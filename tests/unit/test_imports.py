@@ -97,6 +97,7 @@ KNOW_THE_STAGES = {
     "stream_app/replay/log_decoder.py",  # as rescore
     "stream_app/replay/rescore.py",  # a replay that is not the pipeline's own code proves nothing
     "stream_app/report/rows.py",  # as for replay
+    "stream_app/verify/windows.py",  # as for replay
 }
 
 
