@@ -240,6 +240,12 @@ class Definition(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
         return found
 
     @property
+    def labelled(self) -> tuple[str, ...]:
+        """Paths of the entities, other than that of the decision, that windows of labels are of: a label names them."""
+        windows = [entry.window for entry in self.windows if entry.window is not None]
+        return tuple(dict.fromkeys(w.entity for w in windows if w.of == LABEL and w.entity != self.event.entity))
+
+    @property
     def reach_s(self) -> int:
         """How far back the windows of an event look, seconds; 0 without any."""
         windows = [entry.window for entry in self.windows if entry.window is not None]

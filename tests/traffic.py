@@ -18,9 +18,9 @@ RESTARTING = {
 }
 
 
-def publish(settings: Settings, records: Iterable[tuple[bytes | None, bytes | None]]) -> int:
-    """Keys and values onto the input topic. Returns how many."""
-    producer, topic, count = clients.producer(settings), topics.name(settings, TRANSACTIONS), 0
+def publish(settings: Settings, records: Iterable[tuple[bytes | None, bytes | None]], to: Topic = TRANSACTIONS) -> int:
+    """Keys and values onto the input topic, or another one. Returns how many."""
+    producer, topic, count = clients.producer(settings), topics.name(settings, to), 0
     for key, value in records:
         while True:
             try:

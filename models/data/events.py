@@ -44,19 +44,30 @@ def encode(frame: pl.DataFrame, definition: Definition | None = None) -> Iterato
             yield key.encode(), orjson.dumps(event), ms
 
 
-def labels(frame: pl.DataFrame, delay: timedelta = timedelta(days=LABEL_DELAY_DAYS)) -> Iterator[Label]:
+def labels(
+    frame: pl.DataFrame, definition: Definition | None = None, delay: timedelta = timedelta(days=LABEL_DELAY_DAYS)
+) -> Iterator[Label]:
     """What becomes of the events, in the order of the frame; nothing of those whose label is null.
 
     Args:
         frame: With `fraud`, and `fraud_scenario` where that is known.
+        definition: Which other entities of its event a label names. None: none.
         delay: How long after the event its label is known.
     """
     is_known = frame.schema.get("fraud_scenario", pl.Null()).is_integer()
     known = pl.col("fraud_scenario") if is_known else pl.lit(None)
     labelled_at = pl.col(EVENT_TIME) + delay
-    columns = frame.select(EVENT_ID, "fraud", ENTITY, EVENT_TIME, labelled_at=labelled_at, scenario=known)
-    for event, fraud, entity, at, known_at, scenario in columns.filter(pl.col("fraud").is_not_null()).iter_rows():
-        yield Label(event, fraud, known_at, scenario if fraud else None, entity=entity, event_time=at)
+    paths = () if definition is None else definition.labelled
+    columns = frame.select(
+        *(EVENT_ID, "fraud", ENTITY, EVENT_TIME),
+        *(PAST + path for path in paths),
+        labelled_at=labelled_at,
+        scenario=known,
+    ).filter(pl.col("fraud").is_not_null())
+    for event, fraud, entity, at, *others, known_at, scenario in columns.iter_rows():
+        entities = {path: text for path, text in zip(paths, others, strict=True) if text}
+        kind = scenario if fraud else None
+        yield Label(event, fraud, known_at, kind, entity=entity, event_time=at, entities=entities)
 
 
 def _fields(frame: pl.DataFrame, definition: Definition) -> dict[str, pl.Expr]:

@@ -151,7 +151,7 @@ def publish_frame(
         for topic in wanted:
             name = topics.name(settings, topic)
             encoded = ((key, value) for key, value, _ in events.encode(frame, definition))
-            records = _labels(frame) if topic is LABELS else encoded
+            records = _labels(frame, definition) if topic is LABELS else encoded
             with progress(f"to {name}", len(frame)) as advance:
                 published[name] = producer.publish(name, records, rate if topic is TRANSACTIONS else None, advance)
             if stop.is_set():
@@ -160,9 +160,9 @@ def publish_frame(
     return published
 
 
-def _labels(frame: "pl.DataFrame") -> Iterator[Event]:
+def _labels(frame: "pl.DataFrame", definition: Definition | None) -> Iterator[Event]:
     from models.data import events
 
     encoder = msgspec.json.Encoder()
-    for label in events.labels(frame):
+    for label in events.labels(frame, definition):
         yield label.event_id.encode(), encoder.encode(label)

@@ -99,7 +99,7 @@ def label(
     """Say what became of an event: fraud or legitimate. A later label takes the place of an earlier one."""
     settings = connected_settings()
     topics.ensure(settings, (LABELS, AUDIT))
-    event_id, known = wanted, None
+    event_id, known, entities = wanted, None, dict[str, str]()
     if not unseen:
         with waiting(f"searching for {wanted}") as tell:
             found = Lookup(settings, serving_detector(detector, settings), records, tell).event(wanted)
@@ -109,10 +109,11 @@ def label(
                 "further with --records, or give --unseen"
             )
         event_id, known = found.event_id, found.event or found.anomaly
+        entities = {} if found.event is None else found.event.entities
     actor = issuer()
     record = Label(event_id, verdict is Verdict.FRAUD, datetime.now(UTC), source=actor, note=note or None)
     if known is not None:
-        record = msgspec.structs.replace(record, entity=known.entity, event_time=known.event_time)
+        record = msgspec.structs.replace(record, entity=known.entity, event_time=known.event_time, entities=entities)
     producer = PacedProducer(clients.producer(settings, **PROPERTIES), threading.Event())
     value = event_id.encode(), msgspec.json.encode(record)
     producer.publish(topics.name(settings, LABELS), [value], None, lambda _: None)

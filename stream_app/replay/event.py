@@ -14,12 +14,21 @@ from stream_app.pipeline.metadata import of_record
 
 
 class Event(msgspec.Struct, frozen=True):
-    """What people ask of a record of the input; `fields` are those under `event.show`."""
+    """What people ask of a record of the input.
+
+    Attributes:
+        event_id: Which.
+        entity: Whose.
+        event_time: When.
+        fields: Those under `event.show`.
+        entities: Path to the other entities that a label of it names.
+    """
 
     event_id: str
     entity: str
     event_time: datetime
     fields: dict[str, FieldValue] = {}
+    entities: dict[str, str] = {}
 
 
 class EventReader:
@@ -35,10 +44,12 @@ class EventReader:
 
     def __init__(self, definition: Definition, registry: SchemaRegistry | None = None) -> None:
         from stream_app.pipeline.formats.readers import values_of  # with torch, which no help waits for
+        from stream_app.pipeline.shape import text_of
 
         self._event = event = definition.event
         self._paths = (event.id, event.entity, event.time)
-        paths = tuple(path for path in self._paths if not path.startswith("$"))
+        self._labelled, self._text_of = definition.labelled, text_of
+        paths = tuple(path for path in (*self._paths, *self._labelled) if not path.startswith("$"))
         self._read = values_of(event, paths, registry)
         self._show = values_of(event, event.show, registry)
         self.is_beside_the_value = event.id.startswith("$") or event.entity.startswith("$")
@@ -52,7 +63,9 @@ class EventReader:
         at = _moment(when, self._event)
         if at is None or any(part is None or isinstance(part, float | bool) for part in (who, whose)):
             return None
-        return Event(str(who), str(whose), at, shown(self._show(record)))
+        others = {path: self._text_of(found.get(path)) for path in self._labelled}
+        named = {path: text for path, text in others.items() if text}
+        return Event(str(who), str(whose), at, shown(self._show(record)), named)
 
 
 def _moment(written: Any, event: EventFields) -> datetime | None:

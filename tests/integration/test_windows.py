@@ -7,7 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,13 @@ import polars as pl
 import psutil
 import pytest
 
-from models.definition import complete
+from models.data.frame import read, write
+from models.data.simulator import Simulation, simulate
+from models.definition import complete, find
 from models.windows.history import windows_of
 from schemas import topics as declared
 from schemas.definition import Definition, EventFields, Input, Window
-from schemas.topics import AUDIT, DEAD_LETTERS, LATENTS, TRANSACTIONS, WINDOW_STATE
+from schemas.topics import AUDIT, DEAD_LETTERS, LABELS, LATENTS, TRANSACTIONS, WINDOW_STATE
 from stream_app.kafka import clients, topics
 from stream_app.kafka.log import read_to_end
 from stream_app.rollout import commands
@@ -199,3 +202,36 @@ def test_rekey_writes_every_record_once_and_in_order_though_workers_are_killed(
     assert all(offsets == sorted(offsets) for offsets in order.values())
     places = {(event["card"], message.partition()) for message, event in zip(there, seen, strict=True)}
     assert len(places) == len({card for card, _ in places})
+
+
+def test_raw_card_payments_are_served_with_the_windows_of_terminals_and_labels_that_training_has(
+    settings, tmp_path, wait_until, cli
+) -> None:
+    """The last days, whose windows look at what was published and labelled before; `delay` is a week."""
+    raw, definition = tmp_path / "raw.parquet", find("cards-raw")
+    simulated = simulate(Simulation(days=26, customers=60, terminals=15, seed=3, warm_up_days=0))
+    names = {"event_id": "transaction_id", "entity": "customer_id"}
+    payments = simulated.select(*names, "event_time", "terminal_id", "amount", "currency").rename(names)
+    write(payments.with_columns(fraud=pl.int_range(pl.len()) % 13 == 0), raw)
+    glass_model(tmp_path / "raw.pt", "raw", definition)
+    commands.deploy(settings, Order("test", timeout_s=0), tmp_path / "raw.pt")
+    before, last = ("--until", "2018-04-21", "--labels"), ("--from", "2018-04-22")
+    done = cli("produce", raw, "--detector", "cards-raw", *before)
+    assert done.exit_code == 0, done.stderr
+    published = partial(committed_records, settings, LABELS)
+    assert {tuple(label.entities) for label in published()} == {("terminal_id",)}
+    with running(settings, tmp_path, publish_latents=True) as worker:
+        sent = int((simulated["event_time"].dt.date() <= date(2018, 4, 21)).sum())
+        wait_until(lambda: committed_offsets(settings) == sent, 90)
+        assert cli("produce", raw, "--detector", "cards-raw", *last).exit_code == 0
+        wait_until(lambda: committed_offsets(settings) == simulated.height, 90)
+        assert worker.stop() == 0, worker.said
+    frame = read(raw, definition=definition)
+    columns = [entry.name for entry in definition.inputs]
+    found = {latent.event_id: latent.latent for latent in committed_records(settings, LATENTS)}
+    assert len(found) == simulated.height
+    later = frame.filter(pl.col("event_time") >= datetime(2018, 4, 22, tzinfo=UTC))
+    assert (later["terminal_risk_7d"] > 0).any()
+    for event_id, *wanted in later.select("event_id", *columns).iter_rows():
+        expected = np.nan_to_num(np.array(wanted, dtype=np.float32), nan=UNSEEN)
+        np.testing.assert_array_equal(np.array(found[event_id], dtype=np.float32), expected, event_id)

@@ -2,13 +2,18 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import polars as pl
 
 from models.data.drift import Drift, DriftKind
 from models.data.events import CHUNK_ROWS, encode, labels
+from models.data.frame import read
 from models.data.windows import FEATURES
+from models.definition import find
 from schemas.scoring import Label
+from stream_app.replay.event import EventReader
+from stream_app.testing.memory_cluster import MemoryMessage
 
 
 def test_an_event_has_the_shape_of_the_design(week: pl.DataFrame) -> None:
@@ -78,9 +83,28 @@ def test_labels_come_a_week_after_the_transaction_with_the_scenario_of_a_fraud(w
     assert [label.scenario for label in told] == [scenario or None for scenario in week["fraud_scenario"]]
     event, entity, at = week.select("event_id", "entity", "event_time").row(0)
     assert told[0] == Label(event, False, at + timedelta(days=7), entity=entity, event_time=at)
-    assert next(labels(week, timedelta(0))).labelled_at == week["event_time"][0]
+    assert next(labels(week, delay=timedelta(0))).labelled_at == week["event_time"][0]
 
 
 def test_a_scenario_that_is_no_whole_number_is_none(week: pl.DataFrame) -> None:
     fractions = week.with_columns(fraud_scenario=pl.lit(1.7), fraud=pl.lit(value=True))
     assert {label.scenario for label in labels(fractions)} == {None}
+
+
+def test_a_label_names_the_entities_that_windows_of_labels_are_of(tmp_path: Path) -> None:
+    rows = {"transaction_id": ["1", "2"], "event_time": ["2018-07-01T00:00:00Z"] * 2, "customer_id": [7, 8]}
+    rows |= {"terminal_id": [77, None], "amount": [1.0, 2.0], "fraud": [1, 0]}
+    pl.DataFrame(rows).write_parquet(tmp_path / "raw.parquet")
+    definition = find("cards-raw")
+    frame = read(tmp_path / "raw.parquet", definition=definition, published=True)
+    assert definition.labelled == ("terminal_id",)
+    assert [label.entities for label in labels(frame, definition)] == [{"terminal_id": "77"}, {}]
+    assert [label.entities for label in labels(frame)] == [{}, {}]
+
+
+def test_an_event_of_the_stream_names_them_too_for_its_label() -> None:
+    at = datetime(2018, 7, 1, tzinfo=UTC)
+    event = {"transaction_id": "1", "event_time": at, "customer_id": "7", "terminal_id": 77, "amount": 1.0}
+    found = EventReader(find("cards-raw"))(MemoryMessage(json.dumps(event, default=datetime.isoformat).encode()))
+    assert found is not None
+    assert found.entities == {"terminal_id": "77"}
