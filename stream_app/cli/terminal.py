@@ -109,7 +109,12 @@ def console() -> "Console":
     """Where tables go: as wide as the terminal; piped, so wide that nothing is cut."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
+    class Piped(Console):
+        def on_broken_pipe(self) -> None:
+            """A reader that has gone is no failure, as everywhere in the program; rich would end it with 1."""
+            raise BrokenPipeError
+
+    return Piped(width=None if sys.stdout.isatty() else PIPED_WIDTH)
 
 
 def table(*headings: str, right: Collection[str] = ()) -> "Table":

@@ -239,6 +239,17 @@ def test_a_character_that_stdout_lacks_ends_no_command_and_json_stays_json(encod
     assert json.loads(document) == {"a": "\xfc\U0001f98a"}
 
 
+def test_a_reader_that_has_gone_is_no_failure_of_a_table_either():
+    program = (
+        "from stream_app.cli import app, terminal\n"
+        "def show(): terminal.console().print(('x' * 30 + '\\n') * 5_000)\n"
+        "app.app.command('odd')(show); app.main()"
+    )
+    line = f"set -o pipefail; {sys.executable} -c {shlex.quote(program)} odd | true"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_full_disk_behind_stdout_is_one_line_and_exit_code_1():
     done = in_a_shell("PRINT > /dev/full")
     assert done.returncode == 1
