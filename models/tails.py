@@ -79,27 +79,36 @@ def curve(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _edges(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The curve of a feature that is not judged: nothing within what was seen, one more for each deviation beyond."""
-    low, high = values.min(), values.max()
+    """The curve of a feature that is not judged: nothing within what was seen, and rising beyond."""
+    low, high, rise = values.min(), values.max(), np.log(values.size)
     middle = [low, high] if high > low else [low]
-    return _resampled(np.r_[low - 1, middle, high + 1], np.r_[1, np.zeros(len(middle)), 1])
+    return _resampled(np.r_[low - 1, middle, high + 1], np.r_[rise, np.zeros(len(middle)), rise])
 
 
 def _leaning(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of a feature that leans to high values; below what was ever seen one more for each standard deviation."""
+    """Of a feature that leans to high values; low ones are strange only below what was ever seen."""
     knots, heights = _side(values)
-    return np.r_[knots[0] - 1, knots], np.r_[heights[0] + 1, heights]
+    return np.r_[knots[0] - 1, knots], np.r_[heights[0] + np.log(values.size), heights]
 
 
 def _side(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Surprise of the values on one side: at shares of the rows, and one step into the tail."""
+    """Surprise of the values on one side: at shares of the rows, and one step into the tail.
+
+    Where many rows share the value at which the tail begins, as of what is nearly always 0, the tail begins at the next
+    value that there is: it is the rare ones that say how far is far.
+    """
     ordered, rows = np.sort(values), values.size
     beyond = max(min(BEYOND, 1 - TAIL_ROWS / rows), 0.5)
     shares = 1 - np.geomspace(1, 1 - beyond, KNOTS // 2)
     knots = np.unique(ordered[(shares * (rows - 1)).astype(int)])
     heights = -np.log((rows - np.searchsorted(ordered, knots, side="left") + 1) / (rows + 2))
     onset = ordered[int(beyond * (rows - 1))]
-    step = max(float((ordered[ordered >= onset] - onset).mean()), STEEPEST)
+    above = ordered[ordered > onset]
+    if not above.size:  # nothing was ever beyond: one deviation further is rarer than any row
+        return np.r_[knots, onset + 1], np.r_[heights, heights[-1] + np.log(rows)]
+    if above.size < (1 - beyond) * rows / 2:
+        knots, heights = np.r_[knots, above[0]], np.r_[heights, np.log((rows + 2) / (above.size + 1))]
+    step = max(float((ordered[ordered >= knots[-1]] - knots[-1]).mean()), STEEPEST)
     return np.r_[knots, knots[-1] + step], np.r_[heights, heights[-1] + 1]
 
 

