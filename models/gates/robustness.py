@@ -89,10 +89,14 @@ def _unnoticed_measure(runtime: Runtime, ordinary: np.ndarray, largest: np.ndarr
     name, most = "single absurd values that pass", limits.robustness.unnoticed_most
     if not len(ordinary):
         return Measure(name, None, most=most)
-    # Of a constant input nothing is known that a value could be far from: drift watches it
+    # Of a constant input nothing is known that a value could be far from: drift watches it. Windows nobody can send
     watched = [
-        column for column, entry in enumerate(runtime.manifest.inputs) if entry.name not in runtime.manifest.constant
+        column
+        for column, entry in enumerate(runtime.manifest.inputs)
+        if entry.window is None and entry.name not in runtime.manifest.constant
     ]
+    if not watched:
+        return Measure(name, None, most=most)
     shares = unnoticed(runtime, ordinary, largest, limits.robustness.far_out)[watched]
     if shares.max() > most:
         name += f", most in {runtime.manifest.inputs[watched[int(shares.argmax())]].name}"

@@ -1,5 +1,6 @@
 """Gates that run the model: robustness and cost, on graphs that are jumpy, blind, slow or large on purpose."""
 
+import dataclasses
 from datetime import date
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from msgspec.structs import replace
 
 from models import artefact
 from models.data.simulator import Simulation, simulate
@@ -17,6 +19,7 @@ from models.inputs import matrix
 from models.recipe import TrainingConfig
 from models.runtime import Runtime, torchscript
 from models.training import train
+from schemas.definition import Input, Window
 from stream_app.testing.tiny_model import TinyGraph, tiny_model
 from tests.unit.models.gates.gate_sides import limits
 
@@ -91,6 +94,19 @@ def test_small_moves_flip_the_decisions_of_a_jumpy_model_alone(tiny):
 def test_absurd_values_pass_a_blind_model_alone(tiny):
     assert passing(tiny) == [0, 0]
     assert min(passing(altered(tiny, Blind(0.0)))) > 0.5
+
+
+def test_no_fraudster_sends_what_is_computed_here_so_a_window_is_not_asked_for(tiny):
+    blind = altered(tiny, Blind(0.0))
+    definition = blind.manifest.definition
+    window = Input("count", window=Window("customer_id", "count", "1h"))
+    computed = replace(blind.manifest, definition=replace(definition, inputs=(window, window)))
+    sent = robustness._unnoticed_measure(blind, ROWS[:50], np.full(2, 400, np.float32), limits())
+    here = robustness._unnoticed_measure(
+        dataclasses.replace(blind, manifest=computed), ROWS[:50], np.full(2, 400), limits()
+    )
+    assert sent.value is not None
+    assert (sent.value > 0.5, here.value) == (True, None)
 
 
 def test_a_score_that_is_no_number_counts_as_unnoticed(tiny):
