@@ -60,7 +60,10 @@ class Archive:
         except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError, StopIteration) as error:
             raise ArtefactError(f"{self.where} is not a model artefact: train one with `stream-app train`") from error
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            raise ArtefactError(f"the manifest in {self.where} cannot be read: {error}") from error
+            raise ArtefactError(
+                f"the manifest in {self.where} cannot be read ({error}): another version made it, or it is damaged; "
+                "train it again"
+            ) from error
 
     @property
     def ref(self) -> ModelRef:

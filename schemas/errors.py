@@ -26,12 +26,16 @@ program.
           TopicConflict
           TopicMissing
         FetchError                  an artefact cannot be fetched
+        PipelineError               records cannot be read or written on
+          PipelineFailed            a person must act
+          SessionLost               the clients must be opened anew
         ReplayError                 it cannot be replayed
         RecordsError                no record can be read as the definition says
         ReportError                 a drift report cannot be made
         SchemaRegistryError         the schema registry cannot be asked
         SettingsError               a setting is wrong; exit code 2
         Unfit                       the machine is not as a worker needs it
+        WorkersRun                  workers run where none may
 """
 
 from typing import ClassVar
