@@ -125,7 +125,7 @@ def test_a_wrong_setting_is_one_line_and_exit_code_2(settings: Settings, tmp_pat
     code, said = refused(settings.model_copy(update={"batch_max_events": 0}), tmp_path)
     assert (code, len(said.splitlines())) == (2, 1), said
     assert "batch_max_events" in said
-    assert "greater than or equal to 1" in said
+    assert "it must be at least 1" in said
 
 
 def test_a_topic_that_contradicts_its_declaration_is_one_line_and_exit_code_1(

@@ -158,7 +158,7 @@ def test_only_a_worker_takes_part_in_the_groups_and_transactions_of_the_applicat
 
 
 def test_each_role_does_its_work(installation: Installation, tmp_path: Path, wait_until: Wait) -> None:
-    producer, worker, operator, reader, case_tool, analyst = map(installation.settings, ROLES)
+    producer, _, worker, operator, reader, case_tool, analyst = map(installation.settings, ROLES)
     for version in "12":
         tiny_model(tmp_path / f"{version}.pt", version)
     with running(worker, tmp_path) as process:

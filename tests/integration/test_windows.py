@@ -173,9 +173,15 @@ def test_rekey_writes_every_record_once_and_in_order_though_workers_are_killed(
     def written() -> int:
         return sum(1 for _ in read_to_end(own, TRANSACTIONS)) + len(committed_records(own, DEAD_LETTERS))
 
-    send_raw(own, 0, 300)
+    send_raw(own, 0, 150)
     with rekeying(own, tmp_path, program("stop_before_commit", 2)) as first:
-        wait_until(lambda: psutil.Process(first.pid).status() == psutil.STATUS_STOPPED, 90)
+
+        def stopped() -> bool:
+            return psutil.Process(first.pid).status() == psutil.STATUS_STOPPED
+
+        wait_until(lambda: stopped() or written() >= 150, 90)
+        send_raw(own, 150, 300)  # for a second commit, where the first took all
+        wait_until(stopped, 90)
         first.kill()
     send_raw(own, 300, 600)
     with rekeying(own, tmp_path) as second:
