@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from models.windows import totals as totals_module
 from models.windows.plan import WindowsError
 from models.windows.totals import HEAD, QUANTUM, HopTotals, TotalsView
+from schemas.definition import Window
 from tests.unit.models.windows.oracle import MICRO, OracleWindow, of_values
 
 HOUR, DAY = 3600 * MICRO, 86_400 * MICRO
@@ -137,6 +138,19 @@ def test_what_a_partition_has_not_published_is_counted_as_incomplete():
     published(totals, view, 0, MAY + 3 * DAY)
     view.look(*asked)
     assert view.incomplete == 3
+
+
+def test_a_partition_that_is_days_behind_another_still_sees_all_that_it_looks_at():
+    """A worker that reads a backlog takes one partition after another."""
+    windows = [Window("shop", "count", "13d", delay="20d")]
+    totals, view = [HopTotals(windows) for _ in range(2)], TotalsView(windows, 100, range(2))
+    days = np.arange(40, dtype=np.int64)
+    for partition, reached in enumerate((39, 33)):
+        seen = days[: reached + 1]
+        totals[partition].add(np.full(seen.size, 7), MAY + seen * DAY, np.empty((seen.size, 0)))
+        for record in totals[partition].finished(int(MAY + reached * DAY)):
+            view.add(partition, record)
+    assert view.look(np.array([7]), np.array([MAY + 33 * DAY])).tolist() == [[26.0]]  # days 0 to 12, in two partitions
 
 
 def test_what_is_not_over_survives_a_restart():
