@@ -210,6 +210,7 @@ def test_rekey_writes_every_record_once_and_in_order_though_workers_are_killed(
     assert len(places) == len({card for card, _ in places})
 
 
+@pytest.mark.faults  # a worker that is still reading what was published sees a part of it (counted as incomplete)
 def test_raw_card_payments_are_served_with_the_windows_of_terminals_and_labels_that_training_has(
     settings, tmp_path, wait_until, cli
 ) -> None:
