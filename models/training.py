@@ -88,13 +88,17 @@ def train(
         categories=categories,
         calibration=calibrate(scored.score[fitted:], config.budget),
         golden=golden_rows(graph, raw),
-        constant=[
-            definition.inputs[int(i)].name for i in (graph.preprocessing.varies[: raw.shape[1], 0] == 0).nonzero()
-        ],
+        constant=_constant(graph, definition),
         **_origin(frame),
         **_reference(frame["event_time"], definition.inputs, raw, scored, by),
     )
     return graph, manifest
+
+
+def _constant(graph: torch.jit.ScriptModule, definition: Definition) -> list[str]:
+    """The inputs that had one value in all of the training."""
+    varies = graph.preprocessing.varies[: len(definition.inputs), 0].tolist()
+    return [entry.name for entry, varied in zip(definition.inputs, varies, strict=True) if not varied]
 
 
 def _usable(frame: pl.DataFrame) -> np.ndarray:

@@ -3,7 +3,8 @@
 What computes is imported after everything that may be refused: it takes seconds, and a wrong file needs none.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,9 +21,13 @@ from stream_app.cli.model_argument import resolve_model
 from stream_app.cli.options import DATA_HELP, PLACES, DataFiles, FirstDay, Json, LastDay, day, named
 from stream_app.cli.terminal import console, out, out_json, say_unlogged, table, waiting
 from stream_app.rollout import artefacts
+from stream_app.settings import Settings
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from models.evaluation import Evaluation
+    from schemas.definition import Definition
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -85,15 +90,12 @@ def train(  # noqa: PLR0913 - one parameter for each option is typer's way
     if not data:
         raise typer.BadParameter("name the events to train on", param_hint="DATA")
     key, uri = None if sign_with is None else signing.read_key(sign_with), _answering(chosen.tracking_uri)
-    from models.data.frame import read
     from models.definition import segmented
     from models.recipe import load_config
-    from stream_app.cli.topic_data import of_topics, on_disk
 
     how, own = load_config(config, seed), chosen_detector(detector, chosen)
     definition = own if segment_by is None else segmented(own, segment_by)
-    with waiting(f"reading {named(data)}") as tell, on_disk(data, chosen, of_topics(definition, tell)) as files:
-        frame = read(files, day(since), day(until), definition=definition, labels_needed=bool(definition.label))
+    frame = _read(data, chosen, definition, (day(since), day(until)))
     from stream_app.cli.tracking import Job, Tracker, fit
 
     tracker = Tracker(uri, name or definition.name)
@@ -102,6 +104,16 @@ def train(  # noqa: PLR0913 - one parameter for each option is typer's way
     if key is not None:
         signing.sign_artefact(destination, done.sha256, key)
     _print_training(manifest, destination, done.sha256, tracker.record(done), as_json)
+
+
+def _read(
+    data: Sequence[Path], chosen: Settings, definition: "Definition", days: tuple[date | None, date | None]
+) -> "pl.DataFrame":
+    from models.data.frame import read
+    from stream_app.cli.topic_data import of_topics, on_disk
+
+    with waiting(f"reading {named(data)}") as tell, on_disk(data, chosen, of_topics(definition, tell)) as files:
+        return read(files, *days, definition=definition, labels_needed=bool(definition.label))
 
 
 def _answering(uri: str) -> str:

@@ -15,9 +15,8 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Callable, Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
@@ -25,10 +24,6 @@ from confluent_kafka.admin import AdminClient
 from schemas.errors import UserError
 from stream_app.connection import OF_CONSUMERS, OF_PRODUCERS, check_properties
 from stream_app.settings import Settings, SettingsError
-
-if TYPE_CHECKING:
-    from schemas.topics import Topic
-    from stream_app.kafka.log import Log
 
 PROBE_S = 1.0
 SMALLEST_ANSWER_BYTES = 1024 * 1024  # librdkafka asks for no less
@@ -246,17 +241,6 @@ def wait_for_broker(settings: Settings, timeout_s: float | None, say: Callable[[
         if not waited:
             say(f"waiting for Kafka at {settings.bootstrap_servers}: set KAFKA_BOOTSTRAP_SERVERS if it is elsewhere")
             waited = True
-
-
-def follow(settings: Settings, topics: Sequence["Topic"], since: datetime) -> "Log":
-    """Follows topics from a time on, committed records only.
-
-    Raises:
-        BrokerError: as `stream_app.kafka.log.Tail`.
-    """
-    from stream_app.kafka.log import Tail  # it is made of clients
-
-    return Tail(settings, topics, since)
 
 
 def explain(exception: KafkaException, settings: Settings, about: str = "") -> BrokerError:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from threading import Event
 
 from models.runtime import one_thread
-from stream_app.kafka import clients
 from stream_app.metrics import Metrics
 from stream_app.pipeline.breaker import Breaker
 from stream_app.pipeline.clock import SYSTEM, Clock
@@ -15,7 +14,7 @@ from stream_app.pipeline.loop import Loop
 from stream_app.pipeline.progress import Progress
 from stream_app.pipeline.recall import recall
 from stream_app.pipeline.serving import Serving
-from stream_app.pipeline.session import Kafka, Recall, Session
+from stream_app.pipeline.session import BROKERS, Kafka, Recall, Session
 from stream_app.pipeline.tally import Tally
 from stream_app.settings import Settings
 
@@ -88,7 +87,7 @@ class Pipeline:
         models: Callable[[], Serving | str],
         metrics: Metrics,
         progress: Progress,
-        kafka: Kafka = clients,
+        kafka: Kafka = BROKERS,
         clock: Clock = SYSTEM,
         recall: Recall = recall,
     ) -> None:

@@ -15,7 +15,6 @@ from prometheus_client import CollectorRegistry
 from schemas.definition import Definition, Input
 from schemas.errors import UserError
 from schemas.scoring import RefusalCode
-from stream_app.kafka import clients
 from stream_app.kafka.records import EARLIEST, headers_of
 from stream_app.kafka.schema_registry import schema_registry
 from stream_app.metrics import Metrics
@@ -27,7 +26,7 @@ from stream_app.pipeline.faults import SessionLost, doing
 from stream_app.pipeline.formats.readers import reader_of
 from stream_app.pipeline.interval import Interval
 from stream_app.pipeline.recovery import Setbacks
-from stream_app.pipeline.session import Kafka, Session
+from stream_app.pipeline.session import BROKERS, Kafka, Session
 from stream_app.pipeline.shape import Shape
 from stream_app.settings import Settings
 
@@ -98,7 +97,7 @@ class Rekey:
         source: str,
         target: str,
         on_status: Callable[[str], None],
-        kafka: Kafka = clients,
+        kafka: Kafka = BROKERS,
         clock: Clock = SYSTEM,
     ) -> None:
         self._settings, self._kafka, self._clock = settings, kafka, clock

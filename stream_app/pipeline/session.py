@@ -11,7 +11,8 @@ from confluent_kafka.admin import AdminClient
 
 from schemas import topics
 from schemas.topics import Topic
-from stream_app.kafka.log import Log
+from stream_app.kafka import clients
+from stream_app.kafka.log import Log, Tail
 from stream_app.kafka.schema_registry import schema_registry
 from stream_app.kafka.topics import name
 from stream_app.metrics import Metrics
@@ -32,7 +33,7 @@ STATE = "state"  # `SessionLost.cause` for librdkafka's `_STATE`: a producer tha
 
 
 class Kafka(Protocol):
-    """Makes clients: `stream_app.kafka.clients`, or the broker in memory of the tests."""
+    """Makes clients: of brokers, or of the one in memory of the tests."""
 
     def consumer(self, settings: Settings, group: str | None, **properties: Any) -> Consumer:
         """A consumer of a group."""
@@ -46,6 +47,17 @@ class Kafka(Protocol):
     def follow(self, settings: Settings, topics: Sequence[Topic], since: datetime) -> Log:
         """Follows topics from a time on."""
 
+
+class Brokers:
+    """Makes the clients of the brokers in the settings."""
+
+    consumer = staticmethod(clients.consumer)
+    producer = staticmethod(clients.producer)
+    admin = staticmethod(clients.admin)
+    follow = staticmethod(Tail)
+
+
+BROKERS: Kafka = Brokers()
 
 Recall = Callable[[Settings, Iterable[int]], dict[int, Accounted]]
 """Up to where the ledger accounts for partitions: `stream_app.pipeline.recall`, or what a test wants it to be."""

@@ -15,7 +15,6 @@ import numpy as np
 from models.manifest import Manifest
 from schemas.definition import Definition
 from schemas.topics import TRANSACTIONS
-from stream_app.kafka import clients
 from stream_app.kafka.log import Record
 from stream_app.kafka.records import milliseconds_of
 from stream_app.kafka.schema_registry import schema_registry
@@ -26,7 +25,7 @@ from stream_app.pipeline.enrich import Windows, fill
 from stream_app.pipeline.faults import doing
 from stream_app.pipeline.input_topic import InputTopic
 from stream_app.pipeline.rebuild import Rebuild, logs_of
-from stream_app.pipeline.session import Kafka
+from stream_app.pipeline.session import BROKERS, Kafka
 from stream_app.pipeline.totals_reader import Follow
 from stream_app.settings import Settings
 
@@ -56,7 +55,7 @@ class LogDecoder:
     """
 
     def __init__(
-        self, settings: Settings, manifest: Manifest, tell: Tell = lambda _: None, kafka: Kafka = clients
+        self, settings: Settings, manifest: Manifest, tell: Tell = lambda _: None, kafka: Kafka = BROKERS
     ) -> None:
         self._definition = definition = manifest.definition
         limits = settings.record_max_bytes, None, settings.event_ahead_max_s

@@ -14,7 +14,6 @@ from models.windows.plan import by_entity
 from models.windows.state import WindowState
 from schemas.definition import Window
 from schemas.topics import TRANSACTIONS
-from stream_app.kafka import clients
 from stream_app.kafka.schema_registry import schema_registry
 from stream_app.kafka.topics import name
 from stream_app.pipeline.batch import Decoded, Raw
@@ -23,7 +22,7 @@ from stream_app.pipeline.enrich import Windows
 from stream_app.pipeline.faults import doing
 from stream_app.pipeline.input_topic import InputTopic
 from stream_app.pipeline.rebuild import Logs, Rebuild, logs_of
-from stream_app.pipeline.session import Kafka
+from stream_app.pipeline.session import BROKERS, Kafka
 from stream_app.pipeline.window_records import Checkpoint
 from stream_app.settings import Settings
 
@@ -64,7 +63,7 @@ class WindowsCheck:
 
 
 def verify_windows(
-    settings: Settings, manifest: Manifest, tell: Callable[[str], object] = lambda _: None, kafka: Kafka = clients
+    settings: Settings, manifest: Manifest, tell: Callable[[str], object] = lambda _: None, kafka: Kafka = BROKERS
 ) -> list[WindowsCheck]:
     """Count the log of each partition up to its last whole cut, and compare; workers may run.
 
