@@ -95,6 +95,26 @@ def train(
     return graph, manifest
 
 
+def frauds_above_budget(frame: pl.DataFrame, config: TrainingConfig) -> str:
+    """A sentence where the rows that the threshold comes from hold more known frauds than may alert; else empty."""
+    rows = frame[int(frame.height * (1 - config.held_out)) :]
+    share = 1 - _usable(rows).mean() if rows.height else 0.0
+    if share <= config.budget:
+        return ""
+    return (
+        f"{share:.2%} of the last {rows.height:,} events are labelled as frauds, and {config.budget:.2%} of events may "
+        "alert: the threshold lies among frauds, so that some pass, absurd values may pass too, and the robustness "
+        f"gate may refuse the model. Allow more alerts ([training] budget = {_rounded_up(2 * share)} in the file of "
+        "--config), or end on days with fewer frauds (--until)"
+    )
+
+
+def _rounded_up(share: float) -> float:
+    """A budget with room for what is no fraud as well, to one significant digit."""
+    step = 10.0 ** np.floor(np.log10(share))
+    return float(min(round(np.ceil(share / step) * step, 6), 0.5))
+
+
 def _constant(graph: torch.jit.ScriptModule, definition: Definition) -> list[str]:
     """The inputs that had one value in all of the training."""
     varies = graph.preprocessing.varies[: len(definition.inputs), 0].tolist()

@@ -19,7 +19,7 @@ from stream_app.cli.configured import settings
 from stream_app.cli.detector import Detector, chosen_detector
 from stream_app.cli.model_argument import resolve_model
 from stream_app.cli.options import DATA_HELP, PLACES, DataFiles, FirstDay, Json, LastDay, day, named
-from stream_app.cli.terminal import console, out, out_json, say_unlogged, table, waiting
+from stream_app.cli.terminal import console, out, out_json, say, say_unlogged, table, waiting
 from stream_app.rollout import artefacts
 from stream_app.settings import Settings
 
@@ -96,8 +96,11 @@ def train(  # noqa: PLR0913 - one parameter for each option is typer's way
     how, own = load_config(config, seed), chosen_detector(detector, chosen)
     definition = own if segment_by is None else segmented(own, segment_by)
     frame = _read(data, chosen, definition, (day(since), day(until)))
+    from models.training import frauds_above_budget
     from stream_app.cli.tracking import Job, Tracker, fit
 
+    if doubt := frauds_above_budget(frame, how):
+        say(doubt)
     tracker = Tracker(uri, name or definition.name)
     job = Job(tracker.name, version or tracker.next_version, frame, definition, how, named(data))
     manifest, done = fit(job, destination)

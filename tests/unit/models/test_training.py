@@ -14,7 +14,7 @@ from models.fitting import fit
 from models.inputs import matrix
 from models.recipe import TrainingConfig, load_config
 from models.runtime import run
-from models.training import TrainingError, train
+from models.training import TrainingError, frauds_above_budget, train
 
 QUICK = TrainingConfig(epochs=2)
 
@@ -98,6 +98,17 @@ def test_the_alert_budget_is_kept_on_rows_that_the_model_has_not_seen(week, trai
     held_out = week[int(week.height * 0.85) :]
     alerts = trained.runtime.score(matrix(held_out, trained.manifest.inputs)).score
     assert (alerts >= trained.manifest.calibration.threshold).mean() == pytest.approx(0.01, rel=0.3)
+
+
+def test_more_known_frauds_than_may_alert_where_the_threshold_comes_from_are_told_with_what_to_do(week):
+    first = pl.int_range(pl.len())
+    many = week.with_columns(fraud=first % 40 == 0)
+    told = frauds_above_budget(many, QUICK)
+    assert told.startswith(f"2.50% of the last {week.height - int(week.height * 0.85):,} events are labelled as frauds")
+    assert "[training] budget = 0.05" in told
+    assert not frauds_above_budget(many, replace(QUICK, budget=0.05))
+    assert not frauds_above_budget(many.with_columns(fraud=(first < 100) & pl.col("fraud")), QUICK)  # before it
+    assert not frauds_above_budget(week.drop("fraud"), QUICK)
 
 
 def test_missing_values_in_the_training_rows_are_no_obstacle(week, tmp_path):
