@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo data unit test faults fuzz check bench bench-all bench-drift bench-models format lock clean
+.PHONY: help install demo data unit test faults integrations fuzz check bench bench-all bench-drift bench-models format lock clean
 
 # What Python has compiled, it keeps: otherwise each worker that a test or the demo starts compiles torch and Faust anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -21,7 +21,7 @@ COMPILE := $(UV) pip compile pyproject.toml --quiet --universal --python-version
 	--no-header $(NOT_PINNED)
 
 help:  ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED)  ## Everything into .venv, stream-app among it (the other targets do this by themselves)
 	@echo "Installed: $(BIN)/stream-app --help"
@@ -46,6 +46,9 @@ check: $(INSTALLED)  ## Format, lint, types, import rules, generated documents: 
 
 faults: $(INSTALLED)  ## Break everything that can break, for 35 to 50 minutes; a short part of it is in `make test`
 	@$(BIN)/python -m pytest tests/faults -m "faults or not faults"
+
+integrations: $(INSTALLED)  ## What other people's servers and tools do with what this writes
+	@$(BIN)/python -m pytest tests/integrations -m integrations
 
 fuzz: $(INSTALLED)  ## A million inputs through the decoder, guided by coverage; some minutes
 	@$(BIN)/python -m tests.faults.fuzz_decode

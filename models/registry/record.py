@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import polars as pl
@@ -18,14 +19,13 @@ from models import artefact
 from models.data import frame as frames
 from models.manifest import Manifest
 from models.recipe import TrainingConfig
-from models.registry import facts
+from models.registry import facts, flavour
 from models.registry.address import Registered
 from models.registry.registry import DIGEST, Registry, answered
-from models.signing import SUFFIX
 from schemas.definition import Definition
 
 CANDIDATE = "candidate"
-MODEL, DATA, HOW = "model/model.pt", "data/transactions.parquet", "rerun.json"
+DATA, HOW = "data/transactions.parquet", "rerun.json"
 
 
 class How(Struct, frozen=True):
@@ -75,37 +75,35 @@ def record(registry: Registry, training: Training) -> Registered:
     name = runtime.manifest.name
     rows = facts.held_out(runtime, training.frame, training.config.held_out)
     experiment = registry.experiment(name)
-    with answered(registry.uri), tempfile.TemporaryDirectory() as folder:
-        run = registry.client.create_run(experiment, run_name=f"{name} {runtime.manifest.version}").info
-        done = False
-        try:
-            _write(Path(folder), training, runtime.manifest, rows)
-            (Path(folder) / "latents.json").write_bytes(msgspec.json.encode(facts.latents(runtime, rows)))
-            _log(registry, run.run_id, training, runtime.manifest, facts.metrics(runtime, rows))
-            registry.client.log_artifacts(run.run_id, folder)
-            done = True
-        finally:
-            registry.client.set_terminated(run.run_id, "FINISHED" if done else "FAILED")
     tags = {
         DIGEST: training.sha256,
         "data_sha256": runtime.manifest.data_sha256,
         "manifest_version": runtime.manifest.version,
     }
-    registered = registry.register(name, f"{run.artifact_uri}/{MODEL}", run.run_id, tags)
+    with answered(registry.uri), tempfile.TemporaryDirectory() as temporary:
+        of_run, of_model = Path(temporary) / "run", Path(temporary) / "model"
+        run = registry.client.create_run(experiment, run_name=f"{name} {runtime.manifest.version}").info
+        done = False
+        try:
+            _write(of_run, training, runtime.manifest, rows)
+            (of_run / "latents.json").write_bytes(msgspec.json.encode(facts.latents(runtime, rows)))
+            flavour.save(training.path, runtime.manifest, rows.frame, of_model)
+            model = registry.log_model(run.run_id, of_model, name, tags)
+            _log(registry, run, model.model_id, training, runtime.manifest, facts.metrics(runtime, rows))
+            registry.client.log_artifacts(run.run_id, str(of_run))
+            done = True
+        finally:
+            registry.client.set_terminated(run.run_id, "FINISHED" if done else "FAILED")
+    registered = registry.register(model)
     registry.point(name, CANDIDATE, registered.version)
     return registered
 
 
 def _write(folder: Path, training: Training, manifest: Manifest, rows: facts.HeldOut) -> None:
-    """Every file of the record, where MLflow takes them from."""
+    """Every file of the run, where MLflow takes them from."""
     from models.registry import plots
 
-    for inside in ("model", "plots"):
-        (folder / inside).mkdir()
-    (folder / MODEL).write_bytes(training.path.read_bytes())
-    signature = training.path.with_name(training.path.name + SUFFIX)
-    if signature.is_file():
-        (folder / (MODEL + SUFFIX)).write_bytes(signature.read_bytes())
+    (folder / "plots").mkdir(parents=True)
     frames.store(training.frame, folder / DATA)
     plots.draw(rows, manifest.calibration, folder / "plots")
     how = How(
@@ -121,10 +119,21 @@ def _write(folder: Path, training: Training, manifest: Manifest, rows: facts.Hel
     (folder / "manifest.json").write_bytes(manifest.encode())
 
 
-def _log(registry: Registry, run_id: str, training: Training, manifest: Manifest, figures: dict[str, float]) -> None:
-    from mlflow.entities import Metric, Param, RunTag
+def _log(
+    registry: Registry, run: Any, model_id: str, training: Training, manifest: Manifest, figures: dict[str, float]
+) -> None:
+    """Parameters, figures and tags of the run; the figures also stand with the model, and name the rows they are of."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
     now = int(time.time() * 1000)
+    rows = Dataset(
+        name=training.source[:500],
+        digest=manifest.data_sha256[:36],
+        source_type="local",
+        source=msgspec.json.encode({"uri": f"{run.artifact_uri}/{DATA}"}).decode(),
+        profile=msgspec.json.encode({"num_rows": manifest.rows}).decode(),
+    )
+    registry.client.log_inputs(run.run_id, [DatasetInput(rows, [InputTag("mlflow.data.context", "training")])])
     params = {
         **manifest.training,
         "name": manifest.name,
@@ -137,10 +146,11 @@ def _log(registry: Registry, run_id: str, training: Training, manifest: Manifest
         **{f"library_{library}": version for library, version in manifest.libraries.items()},
     }
     tags = {DIGEST: training.sha256, "data_sha256": manifest.data_sha256, "code_version": manifest.code_version}
+    of = {"model_id": model_id, "dataset_name": rows.name, "dataset_digest": rows.digest, "run_id": run.run_id}
     losses = [Metric("training_loss", loss, now, epoch) for epoch, loss in enumerate(training.losses, start=1)]
     registry.client.log_batch(
-        run_id,
-        metrics=[Metric(name, value, now, 0) for name, value in figures.items()] + losses,
+        run.run_id,
+        metrics=[Metric(name, value, now, 0, **of) for name, value in figures.items()] + losses,
         params=[Param(name, str(value)) for name, value in params.items()],
         tags=[RunTag(name, value) for name, value in tags.items()],
     )

@@ -27,6 +27,7 @@ SQLITE = "sqlite:///"
 WEB = ("http://", "https://")
 PATIENCE_S = 1.0  # a training that cannot be logged says so before it begins
 SQLITE_HEAD = b"SQLite format 3\0"
+ARTEFACT = "data/model.pt"  # within an MLflow model
 DIGEST = "sha256"  # the tag of a version, and of a run
 
 
@@ -97,17 +98,54 @@ class Registry:
             newest = self.client.search_model_versions(f"name='{name}'", 1, ["version_number DESC"])
             return str(int(newest[0].version) + 1 if newest else 1)
 
-    def register(self, name: str, source: str, run_id: str, tags: dict[str, str]) -> Registered:
-        """A new version of a model; the first of its name makes the name known."""
-        from mlflow.exceptions import MlflowException
+    def log_model(self, run_id: str, folder: Path, name: str, tags: dict[str, str]) -> Any:
+        """Log what `models.registry.flavour.save` wrote as a model of a run.
+
+        Returns:
+            MLflow's LoggedModel.
+        """
+        from mlflow.entities import LoggedModelOutput
 
         with answered(self.uri):
+            experiment = self.client.get_run(run_id).info.experiment_id
+            model = self.client.create_logged_model(experiment, name, run_id, tags)
             try:
-                self.client.create_registered_model(name)
+                self.client.log_model_artifacts(model.model_id, str(folder))
+            except BaseException:
+                self.client.finalize_logged_model(model.model_id, "FAILED")
+                raise
+            self.client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
+            return self.client.finalize_logged_model(model.model_id, "READY")
+
+    def artefact(self, run_id: str, folder: Path) -> Path:
+        """Fetch the artefact of a run's model into a folder."""
+        import mlflow.artifacts
+
+        with answered(self.uri):
+            outputs = self.client.get_run(run_id).outputs.model_outputs
+            if not outputs:
+                raise RegistryError(f"run {run_id} has no model: `stream-app train` did not log it, or did not end")
+            place = self.client.get_logged_model(outputs[0].model_id).artifact_location
+            found = mlflow.artifacts.download_artifacts(
+                artifact_uri=f"{place}/{ARTEFACT}", dst_path=str(folder), tracking_uri=self.uri
+            )
+            return Path(found)
+
+    def register(self, model: Any) -> Registered:
+        """A new version, of a model that was logged, with its tags; the first of its name makes the name known."""
+        from mlflow.exceptions import MlflowException
+
+        tags = {key: value for key, value in model.tags.items() if not key.startswith("mlflow.")}
+        with answered(self.uri):
+            try:
+                self.client.create_registered_model(model.name)
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
-            return self._registered(self.client.create_model_version(name, source, run_id, tags=tags))
+            version = self.client.create_model_version(
+                model.name, model.artifact_location, model.source_run_id, tags=tags, model_id=model.model_id
+            )
+            return self._registered(version)
 
     def find(self, address: str) -> Registered:
         """What a `models:/` address leads to now.
@@ -151,11 +189,16 @@ class Registry:
         return Registered(
             name=version.name,
             version=str(version.version),
-            uri=fetchable(version.source, self.uri),
+            uri=fetchable(_artefact_of(version.source), self.uri),
             sha256=sha256,
             run_id=version.run_id or "",
             registered_at=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
         )
+
+
+def _artefact_of(source: str) -> str:
+    """Where the artefact of a version is. Before 0.2 a version was the file itself."""
+    return source if source.endswith(Path(ARTEFACT).suffix) else f"{source}/{ARTEFACT}"
 
 
 def look(uri: str) -> None:

@@ -12,7 +12,7 @@ from models.data import frame as frames
 from models.data.files import DataError
 from models.inputs import matrix
 from models.registry.address import SCHEME, RegistryError
-from models.registry.record import DATA, HOW, MODEL, How
+from models.registry.record import DATA, HOW, How
 from models.registry.registry import Registry, answered
 from models.runtime import Runtime, one_thread
 
@@ -49,13 +49,12 @@ def recorded(registry: Registry, run: str, folder: Path) -> Recorded:
     """
     run_id = registry.find(run).run_id if run.startswith(SCHEME) else run
     with answered(registry.uri):
-        files = {
-            name: Path(registry.client.download_artifacts(run_id, name, str(folder))) for name in (HOW, DATA, MODEL)
-        }
+        files = {name: Path(registry.client.download_artifacts(run_id, name, str(folder))) for name in (HOW, DATA)}
+    model = registry.artefact(run_id, folder)
     try:
         how = msgspec.json.decode(files[HOW].read_bytes(), type=How)
         frame = frames.restore(files[DATA])
-        runtime = artefact.load(files[MODEL], how.sha256)
+        runtime = artefact.load(model, how.sha256)
     except (msgspec.DecodeError, DataError, archive.ArtefactError) as error:
         raise RegistryError(f"the record of run {run_id} is damaged: {error}") from error
     if frames.digest(frame) != how.data_sha256:

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from models.registry.record import MODEL
-from models.registry.registry import Registry, connect
+from models.registry.registry import ARTEFACT, Registry, connect
 from schemas.rollout import Stage
 from schemas.scoring import ModelRef
 from schemas.topics import AUDIT
@@ -40,10 +39,12 @@ def server(tmp_path: Path) -> Iterator[MlflowServer]:
 
 def register(registry: Registry, path: Path, ref: ModelRef) -> None:
     """As `train` does, without a training."""
-    run = registry.client.create_run(registry.experiment(ref.name)).info
-    registry.client.log_artifact(run.run_id, path.rename(path.with_name("model.pt")), "model")
-    version = registry.register(ref.name, f"{run.artifact_uri}/{MODEL}", run.run_id, {"sha256": ref.sha256}).version
-    registry.point(ref.name, "candidate", version)
+    run = registry.client.create_run(registry.experiment(ref.name)).info.run_id
+    file = path.parent / f"{path.stem} for MLflow" / ARTEFACT
+    file.parent.mkdir(parents=True)
+    path.rename(file)
+    model = registry.log_model(run, file.parents[1], ref.name, {"sha256": ref.sha256})
+    registry.point(ref.name, "candidate", registry.register(model).version)
 
 
 def test_models_are_deployed_by_name_and_a_registry_that_is_down_is_missed_by_no_worker(

@@ -1,6 +1,8 @@
 """A training on record in a real MLflow with its embedded database: what is there, and what it leads to."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -10,6 +12,7 @@ from msgspec import structs
 from models import archive, artefact, signing
 from models.data.frame import read, restore, store, write
 from models.data.simulator import Simulation, simulate
+from models.inputs import matrix
 from models.registry import rerun
 from models.registry.address import RegistryError
 from models.registry.registry import Registry, connect
@@ -43,6 +46,9 @@ class Trained:
     @property
     def registry(self) -> Registry:
         return connect(self.uri)
+
+    def file_of_the_run(self, name: str) -> Path:
+        return local_path(self.registry.client.get_run(self.said["run"]).info.artifact_uri) / name
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +103,53 @@ def test_the_run_shows_its_plots_and_its_latents(trained: Trained, tmp_path: Pat
     assert len(latents) == 4
 
 
+def test_the_run_names_its_rows_and_its_model_has_the_figures(trained: Trained) -> None:
+    run = trained.registry.client.get_run(trained.said["run"])
+    manifest = archive.read(trained.path).manifest
+    (rows,) = run.inputs.dataset_inputs
+    assert rows.dataset.digest == manifest.data_sha256[:36]
+    assert json.loads(rows.dataset.source)["uri"].endswith("data/transactions.parquet")
+    model = trained.registry.client.get_logged_model(run.outputs.model_outputs[0].model_id)
+    assert (model.status.value, model.tags["sha256"]) == ("READY", trained.said["sha256"])
+    assert {metric.key: metric.value for metric in model.metrics}["auc_roc"] == manifest.metrics["model"].auc_roc
+
+
+WITH_MLFLOW_ALONE = """
+import sys, pandas, mlflow
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pyfunc.load_model("models:/card-fraud@candidate")
+assert model.metadata.signature
+found = model.predict(pandas.read_parquet(sys.argv[2]))
+import models
+print(models.__file__)
+found.to_parquet(sys.argv[3])
+"""
+
+
+def test_mlflow_scores_with_the_code_that_travels_with_the_model_as_the_stream_does(
+    trained: Trained, tmp_path: Path
+) -> None:
+    runtime, rows = artefact.load(trained.path), read(trained.data)[-500:]
+    columns = {entry.name: pl.String if entry.kind == "category" else pl.Float64 for entry in runtime.manifest.inputs}
+    rows.select(pl.col(name).cast(kind) for name, kind in columns.items()).write_parquet(tmp_path / "rows.parquet")
+    script = (
+        sys.executable,
+        "-c",
+        WITH_MLFLOW_ALONE,
+        trained.uri,
+        tmp_path / "rows.parquet",
+        tmp_path / "scored.parquet",
+    )
+    done = subprocess.run([*map(str, script)], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "/code/models/" in done.stdout, "scored by the project's code, not by the model's own"
+    scored = pl.read_parquet(tmp_path / "scored.parquet")
+    expected = runtime.score(matrix(rows, runtime.manifest.inputs, runtime.manifest.categories))
+    assert scored["score"].to_numpy() == pytest.approx(expected.score, rel=1e-6)
+    assert (scored["alert"].to_numpy() == (expected.score >= runtime.manifest.calibration.threshold)).all()
+    assert set(scored["reason"]) <= columns.keys()
+
+
 def test_a_run_is_repeated_from_its_record_alone(trained: Trained, tmp_path: Path) -> None:
     away = trained.data.rename(trained.folder / "away.parquet")
     try:
@@ -114,7 +167,7 @@ def test_a_run_is_repeated_from_its_record_alone(trained: Trained, tmp_path: Pat
 
 
 def test_a_record_whose_rows_were_changed_is_not_repeated(trained: Trained, tmp_path: Path) -> None:
-    kept = local_path(trained.registry.find("models:/card-fraud/1").uri).parents[1] / "data/transactions.parquet"
+    kept = trained.file_of_the_run("data/transactions.parquet")
     rows = restore(kept)
     store(rows[:-1], kept)
     try:
@@ -125,7 +178,7 @@ def test_a_record_whose_rows_were_changed_is_not_repeated(trained: Trained, tmp_
 
 
 def test_a_repetition_that_gives_other_scores_fails_and_says_by_how_much(trained: Trained, tmp_path: Path) -> None:
-    kept = local_path(trained.registry.find("models:/card-fraud/1").uri).parents[1] / "rerun.json"
+    kept = trained.file_of_the_run("rerun.json")
     how = kept.read_bytes()
     kept.write_bytes(how.replace(b'"seed": 7', b'"seed": 8'))
     try:
@@ -166,8 +219,9 @@ def test_a_version_that_something_else_registered_has_no_digest_and_is_refused(t
 
 def test_versions_are_known_by_digest_and_aliases_move(trained: Trained) -> None:
     registry = trained.registry
-    for run, sha256 in (("", "a" * 64), ("", "b" * 64), ("", "a" * 64)):
-        registry.register("moving", "file:///nowhere/model.pt", run, {"sha256": sha256})
+    registry.client.create_registered_model("moving")
+    for letter in "aba":
+        registry.client.create_model_version("moving", "file:///nowhere", tags={"sha256": letter * 64})
     assert registry.versions("moving") == {"a" * 64: "3", "b" * 64: "2"}
     registry.point("moving", "champion", "2")
     assert registry.aliases("moving") == {"champion": "2"}
