@@ -24,6 +24,7 @@ from models.data.simulator import Simulation, simulate
 from stream_app.embedded.broker import EmbeddedBroker
 from stream_app.settings import ENVIRONMENT_PREFIX, Settings
 from stream_app.testing import incident
+from tests import zygote
 
 POLL_S = 0.02
 
@@ -42,6 +43,13 @@ def broker() -> Iterator[str]:
         return
     with EmbeddedBroker(say=print) as embedded:
         yield embedded.bootstrap_servers
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _zygote() -> Iterator[None]:
+    """What workers are forked from ends with the session."""
+    yield
+    zygote.close()
 
 
 @pytest.fixture(autouse=True)

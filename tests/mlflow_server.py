@@ -26,10 +26,11 @@ class MlflowServer:
         }
         given = [word for option in options.items() for word in option]
         quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        not_measured = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
         with (folder / "log").open("w") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "mlflow", "server", *given],
-                env={**os.environ, **quiet},
+                env={**not_measured, **quiet},
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

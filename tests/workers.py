@@ -12,16 +12,26 @@ import psutil
 
 from stream_app.settings import Settings
 from stream_app.testing.worker_process import WorkerProcess
+from tests import zygote
 from tests.conftest import free_port
 
 STARTED_S = 90.0
 
 
 class Worker(WorkerProcess):
-    """A worker that a test may kill, or stop and let go on."""
+    """A worker that a test may kill, or stop and let go on.
+
+    Attributes:
+        fresh: It begins from nothing, as a user's does, and is not forked.
+    """
+
+    fresh = False
+
+    def _launch(self) -> "subprocess.Popen[bytes] | zygote.Forked":
+        return super()._launch() if self.fresh else zygote.fork(self.program, self._log, self._environment())
 
     @property
-    def process(self) -> "subprocess.Popen[bytes]":
+    def process(self) -> "subprocess.Popen[bytes] | zygote.Forked":
         assert self._process is not None
         return self._process
 
@@ -54,11 +64,13 @@ class Worker(WorkerProcess):
 
 
 @contextmanager
-def running(settings: Settings, folder: Path, program: str | None = None, **overrides: object) -> Iterator[Worker]:
+def running(
+    settings: Settings, folder: Path, program: str | None = None, fresh: bool = False, **overrides: object
+) -> Iterator[Worker]:
     """A live worker on a port of its own, not necessarily ready; `program` is Python that runs it in another way."""
     own = settings.model_copy(update={"web_port": free_port(), **overrides})
     worker = Worker(own, folder / f"worker-{own.web_port}.log")
-    worker.program = program or worker.program
+    worker.program, worker.fresh = program or worker.program, fresh
     worker.start()
     try:
         yield worker

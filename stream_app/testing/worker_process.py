@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -18,6 +18,28 @@ START_S = 60.0
 STOP_S = 6.0
 CHECK_S = 0.1
 ANSWER_S = 5.0
+
+
+class Process(Protocol):
+    """What is used of a process, as `subprocess.Popen` has it."""
+
+    returncode: int | None
+
+    @property
+    def pid(self) -> int:
+        """Its id."""
+
+    def poll(self) -> int | None:
+        """The exit code, None as long as it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code, once it has one."""
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
 
 
 class WorkerProcessError(Exception):
@@ -36,7 +58,7 @@ class WorkerProcess:
     def __init__(self, settings: Settings, log: Path) -> None:
         self._settings = settings
         self._log = log
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
 
     @property
     def url(self) -> str:
@@ -54,9 +76,7 @@ class WorkerProcess:
         Raises:
             WorkerProcessError: it ended, or is not alive in time.
         """
-        command = [sys.executable, "-c", self.program, "worker"]
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=self._environment())  # noqa: S603
+        self._process = self._launch()
         self.wait_for("health/live", START_S)
 
     def wait_for(self, probe: str, timeout_s: float) -> None:
@@ -123,6 +143,11 @@ class WorkerProcess:
             if time.monotonic() > deadline:
                 raise WorkerProcessError(f"the worker {otherwise} after {timeout_s:.0f} s: see {self._log}")
             time.sleep(CHECK_S)
+
+    def _launch(self) -> Process:
+        command = [sys.executable, "-c", self.program, "worker"]
+        with self._log.open("ab") as log:
+            return subprocess.Popen(command, stdout=log, stderr=log, env=self._environment())  # noqa: S603
 
     def _environment(self) -> dict[str, str]:
         given = self._settings.model_dump(mode="json", exclude_defaults=True)

@@ -95,6 +95,7 @@ def test_where_retention_overtakes_a_worker_that_is_away_the_loss_is_on_record_u
     assert (proved(stream).lost, proved(stream).remarks) == (300, [])
 
 
+@pytest.mark.faults
 def test_a_loss_on_a_partition_that_never_had_a_record_is_no_silent_one(
     stream: Settings, admin: AdminClient, tmp_path: Path, wait_until: Wait
 ) -> None:
@@ -161,7 +162,9 @@ def test_where_the_groups_offsets_are_gone_nothing_is_scored_again(
     ]
 
 
-@pytest.mark.parametrize("topic", [ANOMALIES, DRIFT_SUMMARIES], ids=lambda topic: topic.name)
+@pytest.mark.parametrize(
+    "topic", [pytest.param(ANOMALIES, marks=pytest.mark.faults), DRIFT_SUMMARIES], ids=lambda topic: topic.name
+)
 def test_a_topic_of_ours_that_was_made_again_is_the_cause_that_verify_names(
     stream: Settings, admin: AdminClient, tmp_path: Path, wait_until: Wait, topic: Topic
 ) -> None:
@@ -176,8 +179,15 @@ def test_a_topic_of_ours_that_was_made_again_is_the_cause_that_verify_names(
     assert [f"{topics.name(stream, topic)} holds nothing of" in remark for remark in verdict.remarks] == [True]
 
 
-@pytest.mark.parametrize("count", [200, 800], ids=["with fewer records", "with more records"])
-@pytest.mark.parametrize("there", [False, True], ids=["worker away", "worker there"])
+@pytest.mark.parametrize(
+    ("there", "count"),
+    [
+        pytest.param(False, 200, id="worker away, fewer records", marks=pytest.mark.faults),
+        pytest.param(False, 800, id="worker away, more records"),
+        pytest.param(True, 200, id="worker there, fewer records"),
+        pytest.param(True, 800, id="worker there, more records", marks=pytest.mark.faults),
+    ],
+)
 def test_the_account_of_an_input_that_was_made_again_begins_anew(
     stream: Settings, admin: AdminClient, tmp_path: Path, wait_until: Wait, count: int, there: bool
 ) -> None:

@@ -31,7 +31,7 @@ def test_a_clock_that_jumps_by_an_hour_and_back(
     stream: Settings, tmp_path: Path, wait_until: Wait, steps: tuple[int, int]
 ) -> None:
     program = CLOCK.format(", ".join(map(str, steps)))
-    with running(stream, tmp_path, program, batch_max_events=SMALL) as worker:
+    with running(stream, tmp_path, program, fresh=True, batch_max_events=SMALL) as worker:
         sent = publish(stream, transactions(2000))
         wait_until(lambda: committed_offsets(stream) == sent, 60)
         for number, _ in enumerate(steps, start=1):

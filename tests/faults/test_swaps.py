@@ -31,6 +31,7 @@ def serves(worker: Worker, path: Path) -> bool:
     return worker.model() == archive.read(path).sha256
 
 
+@pytest.mark.faults
 def test_a_swap_while_a_worker_joins(stream: Settings, second: Path, tmp_path: Path, wait_until: Wait) -> None:
     trickle = Trickle(stream)
     with running(stream, tmp_path, batch_max_events=SMALL) as one, ThreadPoolExecutor() as pool:

@@ -16,7 +16,7 @@ from tests.workers import running
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 
-BAD, GOOD, WINDOW = 3000, 500, 200
+BAD, GOOD, WINDOW = 1000, 500, 200
 
 
 def good(i: int) -> tuple[bytes, bytes]:

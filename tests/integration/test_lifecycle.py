@@ -88,7 +88,7 @@ def test_a_worker_waits_for_broker_and_model_and_survives_a_killed_broker(
 ) -> None:
     settings = fresh_settings(own_broker.bootstrap_servers, batch_max_events=SMALL)
     with ExitStack() as stack, ThreadPoolExecutor() as pool:
-        start = pool.submit(stack.enter_context, running(settings, tmp_path))
+        start = pool.submit(stack.enter_context, running(settings, tmp_path, fresh=True))
         wait_until(lambda: f"waiting for Kafka at {own_broker.bootstrap_servers}" in everything_said(tmp_path))
         own_broker.start()
         worker = start.result()
@@ -116,6 +116,7 @@ def test_a_worker_waits_for_broker_and_model_and_survives_a_killed_broker(
 def refused(settings: Settings, folder: Path) -> tuple[int, str]:
     """Exit code and words of a worker that must not start."""
     worker = Worker(settings, folder / "refused.log")
+    worker.fresh = True
     with pytest.raises(WorkerProcessError):
         worker.start()
     return worker.process.wait(), worker.said

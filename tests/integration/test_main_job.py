@@ -1,4 +1,4 @@
-"""The main job: a week of transactions through real workers on a real Kafka, exactly once."""
+"""The main job: days of transactions through real workers on a real Kafka, exactly once."""
 
 from datetime import date
 
@@ -23,21 +23,21 @@ from tests.workers import Worker, running
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
 
-SINCE, UNTIL = date(2018, 4, 8), date(2018, 4, 14)
+SINCE, UNTIL = date(2018, 4, 12), date(2018, 4, 14)
 SAME_SCORE = 1e-5
 
 
 @pytest.fixture(scope="module")
-def test_week(world):
+def some_days(world):
     return world.filter(DAY.is_between(SINCE, UNTIL))
 
 
 @pytest.fixture(scope="module")
-def expected(champion, test_week):
+def expected(champion, some_days):
     """Transaction id to score, computed beside the stream: what an undisturbed run must publish."""
     runtime = artefact.load(champion)
-    scores = score_in_batches(runtime, matrix(test_week, runtime.manifest.inputs))
-    everything = dict(zip(test_week["event_id"], scores.tolist(), strict=True))
+    scores = score_in_batches(runtime, matrix(some_days, runtime.manifest.inputs))
+    everything = dict(zip(some_days["event_id"], scores.tolist(), strict=True))
     return everything, {t: s for t, s in everything.items() if s >= runtime.manifest.calibration.threshold}
 
 
@@ -59,8 +59,8 @@ def assert_scores_are(found: dict[str, float], wanted: dict[str, float]) -> None
     np.testing.assert_allclose([found[i] for i in ids], [wanted[i] for i in ids], rtol=SAME_SCORE)
 
 
-def test_scores_on_the_topic_are_those_of_evaluate(stream, champion, world, test_week, expected, tmp_path, wait_until):
-    sent = publish(stream, events(test_week))
+def test_scores_on_the_topic_are_those_of_evaluate(stream, champion, world, some_days, expected, tmp_path, wait_until):
+    sent = publish(stream, events(some_days))
     with running(stream, tmp_path, publish_scores=True) as worker:
         worker.await_ready()
         wait_until(lambda: committed_offsets(stream) >= sent, 300)
@@ -81,10 +81,11 @@ def test_scores_on_the_topic_are_those_of_evaluate(stream, champion, world, test
         assert getattr(of_topic, figure) == pytest.approx(getattr(of_evaluate, figure), abs=1e-4)
 
 
+@pytest.mark.faults
 def test_a_worker_killed_in_the_middle_changes_nothing_that_consumers_see(
-    stream, test_week, expected, tmp_path, wait_until
+    stream, some_days, expected, tmp_path, wait_until
 ):
-    sent = publish(stream, events(test_week))
+    sent = publish(stream, events(some_days))
     with running(stream, tmp_path, batch_max_events=64) as worker:  # small batches: the kill comes in the middle
         wait_until(lambda: committed_offsets(stream) > 0, 120)
         worker.kill()
@@ -98,12 +99,12 @@ def test_a_worker_killed_in_the_middle_changes_nothing_that_consumers_see(
     assert verify(stream).ok
 
 
-def test_every_anomaly_says_why_in_the_units_of_its_inputs(stream, champion, test_week, expected, tmp_path, wait_until):
-    sent = publish(stream, events(test_week[:20_000]))
+def test_every_anomaly_says_why_in_the_units_of_its_inputs(stream, champion, some_days, expected, tmp_path, wait_until):
+    sent = publish(stream, events(some_days[:10_000]))
     with running(stream, tmp_path) as worker:
         worker.await_ready()
         wait_until(lambda: committed_offsets(stream) >= sent, 120)
-    values = {row["event_id"]: row for row in test_week[:20_000].iter_rows(named=True)}
+    values = {row["event_id"]: row for row in some_days[:10_000].iter_rows(named=True)}
     reference = archive.read(champion).manifest
     names = [entry.name for entry in reference.inputs]
     anomalies = committed_records(stream, ANOMALIES)
@@ -120,13 +121,13 @@ def test_every_anomaly_says_why_in_the_units_of_its_inputs(stream, champion, tes
             assert reason.value == pytest.approx(values[anomaly.event_id][reason.feature], rel=1e-6)
 
 
-def test_a_second_worker_shares_the_work_and_nothing_is_done_twice(stream, test_week, expected, tmp_path, wait_until):
+def test_a_second_worker_shares_the_work_and_nothing_is_done_twice(stream, some_days, expected, tmp_path, wait_until):
     with running(stream, tmp_path) as one, running(stream, tmp_path) as other:
         workers: list[Worker] = [one, other]
         for worker in workers:
             worker.await_ready()
         wait_until(lambda: all(len(worker.partitions()) == 1 for worker in workers), 60)
-        sent = publish(stream, events(test_week))
+        sent = publish(stream, events(some_days))
         wait_until(lambda: committed_offsets(stream) >= sent, 300)
         assert all(worker.committed() > 0 for worker in workers)
     anomalies = committed_records(stream, ANOMALIES)
