@@ -1,5 +1,6 @@
 """What the columns of a data file look like: of which type, how many values, how much is missing."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,7 @@ from schemas.definition import MICROSECONDS, is_path
 
 SAMPLE_ROWS = 50_000
 NEARLY_ALL = 0.995
+HUNDREDTHS_WORDS = ("cents", "cent", "minor")
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,25 @@ class SampleColumn:
     def is_whole(self) -> bool:
         """Whether these are whole numbers."""
         return self.is_number and bool((self.numbers.drop_nulls() % 1 == 0).all())
+
+    @cached_property
+    def words(self) -> list[str]:
+        """The words of its name, in lower case."""
+        return re.findall(r"[a-z]+", re.sub(r"([a-z])([A-Z])", r"\1 \2", self.path).lower())
+
+    @property
+    def is_hundredths(self) -> bool:
+        """Whether its name says that it counts cents."""
+        return self.is_whole and not self.is_truth and not set(HUNDREDTHS_WORDS).isdisjoint(self.words)
+
+    @property
+    def title(self) -> str:
+        """What its values are called once hundredths are whole: `amount` of `amount_minor`, and of `cents` alone."""
+        if not self.is_hundredths:
+            return self.path
+        *groups, last = self.path.split(".")
+        kept = re.sub(rf"_?({'|'.join(HUNDREDTHS_WORDS)})(?![a-z])", "", last, flags=re.IGNORECASE).strip("_")
+        return ".".join((*groups, kept or "amount"))
 
     @property
     def is_truth(self) -> bool:

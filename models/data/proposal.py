@@ -41,7 +41,6 @@ LABEL_WORDS = (
     "class",
 )
 CODE_WORDS = ("code", "mcc", "type", "category", "kind", "class", "status", "channel", "method", "zone", "zip")
-CENT_WORDS = ("cents", "cent", "minor")
 
 
 def propose(file: Path) -> str:
@@ -127,7 +126,7 @@ def _inputs(
             continue
         kept += 1
         yield "[[input]]"
-        yield f"name = {_quoted(_name(column.path, names))}"
+        yield f"name = {_quoted(_name(column.title, names))}"
         yield f"path = {_quoted(column.path)}  # {_seen(column)}"
         yield from _kind(column)
         yield ""
@@ -161,7 +160,7 @@ def _kind(column: SampleColumn) -> Iterator[str]:
     elif not column.is_number or _is_code(column):
         yield f'kind = "category"  # {column.distinct:,} values; the model sees how rare one is'
     else:
-        if column.is_whole and _has(column, CENT_WORDS):
+        if column.is_hundredths:
             yield "scale = 0.01  # its name says that it counts hundredths"
         numbers = column.numbers.drop_nulls()
         skewness = numbers.skew()
@@ -173,8 +172,8 @@ def _is_identity(column: SampleColumn) -> bool:
     """Whether its values tell somebody or something apart: by its name, or because no two rows have the same."""
     if column.is_truth or (column.is_number and not column.is_whole):
         return False
-    is_named = not {*_words(column)[-1:]}.isdisjoint(IDENTITY_WORDS) and column.distinct > FEW_IDS
-    is_unique = column.is_whole and column.distinct == len(column.values) and not _has(column, CENT_WORDS)
+    is_named = not {*column.words[-1:]}.isdisjoint(IDENTITY_WORDS) and column.distinct > FEW_IDS
+    is_unique = column.is_whole and column.distinct == len(column.values) and not column.is_hundredths
     return is_named or is_unique
 
 
@@ -228,11 +227,7 @@ def _follows(column: SampleColumn, time: SampleColumn) -> bool:
 
 def _has(column: SampleColumn, words: Sequence[str]) -> bool:
     """Whether one of the words is in its name."""
-    return not set(words).isdisjoint(_words(column))
-
-
-def _words(column: SampleColumn) -> list[str]:
-    return re.findall(r"[a-z]+", re.sub(r"([a-z])([A-Z])", r"\1 \2", column.path).lower())
+    return not set(words).isdisjoint(column.words)
 
 
 def _name(path: str, taken: set[str]) -> str:

@@ -50,21 +50,21 @@ def proposed(sample: WindowSample) -> Iterator[str]:
     over = _length(per_day, ENOUGH)
     short = LENGTHS[0] if per_day / 24 <= RARE else _length(per_day, FEW)
     yield "# Windows: what the events before this one add up to, computed from the events themselves."
-    yield from _own(sample, over, per_day, ("count", "", "sqrt"), f"{_in(over, per_day)} events of each")
+    yield from _own(sample, over, ("count", None, "sqrt"), f"{_in(over, per_day)} events of each")
     if seconds(short) < seconds(over):
-        yield from _own(sample, short, per_day, ("count", "", "sqrt"), "a burst of events")
-    yield from _own(sample, over, per_day, ("since_last", "", ""), "a gap, in seconds")
+        yield from _own(sample, short, ("count", None, "sqrt"), "a burst of events")
+    yield from _own(sample, over, ("since_last", None, ""), "a gap, in seconds")
     for column, between in islice(_differing(sample), MOST_NUMBERS):
         why = f"{between:.0%} of the variance of {column.path} is between the values of {sample.entity.path}"
-        yield from _own(sample, over, per_day, ("mean", column.path, ""), "what is usual, told with an anomaly")
-        yield from _own(sample, over, per_day, ("deviation", column.path, ""), why)
+        yield from _own(sample, over, ("mean", column, ""), "what is usual, told with an anomaly")
+        yield from _own(sample, over, ("deviation", column, ""), why)
     for other in [o for o in sample.others if o.distinct * SEEN_OFTEN <= len(o.values)][:MOST_OTHERS]:
         yield from _of_other(sample, other, over)
 
 
-def _own(sample: WindowSample, over: str, per_day: float, what: tuple[str, str, str], why: str) -> Iterator[str]:
-    aggregate, of, transform = what
-    named = of or sample.entity.path
+def _own(sample: WindowSample, over: str, what: tuple[str, SampleColumn | None, str], why: str) -> Iterator[str]:
+    aggregate, column, transform = what
+    named, of = (column.title, column.path) if column else (sample.entity.path, "")
     yield "[[input]]"
     yield f"name = {_quoted(sample.name(f'{named}_{aggregate}_{over}'))}"
     yield f"window = {_window(sample.entity.path, aggregate, of, over)}  # {why}"

@@ -4,11 +4,14 @@ import logging
 from typing import Any
 
 from stream_app.cli.invocation import current
+from stream_app.cli.terminal import say
 from stream_app.kafka import records
 from stream_app.kafka.clients import wait_for_broker
 from stream_app.settings import Settings, load
 
 BROKER_PATIENCE_S = 5.0
+AT_HOME = str(Settings.model_fields["bootstrap_servers"].default)
+AT_HOME_PATIENCE_S = 30.0  # `stream-app broker &` in the line before takes a few seconds
 
 
 def settings(**overrides: Any) -> Settings:
@@ -30,7 +33,10 @@ def connected_settings() -> Settings:
     """
     without_log()
     chosen = settings()
-    wait_for_broker(chosen, timeout_s=BROKER_PATIENCE_S, say=lambda line: None)
+    if chosen.bootstrap_servers == AT_HOME:
+        wait_for_broker(chosen, AT_HOME_PATIENCE_S, say)
+    else:
+        wait_for_broker(chosen, BROKER_PATIENCE_S, lambda line: None)
     return chosen
 
 

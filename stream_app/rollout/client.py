@@ -181,7 +181,7 @@ class CommandSession:
 
     def applied(self, command_id: str) -> Outcome:
         """Wait until every live worker scores with what a command on the log put in service, whoever gave it."""
-        limit_s = self._effect_s
+        limit_s = self._effect_s + (self._elapsed() if self.order.timeout_s is None else 0.0)  # staging took its time
         took: dict[str, float] = {}
         missing: list[str] = []
         while self._elapsed() < limit_s:
@@ -204,7 +204,7 @@ class CommandSession:
             self.progress(f"in service on {len(done)} of {len(alive)} workers")
         return self.outcome(
             False,
-            f"not in service within {limit_s:g} s on {', '.join(missing) or 'any worker'}: see its page or log",
+            f"not in service within {limit_s:.3g} s on {', '.join(missing) or 'any worker'}: see its page or log",
             workers=took,
         )
 

@@ -70,7 +70,7 @@ def test_an_odd_file_gets_a_definition_that_trains_as_it_is(odd: Path, tmp_path:
     assert frame.height == ROWS
     _, manifest = train(frame, definition, TrainingConfig(epochs=1), "odd", "1")
     assert len(manifest.categories["merchant_mcc"].shares) > 200
-    assert manifest.metrics.keys() == {"model", "random", "txn_amount_minor", "isolation_forest"}
+    assert manifest.metrics.keys() == {"model", "random", "txn_amount", "isolation_forest"}
 
 
 def test_what_is_written_as_text_is_no_number_and_what_is_named_as_an_identity_is_none_either(tmp_path: Path) -> None:
@@ -87,6 +87,7 @@ def test_what_is_written_as_text_is_no_number_and_what_is_named_as_an_identity_i
     kinds = {entry.path: entry.kind for entry in definition.inputs if entry.path}
     codes = dict.fromkeys(("mcc", "shop.branch_no", "agreed", "code"), "category")
     assert kinds == codes | {"cents": "number"}
+    assert definition.at("cents").name == "amount"  # the model sees euros: what is called cents would be misread
     assert {entry.window.of for entry in definition.windows} == {"", "shop.no"}  # whether a shop is new for the card
 
 

@@ -19,4 +19,5 @@ def free_address() -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def _short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(configured, "BROKER_PATIENCE_S", 0.2)
+    monkeypatch.setattr(configured, "AT_HOME_PATIENCE_S", 0.4)
     monkeypatch.setattr(checks, "PATIENCE_S", 0.2)

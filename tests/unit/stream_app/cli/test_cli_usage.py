@@ -14,9 +14,10 @@ from typer.main import get_group
 
 from schemas.topics import OF_JSON
 from stream_app.cli import app as program
-from stream_app.cli import help_words
+from stream_app.cli import configured, help_words
 from stream_app.cli.app import globals_first
 from stream_app.cli.errors import report
+from stream_app.kafka import clients
 from tests.unit.stream_app.cli.cli_runner import COMMANDS, stream_app
 
 NEED_KAFKA = [
@@ -162,6 +163,16 @@ def test_a_dead_broker_is_one_line_that_says_what_to_do(command, free_address):
     line = one_line(result.stderr)
     assert free_address in line
     assert "stream-app broker" in line
+
+
+def test_a_broker_that_was_started_a_moment_ago_is_waited_for(free_address, monkeypatch):
+    monkeypatch.setattr(configured, "AT_HOME", free_address)
+    monkeypatch.setattr(clients, "PROBE_S", 0.1)
+    result = stream_app("models", "--bootstrap-servers", free_address)
+    assert result.exit_code == 1
+    waiting, gave_up = result.stderr.splitlines()
+    assert waiting.startswith(f"waiting for Kafka at {free_address}")
+    assert "stream-app broker" in gave_up
 
 
 def test_a_group_without_a_command_shows_its_help_and_counts_as_called_wrongly():
