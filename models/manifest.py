@@ -39,12 +39,14 @@ class Calibration(Struct, frozen=True):
         threshold: The score that this budget buys; at or above it is an anomaly.
         scores: Ascending score quantiles of the calibration rows.
         exceedance: Share of calibration rows that score at least as high, one for each of `scores`, descending.
+        promise: The words in which the budget was asked for, as `200 a day`; empty where it was this share.
     """
 
     budget: float
     threshold: float
     scores: list[float]
     exceedance: list[float]
+    promise: str = ""
 
     def p_values(self, scores: "np.ndarray") -> "np.ndarray":
         """Share of calibration rows that score at least as high, by linear interpolation.

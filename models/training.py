@@ -20,7 +20,8 @@ import torch
 from msgspec.structs import replace
 
 from models import segments
-from models.calibration import calibrate
+from models.budget import BudgetKind, parsed, share_of_events
+from models.calibration import calibrated
 from models.data.frame import digest
 from models.data.sources import FRAUD
 from models.evaluation import baselines, metrics_of
@@ -65,6 +66,7 @@ def train(
     Raises:
         TrainingError: too few rows, or an input without any value.
         DefinitionError: the frame lacks an input.
+        BudgetError: the budget cannot be had on the rows that are held out.
     """
     categories = categories_of(frame, definition.inputs)
     raw = matrix(frame, definition.inputs, categories)
@@ -86,7 +88,7 @@ def train(
         training=msgspec.to_builtins(config),
         metrics=_metrics(scored.score[fitted:], frame[fitted:], definition.inputs, raw[fitted:]),
         categories=categories,
-        calibration=calibrate(scored.score[fitted:], config.budget),
+        calibration=calibrated(scored.score[fitted:], frame[fitted:], config.budget, frame["event_time"]),
         golden=golden_rows(graph, raw),
         constant=_constant(graph, definition),
         **_origin(frame),
@@ -97,22 +99,25 @@ def train(
 
 def frauds_above_budget(frame: pl.DataFrame, config: TrainingConfig) -> str:
     """A sentence where the rows that the threshold comes from hold more known frauds than may alert; else empty."""
-    rows = frame[int(frame.height * (1 - config.held_out)) :]
-    share = 1 - _usable(rows).mean() if rows.height else 0.0
-    if share <= config.budget:
+    rows, budget = frame[int(frame.height * (1 - config.held_out)) :], parsed(config.budget)
+    if budget.kind is BudgetKind.FALSE or not rows.height:
+        return ""
+    allowed = share_of_events(budget, frame["event_time"], np.empty(0), None)
+    share = 1 - _usable(rows).mean()
+    if share <= allowed:
         return ""
     return (
-        f"{share:.2%} of the last {rows.height:,} events are labelled as frauds, and {config.budget:.2%} of events may "
+        f"{share:.2%} of the last {rows.height:,} events are labelled as frauds, and {allowed:.2%} of events may "
         "alert: the threshold lies among frauds, so that some pass, absurd values may pass too, and the robustness "
-        f"gate may refuse the model. Allow more alerts ([training] budget = {_rounded_up(2 * share)} in the file of "
-        "--config), or end on days with fewer frauds (--until)"
+        f'gate may refuse the model. Allow more alerts (--budget "{_rounded_up(200 * share):g} %"), '
+        "or end on days with fewer frauds (--until)"
     )
 
 
-def _rounded_up(share: float) -> float:
-    """A budget with room for what is no fraud as well, to one significant digit."""
-    step = 10.0 ** np.floor(np.log10(share))
-    return float(min(round(np.ceil(share / step) * step, 6), 0.5))
+def _rounded_up(percent: float) -> float:
+    """To one significant digit: a budget with room for what is no fraud as well."""
+    step = 10.0 ** np.floor(np.log10(percent))
+    return float(min(round(np.ceil(percent / step) * step, 6), 50))
 
 
 def _constant(graph: torch.jit.ScriptModule, definition: Definition) -> list[str]:

@@ -6,6 +6,7 @@ program.
     UserError                       exit code 1: it failed
       models
         ArtefactError               the file is no model that may serve
+        BudgetError                 no alert budget, or none that can be had on these rows
         DataError                   the data cannot be used
         EvaluationError             nothing can be measured on these rows
         LimitsError                 the file of the gates' limits is wrong; exit code 2: called wrongly

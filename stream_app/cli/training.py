@@ -37,6 +37,10 @@ Seed = Annotated[int | None, typer.Option(min=0, help="Same seed and data, same 
 Config = Annotated[
     Path | None, typer.Option(metavar="TOML", help="A table [training]: epochs, hidden, latent, budget and more.")
 ]
+Budget = Annotated[
+    str | None,
+    typer.Option(help='How many events may alert: "0.3 %", "200 a day" or "at most 30 % false". Default: 1 %.'),
+]
 Name = Annotated[str | None, typer.Option(help="Name of the model. Default: the detector's.")]
 Version = Annotated[
     str | None,
@@ -65,6 +69,7 @@ def train(  # noqa: PLR0913 - one parameter for each option is typer's way
     until: LastDay = None,
     seed: Seed = None,
     config: Config = None,
+    budget: Budget = None,
     name: Name = None,
     version: Version = None,
     sign_with: SignWith = None,
@@ -82,7 +87,9 @@ def train(  # noqa: PLR0913 - one parameter for each option is typer's way
     require_place(destination)
     chosen = settings()
     if rerun is not None:
-        _refuse_with_rerun([data or None, detector, since, until, seed, config, name, version, sign_with, segment_by])
+        _refuse_with_rerun(
+            [data or None, detector, since, until, seed, config, budget, name, version, sign_with, segment_by]
+        )
         from stream_app.cli.tracking import repeat
 
         repeat(chosen, rerun, destination, as_json)
@@ -93,7 +100,7 @@ def train(  # noqa: PLR0913 - one parameter for each option is typer's way
     from models.definition import segmented
     from models.recipe import load_config
 
-    how, own = load_config(config, seed), chosen_detector(detector, chosen)
+    how, own = load_config(config, seed, budget), chosen_detector(detector, chosen)
     definition = own if segment_by is None else segmented(own, segment_by)
     frame = _read(data, chosen, definition, (day(since), day(until)))
     from models.training import frauds_above_budget

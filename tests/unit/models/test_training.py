@@ -105,10 +105,17 @@ def test_more_known_frauds_than_may_alert_where_the_threshold_comes_from_are_tol
     many = week.with_columns(fraud=first % 40 == 0)
     told = frauds_above_budget(many, QUICK)
     assert told.startswith(f"2.50% of the last {week.height - int(week.height * 0.85):,} events are labelled as frauds")
-    assert "[training] budget = 0.05" in told
+    assert '--budget "5 %"' in told
     assert not frauds_above_budget(many, replace(QUICK, budget=0.05))
     assert not frauds_above_budget(many.with_columns(fraud=(first < 100) & pl.col("fraud")), QUICK)  # before it
     assert not frauds_above_budget(week.drop("fraud"), QUICK)
+
+
+def test_a_budget_in_words_is_kept_in_the_calibration_beside_the_share_that_it_is(week):
+    days = (week["event_time"][-1] - week["event_time"][0]).total_seconds() / 86_400
+    calibration = train(week, cards(), replace(QUICK, budget="20 a day"), "m", "1")[1].calibration
+    assert (calibration.promise, calibration.budget) == ("20 a day", pytest.approx(20 * days / week.height))
+    assert train(week, cards(), replace(QUICK, budget="2 %"), "m", "1")[1].calibration.budget == 0.02
 
 
 def test_missing_values_in_the_training_rows_are_no_obstacle(week, tmp_path):
