@@ -20,7 +20,8 @@ from benchmarks import report
 from benchmarks.material import FOLDER
 from models.windows.compiled import Batch
 from models.windows.state import WindowState
-from models.windows.totals import HopTotals, TotalsView
+from models.windows.totals import HopTotals
+from models.windows.view import TotalsView
 from schemas.definition import Window
 
 DAY_US = 86_400_000_000

@@ -175,6 +175,10 @@ class Metrics:
             ["reason"],
         )
         self.window_labels_left_out: Mapping[str, Counter] = {r: left_out.labels(r) for r in ("no_time", "no_entity")}
+        self.window_partitions_waiting = self._gauge(
+            "window_partitions_waiting",
+            "Partitions of this worker that are not read yet: their windows are being filled from checkpoint and log.",
+        )
         self.window_checkpoint_age = self._gauge(
             "window_checkpoint_age_seconds",
             "Since the oldest of the last checkpoints of windows: so much of the log a restart counts again.",

@@ -9,7 +9,8 @@ from models.windows.compiled import Batch
 from models.windows.keys import keys_of, keys_of_numbers
 from models.windows.plan import MOST_TIME, by_entity
 from models.windows.state import WindowState
-from models.windows.totals import HopTotals, TotalsView
+from models.windows.totals import HopTotals
+from models.windows.view import TotalsView
 from schemas.definition import Window
 
 CHUNK = 65_536  # rows

@@ -23,7 +23,6 @@ REMEMBERED = 64  # values of an entity that `distinct` and `is_new` tell apart
 HEADER = 3  # words of a block: owner and size; newest time; last position
 MOST_WORDS = 32_767  # of a block: places in it are 16 bits wide
 SECOND_US = 1_000_000
-FEWEST_SLACK_HOPS = 7  # of windows that every partition looks at: some may be a week of event time behind
 MOST_TIME = (1 << 31) * 300 * SECOND_US  # microseconds: hops are numbered by 32 bits; the year 22,391
 
 EVENTS = -1  # in the place of a value: its count is the first of its ring
@@ -75,8 +74,7 @@ class Layout:
 
         Args:
             windows: In the order of the columns of the result.
-            slack_s: Hops are held for so many seconds longer than the newest event needs, and for a few hops at least:
-                for readers that are behind.
+            slack_s: Hops are held for so many seconds longer than the newest event needs: for readers that are behind.
 
         Raises:
             WindowsError: they cannot be computed, or would take too much of each entity.
@@ -161,8 +159,7 @@ def _rings(
             places = {field: values + place for place, field in enumerate(needed)}
             put[of] = (ring, of, count, *(places.get(field, -1) for field in (S, M2, LEAST, MOST)))
             values += len(needed)
-        depth = max(one.window.hops + one.window.delay_hops for one in of_ring)
-        depth += max(-(-slack_s * SECOND_US // hop_us), FEWEST_SLACK_HOPS) if slack_s else 0
+        depth = max(one.window.hops + one.window.delay_hops for one in of_ring) - (-slack_s * SECOND_US // hop_us)
         rings.append((hop_us, depth, len(put), values))
         puts += put.values()
         for delay, of_delay in _grouped(of_ring, lambda one: one.window.delay_hops):

@@ -1,25 +1,22 @@
 """Windows over entities whose events stand in every partition: totals of hops that are over, published and read by all.
 
-`HopTotals` adds up the events of one partition, `TotalsView` what all partitions published. Their sums are exact, so
-neither batches nor partitions nor the order of records show in a value.
+`HopTotals` adds up the events of one partition, `view.TotalsView` what all partitions published. Their sums are exact,
+so neither batches nor partitions nor the order of records show in a value.
 """
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from models.windows import compiled
-from models.windows.compiled import Totals, plain
-from models.windows.entities import Entities, HeldFigures
+from models.windows.compiled import Totals
 from models.windows.keys import MISSING
-from models.windows.plan import MOST_TIME, Layout, WindowsError
-from schemas.definition import LABEL, OF_OTHERS, Window
+from models.windows.plan import Layout, WindowsError
+from schemas.definition import OF_OTHERS, Window
 
 QUANTUM = 2.0**-20  # of a value
 MOST_WAITING = 65_536  # events before they are added up
 RECORD_BYTES = 500_000  # about the most of one record
-SLACK_S = 86_400
 VERSION = 1
 HEAD = struct.Struct("<HHIqI")  # version, ring, fingerprint, first hop that is not over, rows
 NOTHING_OVER = -(1 << 62)
@@ -32,7 +29,7 @@ class HopTotals:
     """
 
     def __init__(self, windows: Sequence[Window]) -> None:
-        self.layout = _layout(windows)
+        self.layout = layout_of(windows)
         self._waiting: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         self._waiting_rows = 0
         self._parts: list[list[Totals]] = [[] for _ in self.layout.plan.rings]
@@ -82,7 +79,7 @@ class HopTotals:
         Raises:
             WindowsError: it is not of these windows.
         """
-        ring, until, _ = _decoded(self.layout, record)
+        ring, until, _ = decoded(self.layout, record)
         return ring, until
 
     def let_go(self, ring: int, until: int) -> None:
@@ -105,7 +102,7 @@ class HopTotals:
         Raises:
             WindowsError: the records are not of these windows; nothing is taken.
         """
-        for ring, over, rows in [_decoded(self.layout, record) for record in records]:
+        for ring, over, rows in [decoded(self.layout, record) for record in records]:
             self._over[ring] = over
             self._parts[ring].append(rows)
 
@@ -118,7 +115,7 @@ class HopTotals:
         return Totals(*(column[over] for column in rows))
 
     def _merged(self, ring: int) -> Totals:
-        rows = _added_up([_none(*self.layout.plan.rings[ring, 2:].tolist()), *self._parts[ring]])
+        rows = added_up([_none(*self.layout.plan.rings[ring, 2:].tolist()), *self._parts[ring]])
         self._parts[ring] = [rows]
         return rows
 
@@ -131,121 +128,17 @@ class HopTotals:
         named = keys != MISSING
         for ring in range(len(self._parts)):
             parts = self._parts[ring]
-            parts.append(_added_up([_rows(self.layout, ring, keys[named], times[named], numbers[named])]))
+            parts.append(added_up([rows_of(self.layout, ring, keys[named], times[named], numbers[named])]))
             if sum(part.keys.size for part in parts[1:]) > max(MOST_WAITING, parts[0].keys.size):
                 self._merged(ring)
 
 
-class TotalsView:
-    """What is known of the entities of all partitions.
+def layout_of(windows: Sequence[Window], slack_s: int = 0) -> Layout:
+    """The buckets of windows over another entity, held for so many seconds longer than the newest event needs.
 
-    Attributes:
-        layout: Of the buckets.
-        incomplete: Events that were looked up when a partition had not published all that they look at.
-        newest_over: int64 [rings], the first hop of which no partition has published anything.
+    Raises:
+        WindowsError: they cannot be computed of totals.
     """
-
-    def __init__(self, windows: Sequence[Window], max_entities: int, partitions: Sequence[int] = (0,)) -> None:
-        """Begin without a past.
-
-        Args:
-            windows: In the order of the columns of the result, all of one entity, each with a delay.
-            max_entities: So many are held.
-            partitions: As of `expect`.
-
-        Raises:
-            WindowsError: they cannot be computed of totals.
-        """
-        self.layout = _layout(windows, SLACK_S)
-        self.incomplete = 0
-        self._entities = Entities(self.layout, max_entities)
-        rings = self.layout.plan.rings
-        self._over: dict[int, np.ndarray] = {}
-        self._nothing = np.full(len(rings), NOTHING_OVER)
-        self.expect(partitions)
-        self.newest_over = np.full(len(rings), NOTHING_OVER)
-        walks = self.layout.plan.walks
-        self._least_delay = np.array([walks[walks[:, 0] == ring, 7].min() for ring in range(len(rings))], np.int64)
-
-    @property
-    def figures(self) -> HeldFigures:
-        """How many are held, forgotten."""
-        return self._entities.figures
-
-    @property
-    def newest_us(self) -> int | None:
-        """The newest time at which a hop was over, microseconds; None before the first."""
-        ends = self.newest_over * self.layout.plan.rings[:, 0]
-        return int(ends[self.newest_over > NOTHING_OVER].max()) if (self.newest_over > NOTHING_OVER).any() else None
-
-    def expect(self, partitions: Iterable[int]) -> None:
-        """The totals of these partitions, and of no others, are awaited."""
-        self._expected = tuple(partitions)
-
-    def has(self, partition: int, over: Sequence[int]) -> bool:
-        """Whether everything has been taken in that a partition has published, which is over so far."""
-        return bool((self._over.get(partition, self._nothing) >= over).all())
-
-    def add(self, partition: int, record: bytes) -> None:
-        """Take in a record of `HopTotals.finished`.
-
-        Raises:
-            WindowsError: the record is not of these windows; nothing of it is taken.
-        """
-        ring, until, rows = _decoded(self.layout, record)
-        self._take(ring, rows)
-        self.newest_over[ring] = max(until, self.newest_over[ring])
-        over = self._over.setdefault(partition, self._nothing.copy())
-        over[ring] = max(until, over[ring])
-
-    def add_labels(self, keys: np.ndarray, times: np.ndarray, changes: np.ndarray) -> None:
-        """Labels have arrived: their events have been counted, and what became of them changes by so much.
-
-        Args:
-            keys: int64 [labels].
-            times: int64 [labels] of the events, microseconds, before `newest_us`: one to come would end what is held.
-            changes: float64 [labels].
-        """
-        if LABEL not in self.layout.numbers or not keys.size:
-            return
-        numbers = np.zeros((keys.size, len(self.layout.numbers)))
-        numbers[:, self.layout.numbers.index(LABEL)] = changes
-        for ring in range(len(self.layout.plan.rings)):
-            rows = _rows(self.layout, ring, keys, times, numbers)
-            rows.counts[:] = 0
-            self._take(ring, _added_up([rows]))
-
-    def look(self, keys: np.ndarray, times: np.ndarray) -> np.ndarray:
-        """The windows of events; `incomplete` counts those for which a partition had not published all.
-
-        Args:
-            keys: int64 [events].
-            times: int64 [events], microseconds.
-
-        Returns:
-            float32 [events, windows], NaN where missing; so is every window of an event that names no entity.
-        """
-        if times.size and not -MOST_TIME < times.min() <= times.max() < MOST_TIME:
-            raise ValueError("an event of an impossible time: they are refused before windows see them")
-        keys, times = plain(keys, np.int64), plain(times, np.int64)
-        out = np.empty((keys.size, self.layout.columns), np.float32)
-        compiled.look(self._entities.store, self.layout.plan, keys, times, out)
-        out[keys == MISSING] = np.nan
-        if self._expected:
-            over = np.min([self._over.get(p, self._nothing) for p in self._expected], axis=0)
-            needed = times[:, None] // self.layout.plan.rings[:, 0] - self._least_delay
-            self.incomplete += int((needed > over).any(axis=1).sum())
-        return out
-
-    def _take(self, ring: int, rows: Totals) -> None:
-        held, first = self._entities, 0
-        while (
-            first := compiled.add_totals(held.store, self.layout.plan, ring, rows, first, held.rooms)
-        ) < rows.keys.size:
-            held.make_room()
-
-
-def _layout(windows: Sequence[Window], slack_s: int = 0) -> Layout:
     for window in windows:
         if window.aggregate not in OF_OTHERS or not window.delay_hops:
             raise WindowsError(
@@ -259,7 +152,7 @@ def _none(counts: int, sums: int) -> Totals:
     return Totals(np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, counts), np.int64), np.empty((0, sums)))
 
 
-def _rows(layout: Layout, ring: int, keys: np.ndarray, times: np.ndarray, numbers: np.ndarray) -> Totals:
+def rows_of(layout: Layout, ring: int, keys: np.ndarray, times: np.ndarray, numbers: np.ndarray) -> Totals:
     """A row for each event."""
     hop_us, _, counts, sums = layout.plan.rings[ring].tolist()
     sound = np.isfinite(numbers)
@@ -272,7 +165,7 @@ def _rows(layout: Layout, ring: int, keys: np.ndarray, times: np.ndarray, number
     return rows
 
 
-def _added_up(pending: Sequence[Totals]) -> Totals:
+def added_up(pending: Sequence[Totals]) -> Totals:
     """One row for each entity and hop."""
     rows = Totals(*(np.concatenate(columns) for columns in zip(*pending, strict=True)))
     if not rows.keys.size:
@@ -297,7 +190,7 @@ def _encoded(layout: Layout, ring: int, over: tuple[int, int], rows: Totals) -> 
         yield head + b"".join(column.tobytes() for column in columns)
 
 
-def _decoded(layout: Layout, record: bytes) -> tuple[int, int, Totals]:
+def decoded(layout: Layout, record: bytes) -> tuple[int, int, Totals]:
     """Ring, first hop that is not over, rows."""
     if len(record) < HEAD.size:
         raise WindowsError(UNSOUND)

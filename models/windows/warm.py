@@ -12,7 +12,8 @@ from models.windows.entities import GONE_KEYS
 from models.windows.keys import keys_of
 from models.windows.plan import SECOND_US
 from models.windows.state import WindowState
-from models.windows.totals import HopTotals, TotalsView
+from models.windows.totals import HopTotals
+from models.windows.view import TotalsView
 from schemas.definition import Window
 
 EVENTS = 3 * GONE_KEYS

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from models.windows.keys import MISSING, keys_of
-from models.windows.totals import TotalsView
+from models.windows.view import TotalsView
 from schemas.scoring import Label
 
 NO_TIME, NO_ENTITY = "no_time", "no_entity"

@@ -10,7 +10,8 @@ import numpy as np
 
 from models.windows.entities import HeldFigures
 from models.windows.keys import keys_of_numbers
-from models.windows.totals import HopTotals, TotalsView
+from models.windows.totals import HopTotals
+from models.windows.view import TotalsView
 from schemas.definition import LABEL, Window
 from stream_app.pipeline.batch import Past
 from stream_app.pipeline.labels import Labels

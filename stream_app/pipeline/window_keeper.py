@@ -1,6 +1,7 @@
 """Keeps the windows of the models in use over the partitions of a session: built before they are read, checkpointed.
 
-A partition that this worker is given waits until its windows are known. A model with other windows than those in use
+A partition that this worker is given waits until its windows are known; where they look at other entities, until those
+of all that wait are: what each of them publishes, the others look at. A model with other windows than those in use
 waits, too: they are built beside the flow, and it serves once they have caught up.
 """
 
@@ -23,6 +24,7 @@ from stream_app.pipeline.window_figures import WindowFigures
 from stream_app.settings import Settings
 
 BUDGET_S = 0.1  # of one turn of the loop, for windows that are built
+READ_BACK_S = 30.0  # longer than the transaction of a dead worker may hold up what is read back
 
 
 class WindowKeeper:
@@ -47,6 +49,7 @@ class WindowKeeper:
         clock: Clock,
     ) -> None:
         self._max_entities = settings.window_max_entities
+        self._longest_wait_s = READ_BACK_S + settings.transaction_timeout_ms / 1000
         self._session = session
         self._input = session.input
         self._decoder = decoder
@@ -62,6 +65,7 @@ class WindowKeeper:
         self._short: list[tuple[Windows, int, datetime | None]] = []
         self._values: dict[bytes, np.ndarray] = {}
         self._warned = False
+        self._built_at: float | None = None
         self._state_partitions = 1
         self._totals = TotalsKeeper(session, clock)
 
@@ -109,13 +113,17 @@ class WindowKeeper:
             self._build(*missing)
         elif self._short:
             self._tell()
-        for partition in sorted(self._input.waiting):
-            if all(self._totals.are_known(windows, partition) for windows in self._serving):
-                self._input.admit(partition)
+        for partition in self._admitted():
+            self._input.admit(partition)
         if is_committed:
             self._cuts.begin(self._wanted)
         waiting = sorted(self._input.waiting)
-        return f"filling windows of partitions {waiting} from their log" if waiting else ""
+        self._metrics.window_partitions_waiting.set(len(waiting))
+        if not waiting:
+            return ""
+        if self._built_at is None:
+            return f"filling windows of partitions {waiting} from their log"
+        return f"reading back what partitions {waiting} know of other entities"
 
     def __call__(self, raw: Raw, decoded: Decoded, manifest: Manifest) -> Decoded:
         """Compute and count the windows of a micro-batch, all that are in use.
@@ -234,6 +242,28 @@ class WindowKeeper:
             f"windows of partitions {partitions} {known}, as their log does. The longest looks back {length}: until "
             f"then they are short{full}"
         )
+
+    def _admitted(self) -> list[int]:
+        """Which of those that wait are read from now on."""
+        waiting = sorted(self._input.waiting)
+        known = [p for p in waiting if all(self._totals.are_known(windows, p) for windows in self._serving)]
+        if known == waiting or not any(windows.have_others for windows in self._serving):
+            self._built_at = None
+            return known
+        if any(p not in windows.states for windows in self._serving for p in waiting):
+            self._built_at = None
+            return []
+        now = self._clock.monotonic()
+        self._built_at = now if self._built_at is None else self._built_at
+        if now - self._built_at < self._longest_wait_s:
+            return []
+        self._built_at = None
+        self._on_notice(
+            f"what partitions {[p for p in waiting if p not in known]} know of other entities was not read back from "
+            f"`window-totals` within {self._longest_wait_s:g} s: they are scored with less, and "
+            "`stream_app_window_incomplete_reads_total` counts it. See whether a transaction is open there"
+        )
+        return waiting
 
     def _watch_keys(self, raw: Raw, decoded: Decoded) -> None:
         count = keyed_otherwise(raw, decoded)

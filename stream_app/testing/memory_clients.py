@@ -269,7 +269,8 @@ class MemoryTail:
 
     def poll(self, timeout_s: float, limit: int = 2) -> list[MemoryMessage]:
         self._kafka.reach("poll")
-        waiting = [topic for topic, at in self._at.items() if at < len(self._kafka.visible[topic])]
+        open_topics = self._at.keys() - self._kafka.held_up
+        waiting = [t for t, at in self._at.items() if t in open_topics and at < len(self._kafka.visible[t])]
         silent = sum(self._at.values()) >= 2 and self._silent_polls > 0
         if silent or not waiting:
             self._silent_polls -= silent

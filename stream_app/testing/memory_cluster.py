@@ -76,6 +76,7 @@ class MemoryCluster:
         committed: Input partition to the committed offset of the group.
         metadata: Input partition to what was committed with the offset.
         visible: Topic to the records that a read-committed consumer sees.
+        held_up: Topics on which an open transaction hides from tails what comes.
         tailed: How often tails have read each record of these, by topic and offset.
         script: One step for each call of `consume`, then none.
         faults: Name of a client's call to what its next calls raise; None lets one call pass. `deliver` stands for the
@@ -95,6 +96,7 @@ class MemoryCluster:
         self.committed: dict[int, int] = {}
         self.metadata: dict[int, str] = {}
         self.visible: dict[str, list[MemoryMessage]] = defaultdict(list)
+        self.held_up: set[str] = set()
         self.tailed: Counter[tuple[str, int]] = Counter()
         self.script: deque[Callable[[Any], None]] = deque(script)
         self.faults: dict[str, deque[Any]] = defaultdict(deque)

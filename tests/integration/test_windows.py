@@ -230,7 +230,9 @@ def test_raw_card_payments_are_served_with_the_windows_of_terminals_and_labels_t
     with running(settings, tmp_path, publish_latents=True) as worker:
         sent = int((simulated["event_time"].dt.date() <= date(2018, 4, 21)).sum())
         wait_until(lambda: committed_offsets(settings) == sent, 90)
-        assert cli("produce", raw, "--detector", "cards-raw", *last).exit_code == 0
+        assert worker.stop() == 0, worker.said
+    assert cli("produce", raw, "--detector", "cards-raw", *last).exit_code == 0
+    with running(settings, tmp_path, publish_latents=True) as worker:
         wait_until(lambda: committed_offsets(settings) == simulated.height, 90)
         assert worker.stop() == 0, worker.said
     frame = read(raw, definition=definition)

@@ -47,12 +47,13 @@ def definition_of(windows: list[Window]) -> Definition:
 
 DEFINITION = definition_of(WINDOWS)
 OTHERS_ALONE = definition_of([WINDOWS[0], WINDOWS[2]])
+WEEKS = [Window("shop.id", "count", "7d", delay="7d"), Window("shop.id", "mean", "7d", "label", "7d")]
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Serving]:
     folder, found = tmp_path_factory.mktemp("models"), {}
-    for version, definition in (("1", DEFINITION), ("2", OTHERS_ALONE)):
+    for version, definition in (("1", DEFINITION), ("2", OTHERS_ALONE), ("3", definition_of(WEEKS))):
         ref = glass_model(folder / f"{version}.pt", version, definition)
         found[version] = Serving(artefact.load(folder / f"{version}.pt"), ref, None, f"command-{version}")
     return found
@@ -222,6 +223,62 @@ def test_what_another_worker_publishes_counts_here(models) -> None:
     for mine in (0, 1):
         worker(models["1"], kafka).run(assign(mine), *[idle] * 4)
     traffic.agree(kafka)
+
+
+def unknown_log(models) -> tuple[Traffic, Ticking, dict[int, int]]:
+    """A model with windows begins on a log that others have read: nothing of it is on `window-totals` yet."""
+    traffic, rig = Traffic(partitions=4), worker(models["1"])
+    history = sum(hour < 60 for hour in traffic.hours)
+    traffic.publish(rig.kafka, range(history))
+    since = {partition: len(log) for partition, log in rig.kafka.input.items()}
+    rig.kafka.committed |= since
+    rig.kafka.metadata |= dict.fromkeys(since, "topic-1")
+    traffic.publish(rig.kafka, range(history, len(traffic.hours)))
+    return traffic, rig, since
+
+
+def whole_at_first(traffic: Traffic, rig: Ticking, since: dict[int, int]) -> None:
+    """The first event of each partition sees all; what the others publish of those after it comes when it comes."""
+    for partition, rows in traffic.published.items():
+        found = seen(rig.kafka, partition)
+        assert [*found] == [*range(since[partition], len(rows))]
+        wanted = traffic.expected()[rows[since[partition]]]
+        np.testing.assert_array_equal(found[since[partition]][1:], wanted, f"partition {partition}")
+
+
+@pytest.mark.parametrize("steps", [[], [idle, revoke(2), idle, assign(2)], [*[idle] * 3, revoke(0), assign(0)]])
+def test_none_is_served_before_all_that_a_worker_has_taken_have_published(models, steps) -> None:
+    traffic, rig, since = unknown_log(models)
+    rig.kafka.input[4]  # a log without records
+    traffic.published[4], since[4] = [], 0
+    rig.run(assign(0, 1, 2, 3, 4), *steps, *[idle] * 30)
+    del traffic.published[4]
+    whole_at_first(traffic, rig, since)
+    assert rig.sample("window_partitions_waiting") == 0
+
+
+def test_what_is_not_read_back_holds_partitions_up_for_a_while_and_is_told(models) -> None:
+    """Somebody holds a transaction open on `window-totals`, longer than brokers allow."""
+    _, rig, since = unknown_log(models)
+    rig.kafka.held_up.add("window-totals")
+    held: list[object] = []
+    look = rig.look(lambda: (rig.progress.latest.state, rig.sample("window_partitions_waiting")), held)
+    rig.run(assign(0, 1, 2, 3), *[idle] * 10, rig.later(44), idle, look, rig.later(2), *[idle] * 10, look)
+    assert held == [("reading back what partitions [0, 1, 2, 3] know of other entities", 4), ("running", 0)]
+    assert {partition: min(seen(rig.kafka, partition)) for partition in since} == since
+    assert any("was not read back from `window-totals` within 45 s" in n.sentence for n in rig.progress.latest.notices)
+    assert rig.sample("window_incomplete_reads_total") > 0
+
+
+def test_a_partition_whose_worker_was_away_for_days_is_served_with_all_that_it_looks_at(models) -> None:
+    """The others are days ahead, and their hours have been published."""
+    traffic, kafka = Traffic(rows=900, partitions=3, hours=24 * 24), None
+    for hours, mine in ((range(24 * 19), (0, 1, 2)), (range(24 * 19, 24 * 24), (1, 2)), (range(0), (0, 1, 2))):
+        rig = worker(models["3"], kafka)
+        kafka = rig.kafka
+        rig.run(assign(*mine), *traffic.steps(rig, hours), *[idle] * 10)
+    traffic.agree(rig.kafka, WEEKS)
+    assert not rig.sample("window_incomplete_reads_total")
 
 
 def test_a_partition_that_moves_is_published_by_its_new_owner(models) -> None:
