@@ -65,6 +65,28 @@ class Archive:
                 "train it again"
             ) from error
 
+    @cached_property
+    def graph_sha256(self) -> str:
+        """Of all that is in it but the manifest: of two models that differ in the manifest alone it is the same."""
+        self.manifest  # noqa: B018 - checks what unpacking it takes
+        digest = hashlib.sha256()
+        with zipfile.ZipFile(io.BytesIO(self.content)) as archive:
+            for name in sorted(archive.namelist()):
+                if not name.endswith(f"/extra/{MANIFEST}"):
+                    digest.update(f"{name}\0{len(content := archive.read(name))}\0".encode() + content)
+        return digest.hexdigest()
+
+    def described_by(self, manifest: Manifest) -> "Archive":
+        """The same file with another manifest."""
+        self.manifest  # noqa: B018 - checks what unpacking it takes
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(io.BytesIO(self.content)) as old, zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as new:
+            for entry in old.infolist():
+                is_manifest = entry.filename.endswith(f"/extra/{MANIFEST}")
+                content = manifest.encode() if is_manifest else old.read(entry)
+                new.writestr(zipfile.ZipInfo(entry.filename, entry.date_time), content)
+        return Archive(self.where, buffer.getvalue())
+
     @property
     def ref(self) -> ModelRef:
         """The model's identity, as records name it."""

@@ -64,7 +64,7 @@ def run(archive: Archive) -> Runtime:
     try:
         with torchscript():
             graph = torch.jit.load(io.BytesIO(archive.content), map_location="cpu").eval()  # type: ignore[no-untyped-call]
-            runtime = Runtime(manifest, archive.sha256, torch.jit.freeze(graph))
+            runtime = Runtime(manifest, archive.sha256, torch.jit.freeze(graph), archive.graph_sha256)
         _check_shapes(runtime)
         check_golden(runtime)
         _warm_up(runtime)

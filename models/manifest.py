@@ -62,6 +62,22 @@ class Calibration(Struct, frozen=True):
         return np.asarray(np.interp(scores, self.scores, self.exceedance))
 
 
+class Recalibration(Struct, frozen=True):
+    """Where the calibration of a model comes from that was calibrated anew.
+
+    Attributes:
+        sha256: Of the model that it was made of: inputs, networks and references are that one's, to the last byte.
+        since: First event.
+        until: Last event.
+        rows: How many.
+    """
+
+    sha256: str
+    since: str
+    until: str
+    rows: int
+
+
 class SignalSeason(Struct, frozen=True):
     """How one signal follows the clock: a value for each hour of the day (UTC), weekdays first, then the weekend.
 
@@ -213,6 +229,7 @@ class Manifest(Struct, frozen=True):
         definition: What the detector is, whole: what it reads, and what the model sees of it.
         constant: Inputs that had one value in training: they hardly enter the score (`models.network`).
         categories: Of each input that is one, what its values were in training.
+        recalibrated: None where the calibration is that of the training.
     """
 
     name: str
@@ -238,6 +255,7 @@ class Manifest(Struct, frozen=True):
     segments: Segments | None = None
     constant: list[str] = []
     categories: dict[str, Category] = {}
+    recalibrated: Recalibration | None = None
 
     @property
     def inputs(self) -> tuple[Input, ...]:

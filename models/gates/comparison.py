@@ -63,6 +63,11 @@ class GateComparison:
     fraud: np.ndarray | None
     measured: np.ndarray
 
+    @property
+    def is_recalibration(self) -> bool:
+        """Whether both give the same scores by the same graph, so that the calibration is all that differs."""
+        return self.candidate.runtime.differs_in_calibration_alone(self.champion.runtime)
+
     @cached_property
     def legitimate(self) -> np.ndarray:
         """Row numbers of legitimate events; without labels, of the rows that the champion lets pass."""

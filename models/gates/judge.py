@@ -5,23 +5,14 @@ from datetime import UTC, datetime
 from models.gates import accuracy, agreement, cost, robustness, shift, stability, volume
 from models.gates.comparison import GateComparison, Side
 from models.gates.limits import Limits
-from models.gates.report import GateReport
+from models.gates.report import Gate, GateReport
 from models.runtime import Runtime
 from schemas.scoring import ModelRef
 
 
 def judge(comparison: GateComparison, limits: Limits, now: datetime | None = None) -> GateReport:
     """Whether the candidate may take the champion's place; `now` is the time of the report, by default the clock's."""
-    candidate, champion = comparison.candidate.runtime, comparison.champion.runtime
-    gates = [
-        accuracy.gate(comparison, limits),
-        volume.gate(comparison, limits),
-        agreement.gate(comparison, limits),
-        stability.gate(comparison, limits),
-        shift.gate(comparison, limits),
-        robustness.gate(comparison, limits),
-        cost.gate(candidate, champion, limits),
-    ]
+    gates = _of_calibration(comparison, limits) if comparison.is_recalibration else _of_models(comparison, limits)
     days = comparison.frame["event_time"]
     return GateReport(
         candidate=reference(comparison.candidate),
@@ -33,6 +24,23 @@ def judge(comparison: GateComparison, limits: Limits, now: datetime | None = Non
         frauds=None if comparison.fraud is None else int(comparison.fraud.sum()),
         gates=gates,
     )
+
+
+def _of_models(comparison: GateComparison, limits: Limits) -> list[Gate]:
+    return [
+        accuracy.gate(comparison, limits),
+        volume.gate(comparison, limits),
+        agreement.gate(comparison, limits),
+        stability.gate(comparison, limits),
+        shift.gate(comparison, limits),
+        robustness.gate(comparison, limits),
+        cost.gate(comparison.candidate.runtime, comparison.champion.runtime, limits),
+    ]
+
+
+def _of_calibration(comparison: GateComparison, limits: Limits) -> list[Gate]:
+    """Scores, latents and cost are the champion's own; that the alerts are others is what it is for."""
+    return [volume.of_budget(comparison, limits), robustness.gate(comparison, limits)]
 
 
 def without_data(candidate: Runtime, champion: Runtime | None, limits: Limits) -> list[str]:

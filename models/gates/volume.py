@@ -1,4 +1,4 @@
-"""The candidate's number of alerts relative to the champion's on recent rows, each at its own threshold."""
+"""The candidate's number of alerts on recent rows, relative to the champion's or to what its budget promises."""
 
 from models.gates.comparison import GateComparison
 from models.gates.limits import Limits
@@ -26,3 +26,17 @@ def gate(comparison: GateComparison, limits: Limits) -> Gate:
     if budgets[0] != budgets[1]:
         remark += f", with a budget of {budgets[0]:.2%} for {budgets[1]:.2%}"
     return judged(NAME, WHY, [ratio], remark)
+
+
+def of_budget(comparison: GateComparison, limits: Limits) -> Gate:
+    """Of a model that was calibrated anew: alerts relative to its own budget, by the limits of the ratio."""
+    calibration = comparison.candidate.runtime.manifest.calibration
+    expected, alerts = calibration.budget * len(comparison.candidate.score), int(comparison.candidate.alerts.sum())
+    if expected < limits.volume.fewest_alerts:
+        because = f"its budget is {expected:,.0f} alerts on these rows, {limits.volume.fewest_alerts} are needed"
+        return not_measured(NAME, WHY, f"{because}: compare on more days", passes=False)
+    ratio = Measure(
+        "alerts to its budget", alerts / expected, least=limits.volume.ratio_least, most=limits.volume.ratio_most
+    )
+    then = int(comparison.champion.alerts.sum())
+    return judged(NAME, WHY, [ratio], f"{alerts:,} where {then:,} were; the scores are the same")

@@ -11,6 +11,7 @@ from stream_app.rollout.artefacts import REMOTE, FetchError, Source, local_path
 from stream_app.settings import Settings
 
 if TYPE_CHECKING:
+    from models.archive import Archive
     from models.manifest import Manifest
 
 
@@ -39,7 +40,12 @@ def existing_model(model: str | None) -> str | None:
 
 
 def manifest_of(settings: Settings, model: str | None) -> "Manifest":
-    """The manifest of the model that is given, else of the one that serves.
+    """The manifest of the model that is given, else of the one that serves; raises as `archive_of`."""
+    return archive_of(settings, model).manifest
+
+
+def archive_of(settings: Settings, model: str | None) -> "Archive":
+    """The model that is given, else the one that serves.
 
     Raises:
         UserError: it cannot be had, or none serves.
@@ -51,9 +57,9 @@ def manifest_of(settings: Settings, model: str | None) -> "Manifest":
     from stream_app.rollout.trust import trust
 
     if model is not None:
-        return artefacts.read(resolve_model(settings, model)).manifest
+        return artefacts.read(resolve_model(settings, model))
     serving = models(settings).rollout.serving
     if serving is None:
         raise UserError("no model serves: name the one that will with --model MODEL")
     path = ModelCache(settings.model_cache, trust(settings)).fetch(serving.uri, serving.model.sha256)
-    return archive.read(path).manifest
+    return archive.read(path)

@@ -25,6 +25,17 @@ OverrideReason = Annotated[
     str | None, typer.Option(metavar="REASON", help="Put MODEL through whatever the gates say; goes on record.")
 ]
 
+Destination = Annotated[Path, typer.Option("--out", metavar="MODEL", help="Where the artefact goes.")]
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        help='How many events may alert: "0.3 %", "200 a day" or "at most 30 % false". Default: 1 %, or as it was.'
+    ),
+]
+SignWith = Annotated[
+    Path | None, typer.Option(metavar="NAME.key", help="Private key to release it with, as `sign` does.")
+]
+
 DATA_HELP = (
     "Parquet, CSV or JSON lines, gzipped or not: files, folders of parts or patterns, with the columns that the "
     "detector reads. For train, evaluate and define also topic:NAME, a topic of records."

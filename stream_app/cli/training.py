@@ -18,7 +18,19 @@ from models.replacing import require_place
 from stream_app.cli.configured import settings
 from stream_app.cli.detector import Detector, chosen_detector
 from stream_app.cli.model_argument import resolve_model
-from stream_app.cli.options import DATA_HELP, PLACES, DataFiles, FirstDay, Json, LastDay, day, named
+from stream_app.cli.options import (
+    DATA_HELP,
+    PLACES,
+    Budget,
+    DataFiles,
+    Destination,
+    FirstDay,
+    Json,
+    LastDay,
+    SignWith,
+    day,
+    named,
+)
 from stream_app.cli.terminal import console, out, out_json, say, say_unlogged, table, waiting
 from stream_app.rollout import artefacts
 from stream_app.settings import Settings
@@ -32,22 +44,14 @@ if TYPE_CHECKING:
 app = typer.Typer(rich_markup_mode=None)
 
 Data = Annotated[list[Path] | None, typer.Argument(metavar="DATA", help=DATA_HELP)]
-Destination = Annotated[Path, typer.Option("--out", metavar="MODEL", help="Where the artefact goes.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Same seed and data, same model. Default: 0.")]
 Config = Annotated[
     Path | None, typer.Option(metavar="TOML", help="A table [training]: epochs, hidden, latent, budget and more.")
-]
-Budget = Annotated[
-    str | None,
-    typer.Option(help='How many events may alert: "0.3 %", "200 a day" or "at most 30 % false". Default: 1 %.'),
 ]
 Name = Annotated[str | None, typer.Option(help="Name of the model. Default: the detector's.")]
 Version = Annotated[
     str | None,
     typer.Option(help="Its version. Default: the registry's next, or else the time."),
-]
-SignWith = Annotated[
-    Path | None, typer.Option(metavar="NAME.key", help="Private key to release it with, as `sign` does.")
 ]
 Rerun = Annotated[
     str | None,

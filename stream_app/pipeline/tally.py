@@ -154,12 +154,14 @@ class Tally:
 def _volume(latest: Snapshot, interval: Interval, serving: Serving) -> AlertVolume:
     """Counts begin anew with another model, and what it leaves becomes the usual share.
 
-    Not so after a rollback: what is left then was not usual.
+    Not so after a rollback: what is left then was not usual. Nor of a model that was calibrated anew, because the share
+    was not what was wanted: its budget is.
     """
     known = latest.volume or AlertVolume(0, 0, serving.budget)
     if latest.volume is not None and serving.model != latest.model:
         is_measure = known.scored >= USUAL_LEAST and serving.model != latest.previous
-        known = AlertVolume(0, 0, known.anomalies / known.scored if is_measure else known.usual)
+        usual = known.anomalies / known.scored if is_measure else known.usual
+        known = AlertVolume(0, 0, usual if serving.runtime.manifest.recalibrated is None else serving.budget)
     return AlertVolume(known.scored + interval.scored, known.anomalies + interval.anomalies.total(), known.usual)
 
 

@@ -230,6 +230,14 @@ def _release(model: Source, archive: Archive, sha256: str | None = None) -> Rele
 def _record_origin(session: CommandSession, model: Source, archive: Archive, release: Release) -> None:
     """Training and registering need no broker: they go on record with the stage of what came of them."""
     m = archive.manifest
+    if (new := m.recalibrated) is not None:
+        session.record(
+            "recalibrate",
+            str(release.model),
+            effect=f"calibrated at {m.created_at.isoformat(timespec='seconds')} on {new.rows} rows from {new.since} to "
+            f"{new.until} for {m.calibration.promise or f'{m.calibration.budget:.3%}'}; otherwise {new.sha256}",
+        )
+        return
     session.record(
         "train",
         str(release.model),

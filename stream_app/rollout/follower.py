@@ -175,8 +175,8 @@ class Follower:
             if runtime is not None:
                 return SecondModel(candidate.stage_id, runtime, candidate.release.model, candidate.percent, True)
         elif rollout.probation is not None and previous is not None and self._lasts(rollout.probation):
-            runtime = self.warm.get(previous)
-            if runtime is not None:
+            runtime, now = self.warm.get(previous), self.warm.get(rollout.serving)
+            if runtime is not None and now is not None and not runtime.differs_in_calibration_alone(now):
                 return SecondModel(rollout.probation.command_id, runtime, previous.model, 0.0, False)
         return None
 

@@ -19,7 +19,8 @@ from stream_app.pipeline.tally import WINDOW_S, Tally
 from stream_app.testing.memory_kafka import MemoryKafka
 from stream_app.verify.acknowledged import ACKNOWLEDGE, Acknowledgements
 
-BUDGET = SimpleNamespace(manifest=SimpleNamespace(calibration=SimpleNamespace(budget=0.02)))
+BUDGET = SimpleNamespace(manifest=SimpleNamespace(calibration=SimpleNamespace(budget=0.02), recalibrated=None))
+ANEW = SimpleNamespace(manifest=SimpleNamespace(calibration=SimpleNamespace(budget=0.02), recalibrated="of another"))
 ONE, TWO = (ModelRef("tiny", version, version * 64) for version in "12")
 SERVING = Serving(BUDGET, ONE, None, "deploy-1")  # type: ignore[arg-type]
 PLACES = (PartitionProgress(0, 30, 7),)
@@ -147,6 +148,14 @@ def test_alerts_of_another_model_are_counted_anew_beside_what_was_usual(tally: T
     assert volume(2000, 1740, TWO, ONE) == AlertVolume(2000, 1740, 0.01)
     assert volume(100, 1, ONE, None) == AlertVolume(100, 1, 0.01)  # rolled back: 87 % was not usual
     assert volume(10, 9, TWO, ONE) == AlertVolume(10, 9, 0.01)  # of 100 nothing is usual
+
+
+def test_of_a_model_that_was_calibrated_anew_its_budget_is_the_usual_share(tally: Tally, progress: Progress) -> None:
+    many = Interval(is_dirty=True, scored=2000)
+    many.anomalies[Severity.HIGH] = 400
+    tally.committed(many, PLACES, Serving(BUDGET, ONE, None, "deploy"))  # type: ignore[arg-type]
+    tally.committed(Interval(is_dirty=True, scored=10), PLACES, Serving(ANEW, TWO, ONE, "again"))  # type: ignore[arg-type]
+    assert progress.latest.volume == AlertVolume(10, 0, 0.02)
 
 
 def test_a_loss_is_reported_until_a_person_has_acknowledged_it_and_a_later_one_anew(

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
+from models import archive
 from schemas.rollout import Phase
 from schemas.scoring import ModelRef
 from stream_app.metrics import Metrics
@@ -147,6 +149,7 @@ def test_a_bad_model_is_rejected_with_a_reason_and_the_old_one_serves_on(
     wait_until(lambda: ("bad", Phase.REJECTED) in heard.answers())
     assert heard.statuses[-1].reason
     assert heard.statuses[-1].serving == bench.refs["1"]
+    wait_until(lambda: bool(heard.audits))  # written after the status
     assert [(record.action, record.actor, record.command_id) for record in heard.audits] == [("reject", "w1", "bad")]
     assert follower.serving is before
     bench.deploy("3")
@@ -286,3 +289,25 @@ def test_a_new_model_is_compared_with_the_one_before_for_as_long_as_is_set(
     assert served(follower) == ("2", "1")
     assert follower.serving is not None
     assert (follower.serving.second is not None) is compared
+
+
+@pytest.mark.parametrize("is_recalibration", [True, False])
+def test_a_model_that_was_calibrated_anew_is_not_compared_with_the_one_before(
+    bench: Bench, is_recalibration: bool
+) -> None:
+    old = archive.read(bench.paths["1"])
+    calibration = replace(old.manifest.calibration, threshold=1.5)
+    base = old if is_recalibration else archive.read(bench.paths["2"])
+    new = base.described_by(replace(base.manifest, version="1b", calibration=calibration))
+    bench.paths["1b"], bench.refs["1b"] = bench.folder / "1b.pt", new.ref
+    bench.paths["1b"].write_bytes(new.content)
+    for version in ("1", "1b"):
+        bench.deploy(version)
+    own = Settings(model_cache=bench.folder / "cache", guard_watch_s=300.0)
+    follower = connect(own, Heard(), Metrics(CollectorRegistry()))
+    follower.read(bench.log.records, True)
+    for _ in range(2):
+        follower.load_missing()
+    assert served(follower) == ("1b", "1")
+    assert follower.serving is not None
+    assert (follower.serving.second is None) is is_recalibration
