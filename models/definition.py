@@ -33,7 +33,7 @@ from schemas.toml import among, converted, read_toml
 
 FOLDER = Path(__file__).with_name("detectors")
 LOCAL = Path("detector.toml")
-DEFAULT = "cards"
+DEFAULT = "cards-raw"
 TABLES: dict[str, type[Struct]] = {"event": EventFields, "label": LabelColumn, "segments": SegmentsBy}
 FORMATS = ("json", "avro")
 LONGEST_NAME = 200
@@ -49,9 +49,15 @@ def shipped() -> list[str]:
 
 
 @cache
-def cards() -> Definition:
-    """The definition of the simulator's transactions, which is taken where no other is named."""
+def default() -> Definition:
+    """The definition of the simulator's payments as they happen, which is taken where no other is named."""
     return load(FOLDER / f"{DEFAULT}.toml")
+
+
+@cache
+def cards() -> Definition:
+    """The definition of the simulator's transactions with features."""
+    return load(FOLDER / "cards.toml")
 
 
 def find(named: str | None, own: Definition | None = None) -> Definition:
@@ -59,7 +65,7 @@ def find(named: str | None, own: Definition | None = None) -> Definition:
 
     Args:
         named: A file, or the name of a shipped one, as an option or a setting has it. None: `detector.toml` in the
-            working directory, else `own`, else the simulator's.
+            working directory, else `own`, else the default.
         own: That of the model at hand.
 
     Raises:
@@ -67,7 +73,7 @@ def find(named: str | None, own: Definition | None = None) -> Definition:
         DefinitionError: it is wrong, or there is none of that name.
     """
     if named is None:
-        return load(LOCAL) if LOCAL.is_file() else own or cards()
+        return load(LOCAL) if LOCAL.is_file() else own or default()
     if named in shipped():
         return load(FOLDER / f"{named}.toml")
     path = Path(named)

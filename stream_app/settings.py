@@ -183,7 +183,8 @@ class Settings(BaseSettings):
         description="MLflow, where trainings are logged and models registered; empty: nowhere",
     )
     detector: str | None = Field(
-        default=None, description="definition of the events, file or shipped name; default: ./detector.toml, else cards"
+        default=None,
+        description="definition of the events, file or shipped name; default: ./detector.toml, else cards-raw",
     )
     schema_registry: str = Field(
         default="",

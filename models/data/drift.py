@@ -104,6 +104,11 @@ class Drift:
             )
         late = frame[begins:]
         hit = self._hit(late)
+        if lacking := sorted(_needed(self) - {*frame.columns}):
+            raise DataError(
+                f"the drift {self.kind} changes {', '.join(lacking)}, which raw transactions do not have: "
+                "`stream-app simulate --features` writes them"
+            )
         drifted = EFFECTS[self.kind](late.filter(hit), self).select(frame.columns)
         return pl.concat([frame[:begins], pl.concat([late.filter(~hit), drifted]).sort("event_time", "event_id")])
 
@@ -118,6 +123,13 @@ class Drift:
         if not hit.any():
             raise DataError(f"the drift {self.kind} would hit nothing: no transaction has {self.where} from then on")
         return hit
+
+
+def _needed(drift: Drift) -> set[str]:
+    """The features without which it would change nothing."""
+    if drift.kind.startswith("feature_"):
+        return {drift.feature}
+    return NEEDED.get(drift.kind, set())
 
 
 def _amount_scaled(rows: pl.DataFrame, _: Drift) -> pl.DataFrame:
@@ -184,6 +196,7 @@ def _spending_growing(rows: pl.DataFrame, drift: Drift) -> pl.DataFrame:
     averages = (
         pl.col(f"customer_avg_amount_{days}d") * (growth_until(day) - growth_until(day - days)) / days
         for days in WINDOW_DAYS
+        if f"customer_avg_amount_{days}d" in rows.columns
     )
     return rows.with_columns((pl.col("amount") * pl.lit(daily).pow(day)).round(2), *averages)
 
@@ -204,7 +217,8 @@ def _attack_burst(rows: pl.DataFrame, drift: Drift) -> pl.DataFrame:
     rng = np.random.default_rng(drift.seed)
     burst = rows.filter(pl.col("event_time") < drift.at + ATTACK_DURATION)
     stolen = burst.filter(rng.random(burst.height) < 0.02)
-    terminals = burst.sort("terminal_nb_tx_7d", "terminal_id", descending=True).unique(
+    is_busy = pl.col("terminal_nb_tx_7d") if "terminal_nb_tx_7d" in rows.columns else pl.len().over("terminal_id")
+    terminals = burst.sort(is_busy, "terminal_id", descending=True).unique(
         "terminal_id", keep="first", maintain_order=True
     )
     places = terminals.head(5).select(pl.col("^(terminal_.*|country)$"))
@@ -213,6 +227,7 @@ def _attack_burst(rows: pl.DataFrame, drift: Drift) -> pl.DataFrame:
         *(
             pl.col(f"customer_avg_amount_{window}d") + 4 * pl.col("amount") / pl.col(f"customer_nb_tx_{window}d")
             for window in WINDOW_DAYS
+            if f"customer_nb_tx_{window}d" in rows.columns
         ),
         fraud=pl.lit(True),
         fraud_scenario=pl.lit(ATTACK_SCENARIO, pl.Int8),
@@ -221,6 +236,11 @@ def _attack_burst(rows: pl.DataFrame, drift: Drift) -> pl.DataFrame:
     return pl.concat([spared, struck.select(rows.columns)])
 
 
+NEEDED = {
+    DriftKind.COLUMNS_SWAPPED: {"customer_nb_tx_7d", "customer_avg_amount_7d"},
+    DriftKind.TWIN_COLUMNS_SWAPPED: {"customer_avg_amount_7d", "customer_avg_amount_30d"},
+    DriftKind.RISK_RISING: {f"terminal_risk_{window}d" for window in WINDOW_DAYS},
+}
 EFFECTS: dict[DriftKind, Callable[[pl.DataFrame, Drift], pl.DataFrame]] = {
     DriftKind.AMOUNT_SCALED: _amount_scaled,
     DriftKind.AMOUNT_UNIT: _amount_unit,

@@ -8,7 +8,7 @@ seed gives the same rows anywhere, and two simulations that overlap agree on the
 into countries.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import IntEnum
@@ -30,7 +30,9 @@ TERMINAL_COMPROMISE_DAYS = 28
 CUSTOMER_COMPROMISE_DAYS = 14
 STOLEN_SHARE, STOLEN_FACTOR = 1 / 3, 5.0
 CURRENCY = "EUR"
-COLUMNS: dict[str, pl.DataType] = {
+OnDay = Callable[[int, int], None]
+LABELS: dict[str, pl.DataType] = {"fraud": pl.Boolean(), "fraud_scenario": pl.Int8()}
+RAW: dict[str, pl.DataType] = {
     "event_id": pl.String(),
     "event_time": pl.Datetime("us", "UTC"),
     "entity": pl.String(),
@@ -38,10 +40,9 @@ COLUMNS: dict[str, pl.DataType] = {
     "amount": pl.Float64(),
     "currency": pl.String(),
     "country": pl.String(),
-    **dict.fromkeys(FEATURES, pl.Float64()),
-    "fraud": pl.Boolean(),
-    "fraud_scenario": pl.Int8(),
 }
+COLUMNS = {**RAW, **dict.fromkeys(FEATURES, pl.Float64()), **LABELS}
+PAYMENTS = {**RAW, **LABELS}
 COUNTRIES = {"LU": 0.02, "AT": 0.04, "FR": 0.08, "DE": 0.86}  # parts of the plane, side by side; of the terminals, too
 
 
@@ -64,8 +65,8 @@ class Simulation:
         customers: How many there are; each makes 0 to 4 transactions a day, on average 2.
         terminals: How many there are. None: two for each customer.
         seed: Of everything random.
-        warm_up_days: Days that are simulated before `start` and not returned, so that the windows of the first rows are
-            as full as those of the last.
+        warm_up_days: Days that are simulated before `start`, so that the windows of the first rows are as full as those
+            of the last.
         drift: What goes wrong, and when.
     """
 
@@ -85,19 +86,26 @@ class Simulation:
                 raise DataError(f"a simulation needs {name} of at least {minimum}, not {value}")
 
 
-def simulate(spec: Simulation, on_day: Callable[[int, int], None] | None = None) -> pl.DataFrame:
-    """The transactions of some days, with features and labels.
+def payments(spec: Simulation, on_day: OnDay | None = None) -> pl.DataFrame:
+    """The transactions of some days as they happen, with labels: a frame of `PAYMENTS`; `country` is the terminal's.
 
     Args:
-        spec: What to simulate.
+        spec: What to simulate. Windows look back at the days before, so these are returned, too.
         on_day: Told after each simulated day how many are done, and of how many.
-
-    Returns:
-        A frame of `COLUMNS`; `country` is that of the terminal.
 
     Raises:
         DataError: there are no transactions.
     """
+    return _drifted(_of_days(spec, on_day), PAYMENTS, spec)
+
+
+def simulate(spec: Simulation, on_day: OnDay | None = None) -> pl.DataFrame:
+    """The same with features: a frame of `COLUMNS`, without the days before that features look back at."""
+    frame = add_features(_of_days(spec, on_day)).filter(pl.col("event_time") >= _midnight(spec.start))
+    return _drifted(frame, COLUMNS, spec)
+
+
+def _of_days(spec: Simulation, on_day: OnDay | None) -> pl.DataFrame:
     world = World.of(spec)
     first = spec.start - timedelta(days=spec.warm_up_days)
     total = spec.warm_up_days + spec.days
@@ -106,11 +114,14 @@ def simulate(spec: Simulation, on_day: Callable[[int, int], None] | None = None)
         days.append(world.day(first + timedelta(days=done)))
         if on_day:
             on_day(done + 1, total)
-    frame = add_features(pl.concat(days)).filter(pl.col("event_time") >= _midnight(spec.start))
+    return pl.concat(days)
+
+
+def _drifted(frame: pl.DataFrame, columns: Mapping[str, pl.DataType], spec: Simulation) -> pl.DataFrame:
     if frame.is_empty():
         raise DataError(f"nobody bought anything in {spec.days} days: simulate more days or customers")
     frame = frame.with_columns(currency=pl.lit(CURRENCY))
-    frame = frame.select(pl.col(name).cast(dtype) for name, dtype in COLUMNS.items())
+    frame = frame.select(pl.col(name).cast(dtype) for name, dtype in columns.items())
     return spec.drift.apply(frame) if spec.drift else frame
 
 

@@ -23,7 +23,10 @@ COMMANDS = {  # name: module in stream_app.cli, first sentence of its help
     "broker": ("broker", "Run a real single-node Apache Kafka in the foreground, until Ctrl-C."),
     "worker": ("worker", "Run a worker: score the input topic until Ctrl-C or SIGTERM."),
     "verify": ("verify", "Prove that every committed input offset was scored or dead-lettered; exit code 1 if not."),
-    "simulate": ("data", "Write card transactions with features and labels, the same for the same seed."),
+    "simulate": (
+        "data",
+        "Write raw card payments with labels, the same for the same seed: what the detector cards-raw reads.",
+    ),
     "produce": (
         "data",
         "Publish the rows of DATA as the records that the detector reads, in order of event time, keyed by the entity.",

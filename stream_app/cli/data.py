@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 app = typer.Typer(rich_markup_mode=None)
 
 
-@app.command(epilog="Example: stream-app simulate out.parquet --drift amount_unit@2018-04-25")
+@app.command(epilog="Example: stream-app simulate out.parquet --drift amount_unit@2018-05-25")
 def simulate(  # noqa: PLR0913 - one parameter for each option is typer's way
     *,
     destination: Annotated[Path, typer.Argument(metavar="OUT", help="Parquet file to write.")],
-    days: Annotated[int, typer.Option(min=1, help="How many days.")] = 35,
+    days: Annotated[int, typer.Option(min=1, help="How many days; windows look back 37.")] = 60,
     start: Annotated[datetime, typer.Option(formats=[DAY_FORMAT], metavar="DAY", help="The first of them.")] = datetime(
         2018, 4, 1
     ),
@@ -43,14 +43,19 @@ def simulate(  # noqa: PLR0913 - one parameter for each option is typer's way
     drift_in: Annotated[
         str, typer.Option(metavar="FIELD=VALUE", help="Where it goes wrong: country=AT. Default: everywhere.")
     ] = "",
+    features: Annotated[
+        bool, typer.Option("--features", help="With precomputed features, for the detector cards.")
+    ] = False,
 ) -> None:
-    """Write card transactions with features and labels, the same for the same seed."""
+    """Write raw card payments with labels, the same for the same seed: what the detector cards-raw reads."""
     if drift_in and not drift:
         raise typer.BadParameter("says where the drift is: name one with --drift", param_hint="--drift-in")
     require_place(destination)
+    from models import definition
     from models.data import simulator
     from models.data.drift import Drift
     from models.data.frame import write
+    from models.data.windows import HISTORY_DAYS
 
     spec = simulator.Simulation(
         days=days,
@@ -58,11 +63,13 @@ def simulate(  # noqa: PLR0913 - one parameter for each option is typer's way
         customers=customers,
         terminals=terminals,
         seed=seed,
+        warm_up_days=HISTORY_DAYS if features else 0,
         drift=Drift.parse(drift, seed, drift_in) if drift else None,
     )
+    simulated = simulator.simulate if features else simulator.payments
     with progress("simulating", days + spec.warm_up_days) as advance:
-        frame = simulator.simulate(spec, lambda done, _total: advance(done))
-    write(frame, destination)
+        frame = simulated(spec, lambda done, _total: advance(done))
+    write(frame, destination, definition.cards() if features else definition.default())
     frauds = int(frame["fraud"].sum())
     say(f"{len(frame):,} transactions of {days} days, {frauds:,} of them frauds, in {destination}")
 

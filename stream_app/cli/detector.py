@@ -19,7 +19,7 @@ Detector = Annotated[
     typer.Option(
         metavar="FILE|NAME",
         help=f"Definition of the events: a file, or one of {', '.join(definition.shipped())}. Default: the setting "
-        "detector, else ./detector.toml, else the model's own, else cards.",
+        f"detector, else ./detector.toml, else the model's own, else {definition.DEFAULT}.",
     ),
 ]
 
@@ -51,11 +51,11 @@ def serving_detector(option: str | None, settings: Settings) -> Definition:
     try:
         serving = models(settings).rollout.serving
         if serving is None:
-            return definition.cards()
+            return definition.default()
         path = ModelCache(settings.model_cache, trust(settings)).fetch(serving.uri, serving.model.sha256)
         return archive.read(path).manifest.definition
     except TopicMissing:  # on a new cluster nothing serves yet
-        return definition.cards()
+        return definition.default()
     except (UserError, OSError) as error:
         say(f"the definition of the model that serves cannot be had: {error}; name one with --detector FILE")
-        return definition.cards()
+        return definition.default()

@@ -58,6 +58,7 @@ def environment(settings):
     return {
         "KAFKA_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
         "STREAM_APP_APP_ID": settings.app_id,
+        "STREAM_APP_DETECTOR": "cards",
         "STREAM_APP_MODEL_CACHE": str(settings.model_cache),
         "STREAM_APP_WEB_PORT": str(settings.web_port),
         "STREAM_APP_INPUT_PARTITIONS": str(settings.input_partitions),

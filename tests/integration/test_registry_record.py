@@ -41,7 +41,7 @@ class Trained:
         self.said = json.loads(self.result.stdout)
 
     def run(self, *arguments: object):
-        return stream_app(*arguments, STREAM_APP_TRACKING_URI=self.uri)
+        return stream_app(*arguments, STREAM_APP_TRACKING_URI=self.uri, STREAM_APP_DETECTOR="cards")
 
     @property
     def registry(self) -> Registry:

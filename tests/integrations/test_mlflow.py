@@ -28,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("mlflow")
     write(simulate(Simulation(days=8, customers=250, seed=5)), folder / "history.parquet")
     (folder / "how.toml").write_text("[training]\nepochs = 2\nhidden = 16\nlatent = 4\n")
-    options = ("--config", folder / "how.toml", "--out", folder / "model.pt")
+    options = ("--detector", "cards", "--config", folder / "how.toml", "--out", folder / "model.pt")
     result = stream_app("train", folder / "history.parquet", *options, STREAM_APP_TRACKING_URI=tracking(folder))
     assert result.exit_code == 0, result.stderr
     return folder

@@ -8,6 +8,8 @@ import pytest
 
 from models.data.drift import ATTACK_DURATION, ATTACK_SCENARIO, EFFECTS, Drift, DriftKind
 from models.data.files import DataError
+from models.data.simulator import PAYMENTS
+from models.data.windows import FEATURES
 
 AT = datetime(2024, 3, 6, 9, tzinfo=UTC)
 AMOUNTS = {"amount"}
@@ -99,6 +101,19 @@ def test_swapped_columns_carry_each_others_values(week: pl.DataFrame) -> None:
     before, after = _after(week, DriftKind.COLUMNS_SWAPPED)
     assert after["customer_nb_tx_7d"].equals(before["customer_avg_amount_7d"], check_names=False)
     assert after["customer_avg_amount_7d"].equals(before["customer_nb_tx_7d"], check_names=False)
+
+
+def test_raw_payments_have_the_drifts_that_are_not_of_features(week: pl.DataFrame) -> None:
+    raw = week.select([*PAYMENTS])
+    refused = {kind for kind, touched in TOUCHED.items() if touched <= {*FEATURES}}
+    for kind in set(DriftKind) - refused:
+        drifted = Drift(kind, AT).apply(raw)
+        before = pl.col("event_time") < AT
+        assert drifted.filter(before).equals(raw.filter(before))
+        assert not drifted["amount"].equals(raw["amount"]), kind
+    for kind in refused:
+        with pytest.raises(DataError, match="simulate --features"):
+            Drift(kind, AT).apply(raw)
 
 
 def test_spending_grows_two_percent_a_day_and_long_averages_follow_later(week: pl.DataFrame) -> None:

@@ -12,7 +12,7 @@ import pytest
 from models.data.drift import Drift
 from models.data.files import DataError
 from models.data.frame import digest, read
-from models.data.simulator import COLUMNS, COUNTRIES, LARGE_AMOUNT, Scenario, Simulation, simulate
+from models.data.simulator import COLUMNS, COUNTRIES, LARGE_AMOUNT, PAYMENTS, Scenario, Simulation, payments, simulate
 from models.data.windows import FEATURES
 from models.definition import find
 
@@ -77,6 +77,14 @@ def test_a_seed_gives_the_same_rows_with_one_thread_and_with_many() -> None:
         for threads in ("1", "4")
     }
     assert digests == {digest(simulate(SMALL))}
+
+
+def test_raw_payments_are_the_same_without_features_and_with_the_days_that_windows_look_back_at() -> None:
+    raw = payments(SMALL)
+    assert raw.schema == pl.Schema(PAYMENTS)
+    assert raw["event_time"].dt.date().n_unique() == SMALL.warm_up_days + SMALL.days
+    days = raw.filter(pl.col("event_time").dt.date() >= SMALL.start)
+    assert days.equals(simulate(SMALL).select([*PAYMENTS]))
 
 
 def test_another_seed_gives_another_world() -> None:
