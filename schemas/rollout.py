@@ -163,6 +163,16 @@ class AlertVolume(Struct, frozen=True):
     ]
 
 
+P_VALUE_LEVELS = (0.1, 0.25, 0.5)
+
+
+class PValues(Struct, frozen=True):
+    """What a worker has scored in the last day, and how much of it has p-values up to 0.1, 0.25 and 0.5."""
+
+    scored: Count
+    at_most: Annotated[list[Count], Meta(min_length=3, max_length=3)]
+
+
 class WorkerVitals(Struct, frozen=True):
     """The figures that a heartbeat carries, so that any worker's page and `stream-app status` can show all workers."""
 
@@ -181,6 +191,7 @@ class WorkerVitals(Struct, frozen=True):
     alive: Annotated[bool, Meta(description="false: only a restart helps, and `state` says why")] = True
     refused_per_second: float = 0.0
     volume: AlertVolume | None = None
+    p_values: Annotated[PValues | None, Meta(description="null until the model has served here for a day")] = None
 
 
 class ModelStatus(Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -29,6 +29,7 @@ STAGES = ("consume", "decode", "enrich", "score", "compare", "explain", "summari
 
 STAGE_BUCKETS = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 16_384, 65_536)
+P_VALUE_BUCKETS = (0.0001, 0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
 LOAD_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 # Steps of at most a third up to 1 s: an interpolated P50 or P99 is then at most that far off.
 # fmt: off
@@ -279,6 +280,13 @@ class Metrics:
             "drift_alerts_total", "Drift alerts raised by the drift agent, by severity.", ["severity"]
         )
         self.drift_alerts: Mapping[DriftSeverity, Counter] = {s: alerts.labels(s.value) for s in DriftSeverity}
+        self.p_values = ArrayHistogram(
+            "stream_app_p_value",
+            "p-values of all events, by the model in service: uniform while its calibration holds, a tenth up to 0.1. "
+            "When not, its alert budget is not kept: stream-app recalibrate.",
+            P_VALUE_BUCKETS,
+            self.registry,
+        )
         labels = self._counter(
             "labels_total", "Labels received, by kind; each worker reads all: max, not sum.", ["kind"]
         )

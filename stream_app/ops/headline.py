@@ -45,6 +45,7 @@ class Kind(StrEnum):
     MODELS_DIFFER = "models"
     BACKLOG = "lag"
     VOLUME = "budget"
+    CALIBRATION = "calibration"
     INPUT_CHANGED = "input"
     DRIFT = "drift"
     WORKER_GONE = "worker"
@@ -116,6 +117,7 @@ LOOKS: Mapping[Kind, tuple[Level, Callable[[Facts], Found | None]]] = {
     Kind.MODELS_DIFFER: (Level.ATTENTION, model_words.models_differ),
     Kind.BACKLOG: (Level.ATTENTION, worker_words.backlog),
     Kind.VOLUME: (Level.ATTENTION, model_words.volume),
+    Kind.CALIBRATION: (Level.ATTENTION, model_words.calibration),
     Kind.INPUT_CHANGED: (Level.ATTENTION, input_words.changed),
     Kind.DRIFT: (Level.ATTENTION, model_words.drift),
     Kind.WORKER_GONE: (Level.ATTENTION, worker_words.gone),

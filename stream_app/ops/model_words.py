@@ -3,11 +3,13 @@
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from math import log
 from textwrap import shorten
 
 from models.words import quantity
 from schemas.comparison import GuardDecision
 from schemas.drift import DriftSeverity
+from schemas.rollout import P_VALUE_LEVELS
 from schemas.scoring import ModelRef
 from schemas.topics import DRIFT_SUMMARIES
 from stream_app.drift.published import RaisedAlert, ended
@@ -18,6 +20,8 @@ FRESH = timedelta(hours=1)  # for so long, a flood is put down to the model that
 FLOOD_TIMES = 3.0  # the usual share of alerts
 FLOOD_LEAST = 20  # alerts: of fewer, a share says little
 LEAST_USUAL = 0.001
+CALIBRATION_LEAST = 2000  # events of a day
+CALIBRATION_FACTOR = 1.25  # that a share of p-values may be off: healthy days of the Handbook are within 1.12
 ASIDE = re.compile(r" \([^()]*\)")
 CAUSE_CHARACTERS = 120
 
@@ -63,6 +67,25 @@ def volume(facts: Facts) -> Found | None:
     if share is None or (facts.swap is not None and facts.at - facts.swap.at <= FRESH):
         return None
     return f"The model in service {_alerts_on(*share)}", "`stream-app drift explain`"
+
+
+def calibration(facts: Facts) -> Found | None:
+    """Its p-values are not uniform over a day, so that its threshold keeps no budget."""
+    counted = [row.vitals.p_values for row in facts.live if row.serving == facts.serving and row.vitals.p_values]
+    scored = sum(of.scored for of in counted)
+    if facts.serving is None or scored < CALIBRATION_LEAST:
+        return None
+    shares = [sum(of.at_most[place] for of in counted) / scored for place in range(len(P_VALUE_LEVELS))]
+    off, level, share = max(
+        (abs(log(max(share, 1e-9) / level)), level, share) for level, share in zip(P_VALUE_LEVELS, shares, strict=True)
+    )
+    if off <= log(CALIBRATION_FACTOR):
+        return None
+    shown, promised = quantity(share, "share"), quantity(level, "share")
+    off_by = f"{shown} of a day's events score as {promised} should"
+    what = f"The calibration of {_model(facts.serving)} does not hold: {off_by}"
+    moved = "`stream-app drift explain` says what moved; where it stays so, " if drift(facts) is not None else ""
+    return what, f"{moved}`stream-app recalibrate`"
 
 
 def _share(facts: Facts) -> tuple[float, float] | None:

@@ -26,4 +26,5 @@ def vitals(settings: Settings, snapshot: Snapshot, live: Health, started_at: dat
         alive=live.ok,
         refused_per_second=round(snapshot.refused_per_second, 1),
         volume=snapshot.volume,
+        p_values=snapshot.p_values,
     )

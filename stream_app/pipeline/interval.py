@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from schemas.scoring import RefusalCode, Severity
 from stream_app.pipeline.batch import Decoded, Raw, Reasoned
 from stream_app.pipeline.starts import Gap
@@ -28,6 +30,7 @@ class Interval:
         passed_over: Partitions where somebody has set the group's offset behind these; else the broker deleted them.
         repeated: Of the scored ones, those whose id had come shortly before.
         timestamps: Milliseconds since the epoch at which the sampled records were produced.
+        p_values: By the model in service, float64 [rows] of each micro-batch.
     """
 
     began_at: float = -math.inf
@@ -41,6 +44,7 @@ class Interval:
     passed_over: set[int] = field(default_factory=set)
     repeated: int = 0
     timestamps: list[int] = field(default_factory=list)
+    p_values: list[np.ndarray] = field(default_factory=list)
 
     def add(self, raw: Raw, decoded: Decoded, reasoned: Iterable[Reasoned]) -> None:
         """Count a micro-batch in."""

@@ -133,6 +133,7 @@ class Loop:
             for part, reasoned in outcomes:
                 self._session.emitter.outcomes(raw, part, reasoned)
         self._interval.add(raw, decoded, [reasoned for _, reasoned in outcomes])
+        self._interval.p_values.append(self._serving.runtime.manifest.calibration.p_values(scored.score))
         self._interval.repeated += self._repeats.count(decoded.event_ids)
         self._metrics.batch.observe(len(raw.values))
         self._breaker.count(len(raw.values), len(decoded.refused))

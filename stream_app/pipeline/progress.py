@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Event
 
-from schemas.rollout import AlertVolume, Notice, PartitionProgress
+from schemas.rollout import AlertVolume, Notice, PartitionProgress, PValues
 from schemas.scoring import ModelRef
 
 RUNNING = "running"
@@ -40,6 +40,7 @@ class Snapshot:
         looped_at: Monotonic seconds of the last turn of the loop, busy or idle.
         notices: The latest things that a person should know of: losses, offsets that were gone, a topic made again.
         volume: Of the model in service; None before its first commit.
+        p_values: Likewise, of the last day; None until it has served for one.
     """
 
     state: str = "starting"
@@ -61,6 +62,7 @@ class Snapshot:
     looped_at: float = 0.0
     notices: tuple[Notice, ...] = ()
     volume: AlertVolume | None = None
+    p_values: PValues | None = None
 
 
 class Progress:

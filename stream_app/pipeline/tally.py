@@ -16,6 +16,7 @@ from stream_app.pipeline.clock import Clock
 from stream_app.pipeline.interval import Interval
 from stream_app.pipeline.progress import Progress, Snapshot
 from stream_app.pipeline.serving import Serving
+from stream_app.pipeline.uniformity import Uniformity
 
 WINDOW_S = 5.0
 RATES_EVERY_S = 0.25
@@ -42,6 +43,7 @@ class Tally:
         self._clock = clock
         self._window: deque[tuple[float, int, int, np.ndarray]] = deque()
         self._rated_at = 0.0
+        self._uniformity = Uniformity()
         self.commits = 0
 
     def committed(self, interval: Interval, partitions: Partitions, serving: Serving) -> None:
@@ -59,6 +61,10 @@ class Tally:
         latencies = plausible(self._clock.now().timestamp() - np.array(interval.timestamps, dtype=np.float64) / 1000)
         if len(latencies):
             self._metrics.latency.observe(latencies)
+        if interval.p_values:
+            p_values = np.concatenate(interval.p_values)
+            self._metrics.p_values.observe(p_values)
+            self._uniformity.add(self._clock.now().timestamp(), serving.model, p_values)
         self._publish(interval, partitions, serving, latencies)
 
     def compared(self, comparison: Comparison) -> None:
@@ -131,6 +137,7 @@ class Tally:
             moved_at=at if records else latest.moved_at,
             looped_at=at,
             volume=_volume(latest, interval, serving),
+            p_values=self._uniformity.of_a_day,
             **rates,
         )
         if serving.command_id != latest.command_id:

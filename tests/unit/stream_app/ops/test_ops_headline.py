@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from schemas.comparison import GuardDecision, GuardReport, GuardSignal
 from schemas.drift import IncidentSwap
-from schemas.rollout import AlertVolume, Notice, PartitionProgress
+from schemas.rollout import AlertVolume, Notice, PartitionProgress, PValues
 from schemas.scoring import ModelRef
 from stream_app.drift.published import RaisedAlert
 from stream_app.kafka.unread import Gone, Unread
@@ -163,6 +163,11 @@ EXAMPLES: dict[Kind, tuple[Change, str]] = {
         also("vm-12", volume=AlertVolume(10_000, 500, 0.01)),
         "The model in service alerts on 5 % where 1 % was usual: `stream-app drift explain`.",
     ),
+    Kind.CALIBRATION: (
+        also("vm-15", p_values=PValues(10_000, [1600, 2700, 5000])),
+        "The calibration of card-fraud 7 does not hold: 16 % of a day's events score as 10 % should: "
+        "`stream-app recalibrate`.",
+    ),
     Kind.INPUT_CHANGED: (
         also("vm-13", notices=[Notice(after(-60), "transactions was deleted and made again")]),
         "Transactions was deleted and made again.",
@@ -243,6 +248,29 @@ def test_an_hour_after_the_deploy_a_flood_is_no_longer_its_doing():
 def test_few_alerts_and_alerts_within_three_times_the_usual_are_no_flood(volume: AlertVolume):
     swap = swapped(after(-40), "root@host")
     assert conditions(also("vm-5", volume=volume)(replace(busy(), swap=swap))) == []
+
+
+@pytest.mark.parametrize(
+    ("p_values", "holds"),
+    [
+        (PValues(10_000, [1200, 2600, 5100]), True),
+        (PValues(10_000, [780, 2600, 5100]), False),  # as little is as wrong as too much
+        (PValues(10_000, [1200, 3200, 5100]), False),
+        (PValues(1000, [500, 600, 700]), True),  # of so few a share says little
+        (PValues(10_000, [0, 0, 0]), False),
+    ],
+)
+def test_a_calibration_holds_while_a_day_s_p_values_are_about_uniform(p_values: PValues, holds: bool):
+    assert [c.kind for c in conditions(also("vm-15", p_values=p_values)(busy()))] == [Kind.CALIBRATION] * (not holds)
+
+
+def test_where_drift_is_known_it_is_named_as_what_moved():
+    off = also("vm-15", p_values=PValues(10_000, [1600, 2700, 5000]))(busy())
+    drifting = conditions(replace(off, alerts=[RaisedAlert(alert(), after(-60))]))
+    assert [c.kind for c in drifting] == [Kind.CALIBRATION, Kind.DRIFT]
+    assert drifting[0].remedy == (
+        "`stream-app drift explain` says what moved; where it stays so, `stream-app recalibrate`"
+    )
 
 
 def test_what_the_guard_did_is_no_news_after_another_deploy_or_half_an_hour():
