@@ -222,6 +222,39 @@ class Quality(Struct, frozen=True):
     card_precision_at_100: float
 
 
+class Alignment(Struct, frozen=True):
+    """A map from this model's latents to those of the model before it, so that what reads latents survives a swap.
+
+    Attributes:
+        name: Of the other model.
+        version: Of the other model.
+        sha256: Of the other model.
+        weights: One row for each latent of this model, one value for each of the other's.
+        offset: One value for each latent of the other.
+        explained: Share of the variance of the other's latents that the map gives, on rows it was not fitted to.
+    """
+
+    name: str
+    version: str
+    sha256: str
+    weights: list[list[float]]
+    offset: list[float]
+    explained: float
+
+    def aligned(self, latent: "np.ndarray") -> "np.ndarray":
+        """Latents of this model in the other's space.
+
+        Args:
+            latent: float array [n, latents of this model].
+
+        Returns:
+            float64 array [n, latents of the other].
+        """
+        import numpy as np  # as above
+
+        return np.asarray(latent @ np.array(self.weights) + np.array(self.offset))
+
+
 class Manifest(Struct, frozen=True):
     """The manifest of DESIGN §6, stored as `manifest.json` inside the TorchScript archive.
 
@@ -230,6 +263,7 @@ class Manifest(Struct, frozen=True):
         constant: Inputs that had one value in training: they hardly enter the score (`models.network`).
         categories: Of each input that is one, what its values were in training.
         recalibrated: None where the calibration is that of the training.
+        alignment: Leads to the latents of the model that it was aligned to (`train --align-to`).
     """
 
     name: str
@@ -256,6 +290,7 @@ class Manifest(Struct, frozen=True):
     constant: list[str] = []
     categories: dict[str, Category] = {}
     recalibrated: Recalibration | None = None
+    alignment: Alignment | None = None
 
     @property
     def inputs(self) -> tuple[Input, ...]:

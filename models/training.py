@@ -20,6 +20,7 @@ import torch
 from msgspec.structs import replace
 
 from models import segments
+from models.alignment import align
 from models.budget import BudgetKind, parsed, share_of_events
 from models.calibration import calibrated
 from models.data.frame import digest
@@ -31,9 +32,10 @@ from models.manifest import Manifest, Quality
 from models.protocol import EvaluationError
 from models.recipe import TrainingConfig
 from models.reference import golden_rows, input_relations, signals
-from models.runtime import Scored, one_thread, run
+from models.runtime import Runtime, Scored, one_thread, run
 from schemas.definition import Definition, Input
 from schemas.errors import UserError
+from schemas.scoring import ModelRef
 
 FEWEST_ROWS = 2000
 LIBRARIES = ("torch", "numpy", "polars", "scikit-learn")
@@ -95,6 +97,27 @@ def train(
         **_reference(frame["event_time"], definition.inputs, raw, scored, by),
     )
     return graph, manifest
+
+
+def aligned_to(other: Runtime, graph: torch.jit.ScriptModule, manifest: Manifest, frame: pl.DataFrame) -> Manifest:
+    """The manifest with a map to another model's latents, fitted on the rows of the training that are no frauds.
+
+    Args:
+        other: The model before it.
+        graph: What was trained.
+        manifest: Of the graph.
+        frame: The training window.
+
+    Raises:
+        DefinitionError: the frame lacks an input of the other model.
+    """
+    rows = frame.filter(_usable(frame))
+    theirs = other.manifest
+    with one_thread():
+        ours = run(graph, matrix(rows, manifest.inputs, manifest.categories)).latent
+        known = other.score(matrix(rows, theirs.inputs, theirs.categories)).latent
+    ref = ModelRef(theirs.name, theirs.version, other.sha256)
+    return replace(manifest, alignment=align(ours.astype(np.float64), known.astype(np.float64), ref))
 
 
 def frauds_above_budget(frame: pl.DataFrame, config: TrainingConfig) -> str:

@@ -8,6 +8,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from models.alignment import rotation
 from models.gates import accuracy, shift, stability
 from models.gates.comparison import GateComparison, Side
 from models.gates.report import GateReport, Measure
@@ -100,7 +101,7 @@ def _latents(figure: Figure, comparison: GateComparison) -> None:
     theirs, ours = (_unit(side, drawn) for side in (comparison.champion, comparison.candidate))
     components = np.linalg.svd(theirs, full_matrices=False)[2][:2]
     colour = (theirs @ components[0]).argsort().argsort()
-    turned = ours @ _rotation(ours, theirs)
+    turned = ours @ rotation(ours, theirs)
     for axes, latent, title in zip(panels, (theirs, turned), ("champion", "candidate"), strict=True):
         axes.scatter(*_flat(latent @ components.T), s=5, c=colour, cmap="viridis", rasterized=True, linewidths=0)
         axes.set(title=title, xticks=[], yticks=[])
@@ -110,12 +111,6 @@ def _unit(side: Side, rows: np.ndarray) -> np.ndarray:
     """Latents centred and of unit size."""
     centred = side.latent[rows] - side.latent[rows].mean(axis=0)
     return np.asarray(centred / max(np.linalg.norm(centred), 1e-12))
-
-
-def _rotation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The rotation that brings x closest to y: orthogonal Procrustes (Schönemann 1966)."""
-    left, _, right = np.linalg.svd(x.T @ y, full_matrices=False)
-    return np.asarray(left @ right)
 
 
 def _flat(place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

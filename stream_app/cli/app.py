@@ -39,6 +39,10 @@ COMMANDS = {  # name: module in stream_app.cli, first sentence of its help
     "evaluate": ("training", "Measure a model on labelled events, beside what trivial rules reach."),
     "recalibrate": ("recalibrate", "Give a model a threshold from recent days of DATA, so that it keeps its budget."),
     "gate": ("gates", "Say whether CANDIDATE may take the place of CHAMPION: exit code 0 if it may, 1 if not."),
+    "latents": (
+        "latents",
+        "Say whether what reads the latents of model A can read those of B: exit code 0 if it can, 1 if not.",
+    ),
     "deploy": ("rollout", "Have every worker fetch, check and warm up MODEL; serve it when all could."),
     "rollback": ("rollout", "Drop the candidate or, where there is none, serve the previous model again."),
     "models": ("models", "Show every model that was ever staged: which serves, which a rollback returns to."),

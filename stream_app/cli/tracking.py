@@ -15,6 +15,7 @@ from models.registry import rerun
 from models.registry.address import Registered, RegistryError
 from models.registry.record import Training, record
 from models.registry.registry import Registry, connect
+from models.runtime import Runtime
 from schemas.definition import Definition
 from stream_app.cli.terminal import out, out_json, progress, say, say_unlogged, waiting
 from stream_app.settings import Settings
@@ -73,6 +74,7 @@ class Job:
         config: How to train.
         source: Where the rows are from, for people.
         created_at: None: now.
+        before: The model whose latents the manifest leads back to; None: it leads nowhere.
     """
 
     name: str
@@ -82,6 +84,7 @@ class Job:
     config: TrainingConfig
     source: str
     created_at: datetime | None = None
+    before: Runtime | None = None
 
 
 def fit(job: Job, destination: Path) -> tuple[Manifest, Training]:
@@ -96,6 +99,8 @@ def fit(job: Job, destination: Path) -> tuple[Manifest, Training]:
         graph, manifest = training.train(
             job.frame, job.definition, job.config, job.name, job.version, on_epoch, job.created_at
         )
+    if job.before is not None:
+        manifest = training.aligned_to(job.before, graph, manifest, job.frame)
     sha256 = artefact.save(destination, graph, manifest)
     return manifest, Training(destination, sha256, job.frame, job.definition, job.config, losses, job.source)
 

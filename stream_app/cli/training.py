@@ -17,7 +17,7 @@ from models.registry.address import Registered, RegistryError
 from models.replacing import require_place
 from stream_app.cli.configured import settings
 from stream_app.cli.detector import Detector, chosen_detector
-from stream_app.cli.model_argument import resolve_model
+from stream_app.cli.model_argument import existing_model, resolve_model
 from stream_app.cli.options import (
     DATA_HELP,
     PLACES,
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from models.evaluation import Evaluation
+    from models.recipe import TrainingConfig
     from schemas.definition import Definition
 
 app = typer.Typer(rich_markup_mode=None)
@@ -61,6 +62,14 @@ SegmentBy = Annotated[
     str | None,
     typer.Option(metavar="PATH", help="Watch drift by this field of the event too, in place of [segments]: country."),
 ]
+AlignTo = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        help="The model whose latents others read: a linear map to them is put into the manifest.",
+        callback=existing_model,
+    ),
+]
 
 
 @app.command(epilog="Example: stream-app train history.parquet --out models/1.pt --until 2018-04-21")
@@ -79,6 +88,7 @@ def train(  # noqa: PLR0913 - one parameter for each option is typer's way
     sign_with: SignWith = None,
     rerun: Rerun = None,
     segment_by: SegmentBy = None,
+    align_to: AlignTo = None,
     as_json: Json = False,
 ) -> None:
     """Train an autoencoder on DATA without its labels, calibrate it to its alert budget, and write it as one file.
@@ -91,29 +101,25 @@ def train(  # noqa: PLR0913 - one parameter for each option is typer's way
     require_place(destination)
     chosen = settings()
     if rerun is not None:
-        _refuse_with_rerun(
-            [data or None, detector, since, until, seed, config, budget, name, version, sign_with, segment_by]
-        )
-        from stream_app.cli.tracking import repeat
-
-        repeat(chosen, rerun, destination, as_json)
+        how = (seed, config, budget, segment_by, align_to)
+        own = (data or None, detector, since, until, name, version, sign_with, *how)
+        _repeat(chosen, rerun, destination, as_json, own)
         return
     if not data:
         raise typer.BadParameter("name the events to train on", param_hint="DATA")
+    before = None if align_to is None else artefacts.read(resolve_model(chosen, align_to))
     key, uri = None if sign_with is None else signing.read_key(sign_with), _answering(chosen.tracking_uri)
-    from models.definition import segmented
     from models.recipe import load_config
 
-    how, own = load_config(config, seed, budget), chosen_detector(detector, chosen)
-    definition = own if segment_by is None else segmented(own, segment_by)
+    recipe, definition = load_config(config, seed, budget), _definition(detector, chosen, segment_by)
     frame = _read(data, chosen, definition, (day(since), day(until)))
-    from models.training import frauds_above_budget
+    _say_doubts(frame, recipe)
+    from models import artefact
     from stream_app.cli.tracking import Job, Tracker, fit
 
-    if doubt := frauds_above_budget(frame, how):
-        say(doubt)
     tracker = Tracker(uri, name or definition.name)
-    job = Job(tracker.name, version or tracker.next_version, frame, definition, how, named(data))
+    number, known = version or tracker.next_version, None if before is None else artefact.run(before)
+    job = Job(tracker.name, number, frame, definition, recipe, named(data), before=known)
     manifest, done = fit(job, destination)
     if key is not None:
         signing.sign_artefact(destination, done.sha256, key)
@@ -140,9 +146,26 @@ def _answering(uri: str) -> str:
     return uri
 
 
-def _refuse_with_rerun(given: list[object]) -> None:
+def _say_doubts(frame: "pl.DataFrame", recipe: "TrainingConfig") -> None:
+    from models.training import frauds_above_budget
+
+    if doubt := frauds_above_budget(frame, recipe):
+        say(doubt)
+
+
+def _definition(detector: str | None, chosen: Settings, segment_by: str | None) -> "Definition":
+    from models.definition import segmented
+
+    own = chosen_detector(detector, chosen)
+    return own if segment_by is None else segmented(own, segment_by)
+
+
+def _repeat(chosen: Settings, run: str, destination: Path, as_json: bool, given: Sequence[object]) -> None:
     if any(option is not None for option in given):
         raise typer.BadParameter("a rerun takes all from the record: give nothing but --out with --rerun")
+    from stream_app.cli.tracking import repeat
+
+    repeat(chosen, run, destination, as_json)
 
 
 def _print_training(manifest: Manifest, path: Path, sha256: str, registered: Registered | None, as_json: bool) -> None:
@@ -159,6 +182,9 @@ def _print_training(manifest: Manifest, path: Path, sha256: str, registered: Reg
         out(f"registered as {address}, the candidate now; run {registered.run_id}")
     if manifest.segments is not None:
         out(f"drift is watched by {manifest.segments.field} too: {_named(manifest.segments)}")
+    if manifest.alignment is not None:
+        to = manifest.alignment
+        out(f"its manifest leads to the latents of {to.name} {to.version}, {to.explained:.0%} of their variance")
     if manifest.metrics:
         out("on the last part of them, which it was not fitted to:")
         _print_quality(manifest.metrics)

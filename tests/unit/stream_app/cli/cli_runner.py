@@ -6,7 +6,7 @@ from stream_app.cli.app import app
 
 COMMANDS = (
     "demo", "broker", "worker", "simulate", "produce", "consume", "show", "label", "train", "evaluate", "gate",
-    "recalibrate", "define", "deploy", "rollback", "models", "shadow", "canary", "promote",
+    "recalibrate", "latents", "define", "deploy", "rollback", "models", "shadow", "canary", "promote",
     "abort", "freeze", "unfreeze", "status", "verify", "doctor", "audit",
     "drift", "drift-report", "replay", "registry", "keys", "sign", "rights", "warm-up", "rekey",
 )  # fmt: skip
