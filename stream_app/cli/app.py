@@ -37,7 +37,10 @@ COMMANDS = {  # name: module in stream_app.cli, first sentence of its help
     "define": ("define", "Propose a definition from a sample of events: id, time, entity, label and inputs."),
     "train": ("training", "Train an autoencoder on DATA without its labels, calibrate it, and write it as one file."),
     "evaluate": ("training", "Measure a model on labelled events, beside what trivial rules reach."),
-    "recalibrate": ("recalibrate", "Give a model a threshold from recent days of DATA, so that it keeps its budget."),
+    "recalibrate": (
+        "recalibrate",
+        "Give a model p-values and a threshold from recent days of DATA, so that it keeps its budget.",
+    ),
     "gate": ("gates", "Say whether CANDIDATE may take the place of CHAMPION: exit code 0 if it may, 1 if not."),
     "latents": (
         "latents",

@@ -9,13 +9,13 @@ import polars as pl
 import typer
 
 from models import artefact, training
+from models.archive import Archive
 from models.manifest import Manifest
 from models.recipe import TrainingConfig
 from models.registry import rerun
 from models.registry.address import Registered, RegistryError
 from models.registry.record import Training, record
 from models.registry.registry import Registry, connect
-from models.runtime import Runtime
 from schemas.definition import Definition
 from stream_app.cli.terminal import out, out_json, progress, say, say_unlogged, waiting
 from stream_app.settings import Settings
@@ -84,7 +84,7 @@ class Job:
     config: TrainingConfig
     source: str
     created_at: datetime | None = None
-    before: Runtime | None = None
+    before: Archive | None = None
 
 
 def fit(job: Job, destination: Path) -> tuple[Manifest, Training]:
@@ -100,7 +100,7 @@ def fit(job: Job, destination: Path) -> tuple[Manifest, Training]:
             job.frame, job.definition, job.config, job.name, job.version, on_epoch, job.created_at
         )
     if job.before is not None:
-        manifest = training.aligned_to(job.before, graph, manifest, job.frame)
+        manifest = training.aligned_to(artefact.run(job.before), graph, manifest, job.frame)
     sha256 = artefact.save(destination, graph, manifest)
     return manifest, Training(destination, sha256, job.frame, job.definition, job.config, losses, job.source)
 

@@ -114,12 +114,10 @@ def train(  # noqa: PLR0913 - one parameter for each option is typer's way
     recipe, definition = load_config(config, seed, budget), _definition(detector, chosen, segment_by)
     frame = _read(data, chosen, definition, (day(since), day(until)))
     _say_doubts(frame, recipe)
-    from models import artefact
     from stream_app.cli.tracking import Job, Tracker, fit
 
     tracker = Tracker(uri, name or definition.name)
-    number, known = version or tracker.next_version, None if before is None else artefact.run(before)
-    job = Job(tracker.name, number, frame, definition, recipe, named(data), before=known)
+    job = Job(tracker.name, version or tracker.next_version, frame, definition, recipe, named(data), before=before)
     manifest, done = fit(job, destination)
     if key is not None:
         signing.sign_artefact(destination, done.sha256, key)

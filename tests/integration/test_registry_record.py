@@ -232,7 +232,7 @@ def test_versions_are_known_by_digest_and_aliases_move(trained: Trained) -> None
 def test_a_registry_that_is_down_leaves_the_artefact_and_says_what_is_missing(trained: Trained, tmp_path: Path) -> None:
     result = stream_app(
         "train", trained.data, "--out", tmp_path / "m.pt", "--config", trained.folder / "how.toml", "--json",
-        "--name", "gift-cards", STREAM_APP_TRACKING_URI="http://127.0.0.1:1",
+        "--name", "gift-cards", STREAM_APP_TRACKING_URI="http://127.0.0.1:1", STREAM_APP_DETECTOR="cards",
     )  # fmt: skip
     assert result.exit_code == 0
     assert archive.read(tmp_path / "m.pt").manifest.name == "gift-cards"

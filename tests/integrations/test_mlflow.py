@@ -29,7 +29,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(simulate(Simulation(days=8, customers=250, seed=5)), folder / "history.parquet")
     (folder / "how.toml").write_text("[training]\nepochs = 2\nhidden = 16\nlatent = 4\n")
     options = ("--detector", "cards", "--config", folder / "how.toml", "--out", folder / "model.pt")
-    result = stream_app("train", folder / "history.parquet", *options, STREAM_APP_TRACKING_URI=tracking(folder))
+    own = {"STREAM_APP_TRACKING_URI": tracking(folder), "STREAM_APP_DETECTOR": "cards"}
+    result = stream_app("train", folder / "history.parquet", *options, **own)
     assert result.exit_code == 0, result.stderr
     return folder
 

@@ -14,7 +14,7 @@ from tests.unit.stream_app.cli.cli_runner import stream_app
 def folder(tmp_path_factory):
     """Two models of one week, the second with a map to the first."""
     folder = tmp_path_factory.mktemp("latents")
-    write(simulate(Simulation(days=7, customers=300, seed=1)), folder / "week.parquet")
+    write(simulate(Simulation(days=16, customers=150, seed=1)), folder / "week.parquet")
     (folder / "how.toml").write_text("[training]\nepochs = 2\nhidden = 16\nlatent = 4\n")
     how = ("--config", folder / "how.toml", "--version")
     first = train(folder, *how, "1", "--out", folder / "1.pt")
