@@ -159,6 +159,7 @@ class RefusalCode(StrEnum):
     OUT_OF_RANGE = "out_of_range"
     IMPLAUSIBLE_TIME = "implausible_time"
     NOT_SCORABLE = "not_scorable"
+    REPEATED = "repeated"
 
 
 class DeadLetter(Struct, frozen=True):

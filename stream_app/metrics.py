@@ -212,7 +212,8 @@ class Metrics:
 
         self.repeated = self._counter(
             "transactions_repeated_total",
-            "Events scored whose id came among the latest before, on this worker: a producer sends them twice.",
+            "Events whose id came shortly before, on this worker: a producer sends them twice. They are scored again; "
+            "with repeat_window_s they are refused.",
         )
         self.lost = self._counter(
             "records_lost_total",

@@ -159,6 +159,18 @@ class Settings(BaseSettings):
     publish_latents: bool = Field(default=False, description="write every latent vector to `latents`")
     explain_top: int = Field(default=3, ge=1, description="reasons given with each anomaly")
 
+    repeat_window_s: float = Field(
+        default=0.0,
+        ge=0,
+        le=604_800,
+        description="an id that comes again in its partition within this time is scored once; 0: each time",
+    )
+    repeat_window_offsets: int = Field(
+        default=32_768,
+        ge=1,
+        le=4_194_304,
+        description="and within so many offsets, up to twice as many: some 120 bytes each are held",
+    )
     window_max_entities: int = Field(
         default=1_000_000,
         ge=1,

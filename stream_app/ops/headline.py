@@ -94,7 +94,9 @@ def headline(facts: Facts, wrong: list[Condition]) -> Headline:
         return Headline(Level.IDLE, "Nothing runs yet: `stream-app worker`, then `stream-app deploy MODEL`.")
     now = group_point(facts.at.timestamp(), facts.figures)
     if now.events_per_second < QUIET_PER_S:
-        return Headline(Level.IDLE, "All is well, and quiet: every event is scored and no new one comes in.")
+        refused = sum(row.vitals.dead_lettered for row in facts.live)
+        but = f", but for {refused:,} that were refused: see dead-letters" if refused else ""
+        return Headline(Level.IDLE, f"All is well, and quiet: no new event comes in, and every one is scored{but}.")
     who = "One worker scores" if len(facts.live) == 1 else f"{len(facts.live)} workers score"
     latency = "" if now.latency_p99_ms is None else f", 99 % of them within {now.latency_p99_ms:,.0f} ms"
     return Headline(Level.GOOD, f"All is well. {who} {now.events_per_second:,.0f} events a second{latency}.")

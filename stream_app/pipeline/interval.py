@@ -28,7 +28,7 @@ class Interval:
         anomalies: Of the scored ones, by severity.
         lost: Of each partition, the number of offsets that are never read: the first of its span.
         passed_over: Partitions where somebody has set the group's offset behind these; else the broker deleted them.
-        repeated: Of the scored ones, those whose id had come shortly before.
+        repeated: Those whose id had come shortly before, scored or refused for it.
         timestamps: Milliseconds since the epoch at which the sampled records were produced.
         p_values: By the model in service, float64 [rows] of each micro-batch.
     """

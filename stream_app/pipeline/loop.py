@@ -11,6 +11,7 @@ from time import perf_counter
 
 from models.manifest import Manifest, Segments
 from schemas.rollout import ModelStatus, Phase
+from schemas.scoring import RefusalCode
 from stream_app.kafka.schema_registry import schema_registry
 from stream_app.metrics import Metrics
 from stream_app.pipeline.batch import Decided, Raw, Reasoned
@@ -21,7 +22,7 @@ from stream_app.pipeline.decode import Decoder
 from stream_app.pipeline.explain import explain
 from stream_app.pipeline.interval import Interval
 from stream_app.pipeline.progress import HELD_BACK, RUNNING
-from stream_app.pipeline.repeats import Repeats
+from stream_app.pipeline.repeats import Decode, Once, Repeats, once
 from stream_app.pipeline.score import score
 from stream_app.pipeline.serving import Serving
 from stream_app.pipeline.session import Session
@@ -70,6 +71,7 @@ class Loop:
         self._commit_took_s = 0.0
         self._is_behind = False
         self._repeats = Repeats()
+        self._decode: Decode | None = None
         self._windows = WindowKeeper(settings, session, self._decoder, metrics, tally.notice, clock)
         self._filling = ""
         self._second: SecondScorer | None = None
@@ -112,6 +114,7 @@ class Loop:
 
     def _process(self, raw: Raw) -> None:
         """One micro-batch through the stages."""
+        assert self._decode is not None  # noqa: S101 - since `_serve`
         with self._time("decode"):
             decoded = self._decode(raw)
         if self._windows.are_used:
@@ -134,9 +137,10 @@ class Loop:
                 self._session.emitter.outcomes(raw, part, reasoned)
         self._interval.add(raw, decoded, [reasoned for _, reasoned in outcomes])
         self._interval.p_values.append(self._serving.runtime.manifest.calibration.p_values(scored.score))
-        self._interval.repeated += self._repeats.count(decoded.event_ids)
+        again = sum(refusal.code is RefusalCode.REPEATED for refusal in decoded.refused)
+        self._interval.repeated += again + self._repeats.count(decoded.event_ids)
         self._metrics.batch.observe(len(raw.values))
-        self._breaker.count(len(raw.values), len(decoded.refused))
+        self._breaker.count(len(raw.values), len(decoded.refused) - again)
 
     def _explain(self, part: Decided) -> Reasoned:
         return explain(part.scored, part.author.runtime.manifest.calibration, self._settings.explain_top)
@@ -194,7 +198,8 @@ class Loop:
         manifest, second, worker = serving.runtime.manifest, serving.second, self._settings.worker_name
         self._serving = serving
         self._windows.serve(_manifests(serving))
-        self._decode = self._decoder(manifest, manifest.segments)
+        own = self._decoder(manifest, manifest.segments)
+        self._decode = own.after(self._decode) if isinstance(own, Once) else own
         canary = second.model.sha256 if second is not None and second.percent else ""
         self._summaries = Summaries(
             manifest.signals, manifest.relations, serving.model.sha256, worker, canary, manifest.segments
@@ -214,10 +219,11 @@ class Loop:
         if self._windows.has_records or (not self._interval.is_dirty and self._windows.are_due):
             self._interval.is_dirty = True
 
-    def _decoder(self, manifest: Manifest, segments: Segments | None = None) -> Decoder:
+    def _decoder(self, manifest: Manifest, segments: Segments | None = None) -> Decode:
         limit, ahead_s = self._settings.record_max_bytes, self._settings.event_ahead_max_s
-        registry = schema_registry(self._settings)
-        return Decoder(manifest.definition, limit, segments, ahead_s, manifest.categories, registry)
+        registry, logs = schema_registry(self._settings), self._session.logs
+        decode = Decoder(manifest.definition, limit, segments, ahead_s, manifest.categories, registry)
+        return once(decode, manifest.definition, self._settings, logs.consumer, logs.input)
 
     def _applied(self, barriers: dict[str, int]) -> ModelStatus:
         return ModelStatus(

@@ -10,6 +10,7 @@ import numpy as np
 
 from schemas.comparison import Comparison
 from schemas.rollout import AlertVolume, Notice, PartitionProgress
+from schemas.scoring import RefusalCode
 from schemas.topics import TRANSACTIONS
 from stream_app.metrics import Metrics
 from stream_app.pipeline.clock import Clock
@@ -120,7 +121,8 @@ class Tally:
         at, latest = self._clock.monotonic(), self._progress.latest
         refused = interval.refused.total()
         records = interval.scored + refused
-        self._window.append((at, records, refused, latencies))
+        wrong = refused - interval.refused[RefusalCode.REPEATED]  # what comes again is as it should be
+        self._window.append((at, records, wrong, latencies))
         rates = self._rates(at) if at - self._rated_at >= RATES_EVERY_S else {}
         self._progress.latest = replace(
             latest,

@@ -25,6 +25,7 @@ from stream_app.pipeline.enrich import Windows, fill
 from stream_app.pipeline.faults import doing
 from stream_app.pipeline.input_topic import InputTopic
 from stream_app.pipeline.rebuild import Rebuild, logs_of
+from stream_app.pipeline.repeats import Decode, once
 from stream_app.pipeline.session import BROKERS, Kafka
 from stream_app.pipeline.totals_reader import Follow
 from stream_app.settings import Settings
@@ -59,8 +60,10 @@ class LogDecoder:
     ) -> None:
         self._definition = definition = manifest.definition
         limits = settings.record_max_bytes, None, settings.event_ahead_max_s
-        self._decode = Decoder(definition, *limits, manifest.categories, schema_registry(settings))
-        self._tell = tell
+        decode = Decoder(definition, *limits, manifest.categories, schema_registry(settings))
+        logs, self._tell = logs_of(settings, kafka), tell
+        # Windows count an event once; without any, a record stands for itself
+        self._decode = once(decode, definition, settings, *logs[:2]) if definition.windows else decode
         self._past = _Past(settings, definition, self._decode, kafka, tell) if definition.windows else None
         self.begins: dict[int, datetime] = {}
         self.short = 0
@@ -136,7 +139,7 @@ class _Past:
         tell: Called with how far a partition has been counted.
     """
 
-    def __init__(self, settings: Settings, definition: Definition, decode: Decoder, kafka: Kafka, tell: Tell) -> None:
+    def __init__(self, settings: Settings, definition: Definition, decode: Decode, kafka: Kafka, tell: Tell) -> None:
         topic = InputTopic(kafka.admin(settings), name(settings, TRANSACTIONS), time.monotonic)
         self._columns = len(definition.windows)
         self._new: Callable[[], Windows] = lambda: Windows(definition, topic.id, decode, settings.window_max_entities)

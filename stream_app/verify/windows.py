@@ -22,6 +22,7 @@ from stream_app.pipeline.enrich import Windows
 from stream_app.pipeline.faults import doing
 from stream_app.pipeline.input_topic import InputTopic
 from stream_app.pipeline.rebuild import Logs, Rebuild, logs_of
+from stream_app.pipeline.repeats import Decode, once
 from stream_app.pipeline.session import BROKERS, Kafka
 from stream_app.pipeline.window_records import Checkpoint
 from stream_app.settings import Settings
@@ -78,8 +79,9 @@ def verify_windows(
     """
     definition = manifest.definition
     limits = settings.record_max_bytes, None, settings.event_ahead_max_s
-    decode = Decoder(definition, *limits, manifest.categories, schema_registry(settings))
     logs, found = logs_of(settings, kafka), []
+    read = Decoder(definition, *limits, manifest.categories, schema_registry(settings))
+    decode = once(read, definition, settings, logs.consumer, logs.input)
     with doing("counting the log"):
         topic = InputTopic(kafka.admin(settings), name(settings, TRANSACTIONS), monotonic)
         consumer = logs.consumer()
@@ -98,7 +100,7 @@ def verify_windows(
 class _Names:
     """Decodes, and keeps of each entity what it is called: a checkpoint has keys alone."""
 
-    def __init__(self, decode: Decoder, entity: str) -> None:
+    def __init__(self, decode: Decode, entity: str) -> None:
         self._decode = decode
         self._entity = entity
         self._of: dict[int, str] = {}

@@ -9,6 +9,7 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 
 from schemas import topics as declared
+from schemas.scoring import RefusalCode
 from schemas.topics import DEAD_LETTERS, SCORES, TRANSACTIONS
 from stream_app.kafka import clients, topics
 from stream_app.rollout import commands
@@ -51,6 +52,12 @@ class Bank:
         self._producer.commit_transaction(30)
         self.committed += ids
         self.committed_bad += bad * len(PARTITIONS)
+
+    def send_again(self, ids: list[str]) -> None:
+        """The same events to the same partitions, as a producer that has not heard whether they arrived."""
+        self._producer.begin_transaction()
+        self._write(json.dumps(_transaction(number)).encode() for number in ids)
+        self._producer.commit_transaction(30)
 
     def close(self, ids: list[str]) -> None:
         """Commit what was opened."""
@@ -119,6 +126,29 @@ def test_what_is_committed_is_scored_once_and_what_is_aborted_is_nothing(
         bank.abort(1)
         wait_until(lambda: committed_offsets(stream) == ends(stream))
     assert_accounted_for(stream, bank)
+
+
+def test_with_repeat_window_an_event_is_scored_once_though_the_worker_is_killed_before_it_comes_again(
+    stream: Settings, tmp_path: Path, wait_until: Wait
+) -> None:
+    own = stream.model_copy(update={"repeat_window_s": 600.0})
+    bank = Bank(own)
+    bank.commit(60)
+    bank.abort(10)
+    with running(own, tmp_path) as worker:
+        wait_until(lambda: committed_offsets(own) == ends(own), 60)
+        worker.kill()
+        bank.send_again(bank.committed)
+        bank.commit(5)
+        worker.start()
+        wait_until(lambda: committed_offsets(own) == ends(own), 60)
+        bank.send_again(bank.committed[-10:])
+        wait_until(lambda: committed_offsets(own) == ends(own), 60)
+    assert scored_ids(own) == sorted(bank.committed)
+    verdict = verify(own)
+    assert verdict.ok, verdict.breaks
+    assert (verdict.scored, verdict.dead_lettered) == (130, 130)
+    assert {letter.code for letter in committed_records(own, DEAD_LETTERS)} == {RefusalCode.REPEATED}
 
 
 def assert_accounted_for(settings: Settings, bank: Bank) -> None:

@@ -21,6 +21,7 @@ BYTES_ENTER_OR_LEAVE = [
     "stream_app/pipeline/commit.py",
     "stream_app/pipeline/input_topic.py",
     "stream_app/pipeline/rebuild.py",
+    "stream_app/pipeline/repeats.py",
     "stream_app/pipeline/session.py",
     "stream_app/pipeline/starts.py",
     "stream_app/pipeline/faults.py",

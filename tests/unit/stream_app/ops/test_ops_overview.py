@@ -54,6 +54,16 @@ def test_a_quiet_stream_is_well_and_not_an_alarm(world: World) -> None:
     assert world.document.verdict.level is Level.IDLE
 
 
+def test_after_a_flood_of_refusals_a_quiet_stream_is_not_said_to_be_scored_to_the_last_event(world: World) -> None:
+    world.busy(events_per_second=0.0, latency_p99_ms=None, dead_lettered=3000)
+    assert world.document.verdict.sentence == (
+        "All is well, and quiet: no new event comes in, and every one is scored, but for 3,000 that were refused: see "
+        "dead-letters."
+    )
+    world.busy(events_per_second=0.0, latency_p99_ms=None)
+    assert world.document.verdict.sentence.endswith("and every one is scored.")
+
+
 def test_a_silent_worker_whose_partitions_nobody_holds_is_bad(world: World) -> None:
     world.topics.post(heartbeat("there", partitions={2: 0, 3: 0}), at=after(0))
     world.clock.advance(6)
