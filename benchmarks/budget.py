@@ -1,14 +1,16 @@
 """How well an alert budget is kept, day by day, with a calibration that stays and one that is renewed.
 
     python -m benchmarks.budget
+    python -m benchmarks.budget --days 4
 
 The model of the Handbook's first week, for 200 alerts a day, on the four weeks after it: as they are, and growing, with
 twice as many customers at their end and amounts that rise by 1 % a day. A day is within the budget when its alerts
-differ from it by at most a fifth. `recalibrate` takes the seven days before.
+differ from it by at most a fifth. `recalibrate` takes the seven days before, or so many.
 
 It also prints the share of p-values at or below some levels, day by day: of a healthy stream they are uniform.
 """
 
+import argparse
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -28,7 +30,6 @@ from models.training import train
 A_DAY = 200
 WITHIN = 0.2
 LEVELS = (0.05, 0.1, 0.25, 0.5)
-BEFORE = timedelta(days=7)
 
 Renewed = Callable[[int], int]
 """The day, counted from the first after the training, on which the calibration of a day was made; 0: in training."""
@@ -43,7 +44,7 @@ def growing(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.filter(joined).with_columns(amounts * dearer)
 
 
-def days_kept(frame: pl.DataFrame) -> tuple[dict[str, list[float]], np.ndarray]:
+def days_kept(frame: pl.DataFrame, before: timedelta) -> tuple[dict[str, list[float]], np.ndarray]:
     """Alerts of each day as a share of the budget, by how often it is renewed; and the p-values by level [days, 4]."""
     definition, budget = find("handbook"), f"{A_DAY} a day"
     week = frame.filter(DAY.is_between(*recipes.WEEK))
@@ -58,7 +59,7 @@ def days_kept(frame: pl.DataFrame) -> tuple[dict[str, list[float]], np.ndarray]:
         if number == 0:
             return manifest.calibration
         until = first + timedelta(days=number)
-        rows = scored.filter(pl.col("day").is_between(until - BEFORE, until, closed="left"))
+        rows = scored.filter(pl.col("day").is_between(until - before, until, closed="left"))
         return calibrated(rows["score"].to_numpy(), rows, budget, rows["event_time"])
 
     of_day = [scored.filter(pl.col("day") == day)["score"].to_numpy() for day in days]
@@ -76,10 +77,12 @@ def days_kept(frame: pl.DataFrame) -> tuple[dict[str, list[float]], np.ndarray]:
 
 
 def main() -> None:
-    frame = handbook.transactions()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--days", type=int, default=7, help="how many days a calibration takes")
+    before, frame = timedelta(days=parser.parse_args().days), handbook.transactions()
     print("| stream | calibrated anew | days within a fifth | least | most |\n|---|---|---:|---:|---:|")
     for name, rows in (("as it is", frame), ("growing", growing(frame))):
-        found, p_values = days_kept(rows)
+        found, p_values = days_kept(rows, before)
         for plan, ratios in found.items():
             kept = np.mean(np.abs(np.array(ratios) - 1) <= WITHIN)
             print(f"| {name} | {plan} | {kept:.0%} | {min(ratios):.2f} | {max(ratios):.2f} |")

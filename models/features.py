@@ -102,3 +102,17 @@ def pairs(definition: Definition) -> Iterator[tuple[int, int]]:
         for other in entry.usual_of:
             if definition.inputs[definition.column(other)].role != "own":
                 yield definition.column(other), column
+
+
+def things_of(definition: Definition) -> list[list[int]]:
+    """Columns of the inputs that are judged, windows over one thing together: these never change one by one."""
+    judged = [feature.column for feature in features_of(definition) if feature.judged]
+    found = {column: column for column in judged}
+    for one, other in pairs(definition):
+        if one in found and other in found:
+            old, new = found[one], found[other]
+            found = {column: new if thing == old else thing for column, thing in found.items()}
+    things: dict[int, list[int]] = {}
+    for column, thing in found.items():
+        things.setdefault(thing, []).append(column)
+    return list(things.values())

@@ -8,7 +8,7 @@ times, so that it gives nothing away.
 
 import numpy as np
 
-from models.features import features_of, pairs
+from models.features import things_of
 from models.tails import LEANS
 from schemas.definition import Definition
 
@@ -34,7 +34,7 @@ def pseudo_anomalies(cleaned: np.ndarray, definition: Definition, count: int, rn
     """
     rows = len(cleaned)
     made = cleaned[rng.integers(0, rows, count)].astype(np.float64)
-    things = _things(definition)
+    things = things_of(definition)
     circumstances = sorted(set(range(cleaned.shape[1])) - {column for thing in things for column in thing})
     moved = np.flatnonzero(rng.random(count) < ELSEWHERE)
     made[moved[:, None], circumstances] = cleaned[rng.integers(0, rows, moved.size)][:, circumstances]
@@ -69,17 +69,3 @@ class _Sides:
         above, below = median + far * (high - median) * BEYOND, median - far * (median - low) * BEYOND
         values: np.ndarray = np.where(up, above, np.maximum(below, low) if low >= 0 else below)
         return values
-
-
-def _things(definition: Definition) -> list[list[int]]:
-    """Columns of the inputs that are judged, windows over one value together."""
-    judged = [feature.column for feature in features_of(definition) if feature.judged]
-    found = {column: column for column in judged}
-    for one, other in pairs(definition):
-        if one in found and other in found:
-            old, new = found[one], found[other]
-            found = {column: new if thing == old else thing for column, thing in found.items()}
-    things: dict[int, list[int]] = {}
-    for column, thing in found.items():
-        things.setdefault(thing, []).append(column)
-    return list(things.values())

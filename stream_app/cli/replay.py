@@ -138,10 +138,14 @@ def _receipt(settings: Settings, anomaly_id: str, given: str | None, as_json: bo
 
 
 def _tell_receipt(found: "Receipt") -> None:
+    from models.passing import sentence
+
     out(readable.clean(readable.anomaly(found.anomaly)))
     if found.score is not None:
         why = "; ".join(map(readable.reason, found.reasons))
         out(readable.clean(f"now: score {found.score:.4g} over {found.threshold:.4g}, because {why}"))
+    if found.passing:
+        out(readable.clean(f"  {sentence(found.passing)}"))
     for difference in found.differences:
         out(readable.clean(f"  differs: {difference}"))
     if not found.differences:

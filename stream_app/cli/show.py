@@ -128,6 +128,7 @@ def label(
 
 def _receipt(settings: Settings, found: CaseFile, tell: Tell) -> dict[str, Any]:
     """Whether record and model give the same decision again: `differences` is empty then; or why nobody can tell."""
+    from models.passing import sentence
     from stream_app.cli.replay import model_of  # torch: only where there is something to compute
     from stream_app.replay import receipt
 
@@ -138,7 +139,8 @@ def _receipt(settings: Settings, found: CaseFile, tell: Tell) -> dict[str, Any]:
         made = receipt.receipt(settings, found.anomaly, runtime, tell)
     except (UserError, OSError) as error:
         return {"error": str(error)}
-    return {"score": made.score, "threshold": made.threshold, "differences": made.differences}
+    figures = {"score": made.score, "threshold": made.threshold, "differences": made.differences}
+    return {**figures, "passing": made.passing, "would_pass": sentence(made.passing)}
 
 
 def _as_data(found: CaseFile) -> dict[str, Any]:
@@ -161,6 +163,8 @@ def _tell(found: CaseFile, receipt: dict[str, Any] | None) -> None:
         for part in a.explanation:
             out(clean(f"    {readable.reason(part)}"))
     if receipt is not None:
+        if receipt.get("would_pass"):
+            out(clean(f"  {receipt['would_pass']}"))
         differs = receipt.get("differences")
         same = "the same again: score, threshold and reasons follow from the log and the model"
         why = f"cannot be made: {receipt.get('error')}" if differs is None else "; ".join(differs) or same

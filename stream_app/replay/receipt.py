@@ -6,12 +6,15 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from models.runtime import Runtime
+from models.passing import PassingValue, smallest_change
+from models.runtime import Runtime, Scored
 from schemas.scoring import Anomaly, Reason
 from schemas.topics import ANOMALIES, TRANSACTIONS
 from stream_app.kafka.log import read_backwards, read_to_end
 from stream_app.kafka.records import RecordDecoder
 from stream_app.kafka.topics import name, present_id
+from stream_app.pipeline.batch import Decoded, Reasoned
+from stream_app.pipeline.emit import LEAST_SHARE
 from stream_app.replay.log_decoder import Tell
 from stream_app.replay.rescore import ReplayError, Rescorer
 from stream_app.settings import Settings
@@ -30,6 +33,7 @@ class Receipt:
         threshold: The model's.
         reasons: Most important first.
         differences: One sentence for each difference; empty where the result is the same.
+        passing: The smallest change with which it would have passed (`models.passing`); empty where none is known.
     """
 
     anomaly: Anomaly
@@ -37,6 +41,7 @@ class Receipt:
     threshold: float
     reasons: list[Reason]
     differences: list[str]
+    passing: list[PassingValue]
 
 
 def receipt(settings: Settings, anomaly: Anomaly, runtime: Runtime, tell: Tell = lambda _: None) -> Receipt:
@@ -67,13 +72,19 @@ def receipt(settings: Settings, anomaly: Anomaly, runtime: Runtime, tell: Tell =
         differences.append(f"another model: {runtime.sha256[:12]} and not {anomaly.model.sha256[:12]}")
     if not len(decoded.rows):
         differences.append(f"the record is refused: {decoded.refused[0].sentence}")
-        return Receipt(anomaly, None, threshold, [], differences)
+        return Receipt(anomaly, None, threshold, [], differences, [])
     now = float(scored.score[0])
     given = rescore.reasons(0, decoded, scored, reasoned) if len(reasoned.rows) else []
     differences += _differences(anomaly, now, threshold, given)
     if differences and not rescore.decode.is_whole(place.partition, anomaly.event_time):
         raise ReplayError(f"{rescore.decode.remark}; the values of the reasons stand in the anomaly itself")
-    return Receipt(anomaly, now, threshold, given, differences)
+    passing = _passing(runtime, decoded, scored, reasoned) if len(reasoned.rows) else []
+    return Receipt(anomaly, now, threshold, given, differences, passing)
+
+
+def _passing(runtime: Runtime, decoded: Decoded, scored: Scored, reasoned: Reasoned) -> list[PassingValue]:
+    columns = reasoned.top[0][reasoned.shares[0] >= LEAST_SHARE].tolist()
+    return smallest_change(runtime, decoded.inputs[0], scored.reconstruction[0], columns)
 
 
 def _differences(anomaly: Anomaly, now: float, threshold: float, given: list[Reason]) -> Iterator[str]:

@@ -109,11 +109,13 @@ def test_the_model_that_decided_gains_and_loses_nothing(scored: Settings, champi
 
 
 def test_every_anomaly_has_its_receipt(scored: Settings, champion: Path) -> None:
-    runtime = artefact.load(champion)
+    runtime, cleared = artefact.load(champion), 0
     for anomaly in committed_records(scored, ANOMALIES)[:20]:
         assert published(scored, anomaly.anomaly_id) == anomaly
         found = receipt(scored, anomaly, runtime)
         assert (found.differences, found.score) == ([], pytest.approx(anomaly.score, rel=1e-5))
+        cleared += bool(found.passing)
+    assert cleared > 15  # by its first reasons, most could pass
 
 
 def test_a_higher_threshold_loses_alerts_and_says_which_were_frauds(scored: Settings, champion: Path) -> None:
@@ -129,6 +131,7 @@ def test_on_the_command_line(scored: Settings, champion: Path, tmp_path: Path) -
     anomaly = committed_records(scored, ANOMALIES)[0]
     told = stream_app("replay", "--anomaly", anomaly.anomaly_id, *options(scored), **environment(scored))
     assert (told.exit_code, "the same: score, threshold and reasons" in told.stdout) == (0, True)
+    assert "  would pass with " in told.stdout
     tiny_model(tmp_path / "other.pt", "2")
     other = stream_app("replay", "--anomaly", anomaly.anomaly_id, "--model", tmp_path / "other.pt", *options(scored))
     assert other.exit_code == 1
@@ -172,6 +175,7 @@ def test_an_analyst_sees_an_anomaly_whole_by_its_own_id_or_its_events(scored: Se
     assert seen["event"]["label"]["event_id"] == anomaly.event_id
     assert seen["receipt"]["differences"] == []
     assert seen["receipt"]["score"] == pytest.approx(anomaly.score, rel=1e-5)
+    assert seen["receipt"]["would_pass"].startswith(f"would pass with {seen['receipt']['passing'][0]['feature']} ")
     assert {other["event"]["entity"] for other in seen["latest"]} == {anomaly.entity}
 
 
@@ -243,6 +247,21 @@ def test_consume_shows_the_records_of_one_customer(scored: Settings) -> None:
 def test_a_receipt_is_made_for_the_id_of_an_event(scored: Settings) -> None:
     anomaly = committed_records(scored, ANOMALIES)[0]
     assert published(scored, anomaly.event_id) == anomaly
+
+
+def test_what_serves_is_calibrated_anew_from_the_topic_and_its_deploy_is_on_the_trail(
+    scored: Settings, champion: Path, tmp_path: Path
+) -> None:
+    new = tmp_path / "new.pt"
+    made = asked(scored, "recalibrate", f"topic:{TRANSACTIONS.name}", "--out", new, "--budget", "5 %")
+    old = archive.read(champion)
+    assert (made["of"], made["rows"]) == (old.sha256, EVENTS)
+    assert made["threshold"] == archive.read(new).manifest.calibration.threshold
+    commands.deploy(scored, Order("test", timeout_s=0), new)
+    commands.abort(scored, Order("test", timeout_s=0))
+    told = [r.effect for r in committed_records(scored, AUDIT) if r.action == "recalibrate"]
+    assert len(told) == 1
+    assert told[0].endswith(f"for 5.000%; otherwise {old.sha256}")
 
 
 WINDOWED = complete(

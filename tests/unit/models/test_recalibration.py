@@ -29,7 +29,7 @@ NOW = datetime(2026, 11, 28, 15, 0, tzinfo=UTC)
 @pytest.fixture(scope="module")
 def dearer(week: pl.DataFrame) -> pl.DataFrame:
     """Days on which everything costs half as much again."""
-    return week.with_columns(pl.col("amount") * 1.5, pl.col("^customer_mean_amount_.*$") * 1.5)
+    return week.with_columns(pl.col("amount") * 1.5, pl.col("^customer_avg_amount_.*$") * 1.5)
 
 
 @pytest.fixture(scope="module")
