@@ -67,8 +67,7 @@ def train(
 
     Raises:
         TrainingError: too few rows, or an input without any value.
-        DefinitionError: the frame lacks an input.
-        BudgetError: the budget cannot be had on the rows that are held out.
+        DefinitionError, BudgetError: the frame lacks an input, or the rows held out cannot give the budget.
     """
     categories = categories_of(frame, definition.inputs)
     raw = matrix(frame, definition.inputs, categories)
