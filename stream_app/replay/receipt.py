@@ -13,8 +13,7 @@ from schemas.topics import ANOMALIES, TRANSACTIONS
 from stream_app.kafka.log import read_backwards, read_to_end
 from stream_app.kafka.records import RecordDecoder
 from stream_app.kafka.topics import name, present_id
-from stream_app.pipeline.batch import Decoded, Reasoned
-from stream_app.pipeline.emit import LEAST_SHARE
+from stream_app.pipeline.batch import Decoded
 from stream_app.replay.log_decoder import Tell
 from stream_app.replay.rescore import ReplayError, Rescorer
 from stream_app.settings import Settings
@@ -78,12 +77,11 @@ def receipt(settings: Settings, anomaly: Anomaly, runtime: Runtime, tell: Tell =
     differences += _differences(anomaly, now, threshold, given)
     if differences and not rescore.decode.is_whole(place.partition, anomaly.event_time):
         raise ReplayError(f"{rescore.decode.remark}; the values of the reasons stand in the anomaly itself")
-    passing = _passing(runtime, decoded, scored, reasoned) if len(reasoned.rows) else []
-    return Receipt(anomaly, now, threshold, given, differences, passing)
+    return Receipt(anomaly, now, threshold, given, differences, _passing(runtime, decoded, scored, given))
 
 
-def _passing(runtime: Runtime, decoded: Decoded, scored: Scored, reasoned: Reasoned) -> list[PassingValue]:
-    columns = reasoned.top[0][reasoned.shares[0] >= LEAST_SHARE].tolist()
+def _passing(runtime: Runtime, decoded: Decoded, scored: Scored, given: list[Reason]) -> list[PassingValue]:
+    columns = [runtime.manifest.definition.column(reason.feature) for reason in given]
     return smallest_change(runtime, decoded.inputs[0], scored.reconstruction[0], columns)
 
 
