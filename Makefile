@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 # Tests wait for Kafka more than they compute. Each process has its own broker and takes whole modules, slow ones first.
-SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
+SIDE_BY_SIDE := --dist loadfile --no-loadscope-reorder
 UV := $(BIN)/uv
 # CUDA's packages: torch's default build on Linux brings its own, the CPU build needs none.
 NOT_PINNED := $(addprefix --no-emit-package ,triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas \
@@ -32,11 +32,12 @@ demo: $(INSTALLED)  ## The whole story on an embedded Kafka: train, stream, drif
 data: $(INSTALLED)  ## The Fraud Detection Handbook's transactions, for the tests of its figures and for benchmarks on them
 	@$(BIN)/python -m benchmarks.handbook
 
-unit: $(INSTALLED)  ## The tests that need no broker, with few examples of each property: in a minute or so
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SIDE_BY_SIDE) --hypothesis-profile quick tests/unit tests/contract
+unit: $(INSTALLED)  ## The tests that need no broker, quick ones, with few examples of each property: in a minute or so
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(SIDE_BY_SIDE) --hypothesis-profile quick -m "not slow and not faults" \
+		tests/unit tests/contract
 
 test: $(INSTALLED)  ## All tests, real Kafka among them, with coverage
-	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) --cov --cov-report=term:skip-covered
+	@$(BIN)/python -m pytest -n 3 $(SIDE_BY_SIDE) --cov --cov-report=term:skip-covered
 
 check: $(INSTALLED)  ## Format, lint, types, import rules, generated documents: what CI runs before the tests
 	@$(BIN)/ruff format --check .

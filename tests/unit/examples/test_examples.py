@@ -20,6 +20,8 @@ from models.recipe import TrainingConfig
 from models.runtime import Runtime
 from models.training import train
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parents[3] / "examples"
 ODD = {
     # the last reading of a hoist that vibrates little: three times its own, which others have every day

@@ -6,6 +6,8 @@ import pytest
 from models.budget import Budget, BudgetError, BudgetKind, parsed, share_of_events
 from models.recipe import load_config
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(0)
 DAYS = [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=place) for place in range(4 * 1440)]  # 1,440 events a day
 NONE = np.empty(0)

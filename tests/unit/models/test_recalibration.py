@@ -23,6 +23,8 @@ from models.recipe import TrainingConfig
 from models.reference import golden_rows
 from models.training import TrainingError, train
 
+pytestmark = pytest.mark.slow
+
 NOW = datetime(2026, 11, 28, 15, 0, tzinfo=UTC)
 
 

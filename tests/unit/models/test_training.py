@@ -16,6 +16,8 @@ from models.recipe import TrainingConfig, load_config
 from models.runtime import run
 from models.training import TrainingError, frauds_above_budget, train
 
+pytestmark = pytest.mark.slow
+
 QUICK = TrainingConfig(epochs=2)
 
 

@@ -16,6 +16,8 @@ from schemas.definition import Input
 from tests.markup import Page, assert_no_markup_comes_of, filled
 from tests.unit.models.gates.gate_sides import comparison, limits, rows, scores, side
 
+pytestmark = pytest.mark.slow
+
 FRAME = rows().head(2000).with_columns(event_id=pl.int_range(pl.len()).cast(pl.String))
 SPACE = np.random.default_rng(0).normal(size=(FRAME.height, 5)) * np.arange(1, 6)
 AXES = np.linalg.qr(np.random.default_rng(1).normal(size=(5, 5)))[0]

@@ -2,11 +2,14 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
+import pytest
 
 from models.windows import history as history_module
 from models.windows.history import state_of, windows_of
 from models.windows.state import WindowState
 from tests.unit.models.windows.oracle import OracleWindow
+
+pytestmark = pytest.mark.slow
 
 DAY_US = 86_400_000_000
 WINDOWS = [

@@ -21,6 +21,8 @@ from stream_app.rollout.state import Release, Rollout
 from stream_app.settings import Settings
 from tests.unit.stream_app.cli.cli_runner import stream_app
 
+pytestmark = pytest.mark.slow
+
 FEW = """
 [volume]
 fewest_alerts = 5

@@ -25,6 +25,8 @@ from tests.unit.stream_app.drift.streams import (
     world,
 )
 
+pytestmark = pytest.mark.slow
+
 BEFORE, AFTER = 8192, 8192
 
 

@@ -29,6 +29,8 @@ from tests.unit.stream_app.drift.streams import (
     world,
 )
 
+pytestmark = pytest.mark.slow
+
 BEFORE, AFTER = 2048, 5120
 
 

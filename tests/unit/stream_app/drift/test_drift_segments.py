@@ -31,6 +31,8 @@ from tests.unit.stream_app.drift.streams import (
 )
 from tests.unit.stream_app.drift.test_drift_rebuild import owner, taken
 
+pytestmark = pytest.mark.slow
+
 COUNTRIES, SHARES = ("DE", "FR", "AT", "CH"), (0.70, 0.22, 0.04, 0.04)
 LABELS = np.array(["", *(f"country={country}" for country in COUNTRIES)])
 BEFORE, AFTER = 4096, 16_384

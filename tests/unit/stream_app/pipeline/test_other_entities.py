@@ -25,6 +25,8 @@ from tests.unit.stream_app.pipeline.rig import idle
 from tests.unit.stream_app.pipeline.test_window_keeper import Killed, Ticking, compact, kill, seen
 from tests.unit.stream_app.pipeline.test_window_keeper import worker as worker_of
 
+pytestmark = pytest.mark.slow
+
 START = datetime(2018, 7, 1, tzinfo=UTC)
 LATER = START + timedelta(days=60)
 HOUR = timedelta(hours=1)

@@ -10,6 +10,8 @@ from stream_app.replay.plot import draw
 from stream_app.replay.what_if import Alert, WhatIf
 from tests.markup import MARKUP, assert_no_markup_comes_of
 
+pytestmark = pytest.mark.slow
+
 
 def a_what_if(name="cards"):
     """Five transactions, two of them alerts now and one then, one fraud."""

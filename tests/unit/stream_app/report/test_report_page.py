@@ -11,6 +11,8 @@ from stream_app.report.page import html
 from tests.markup import MARKUP, Page, assert_no_markup_comes_of, filled
 from tests.unit.stream_app.report.reports_for_tests import FRAME, a_report
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def plain():

@@ -13,6 +13,8 @@ from tests.markup import MARKUP, assert_no_markup_comes_of, filled
 from tests.unit.stream_app.report.alerts_for_tests import SINCE
 from tests.unit.stream_app.report.reports_for_tests import HOURS, a_view
 
+pytestmark = pytest.mark.slow
+
 RAISED = SINCE + timedelta(hours=2)
 
 

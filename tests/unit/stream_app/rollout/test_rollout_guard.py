@@ -26,6 +26,8 @@ from stream_app.settings import Settings
 from stream_app.testing.memory_cluster import MemoryMessage
 from tests.unit.stream_app.rollout.swap_log import Heard
 
+pytestmark = pytest.mark.slow
+
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 CHAMPION, CANDIDATE = (Release(ModelRef("m", v, v * 64), f"/{v}") for v in "12")
 
