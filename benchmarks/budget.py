@@ -7,7 +7,8 @@ The model of the Handbook's first week, for 200 alerts a day, on the four weeks 
 twice as many customers at their end and amounts that rise by 1 % a day. A day is within the budget when its alerts
 differ from it by at most a fifth. `recalibrate` takes the seven days before, or so many.
 
-It also prints the share of p-values at or below some levels, day by day: of a healthy stream they are uniform.
+It also prints the share of p-values at or below some levels, day by day: of a healthy stream they are uniform; and what
+becomes of "at most 30 % false" in the week after the training, which is before the test week.
 """
 
 import argparse
@@ -76,6 +77,21 @@ def days_kept(frame: pl.DataFrame, before: timedelta) -> tuple[dict[str, list[fl
     return found, np.array([[float((values <= level).mean()) for level in LEVELS] for values in p_values])
 
 
+def false_alerts(frame: pl.DataFrame, promised: tuple[int, ...] = (20, 30, 50)) -> list[tuple[int, int, float]]:
+    """Promised percentage, alerts in the week after the training, and the share of them that is false."""
+    definition = find("handbook")
+    week = frame.filter(DAY.is_between(*recipes.WEEK))
+    after = frame.filter(DAY.is_between(recipes.WEEK[1] + timedelta(days=1), recipes.WEEK[1] + timedelta(days=7)))
+    found = []
+    for most in promised:
+        config = TrainingConfig(budget=f"at most {most} % false")
+        with one_thread():
+            graph, manifest = train(week, definition, config, "m", "1")
+            alerts = run(graph, matrix(after, definition.inputs)).score >= manifest.calibration.threshold
+        found.append((most, int(alerts.sum()), float(1 - after["fraud"].to_numpy()[alerts].mean())))
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--days", type=int, default=7, help="how many days a calibration takes")
@@ -91,6 +107,9 @@ def main() -> None:
             for level, low, high in zip(LEVELS, p_values.min(axis=0), p_values.max(axis=0), strict=True)
         )
         print(f"{name}: share of p-values at or below, by day: {spread}\n")
+    print("| at most false | alerts | false |\n|---:|---:|---:|")
+    for most, alerts, share in false_alerts(frame):
+        print(f"| {most} % | {alerts} | {share:.0%} |")
 
 
 if __name__ == "__main__":

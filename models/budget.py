@@ -91,9 +91,10 @@ def share_of_events(
 
 
 def _share_with_few_false(most: float, scores: np.ndarray, fraud: np.ndarray | None) -> float:
-    """The largest share of the rows, from the top, in which no more than so many are false.
+    """The largest share of the rows, from the top, of which so many are false at most, with a standard error to spare.
 
-    Rows without a label count as neither: a share of what is known.
+    The largest of many shares that fit is one that was lucky, so without the error the next days have more. Rows
+    without a label count as neither.
     """
     needed = f'"at most {most:.0%} false" needs labels of the rows that the model is calibrated on'
     if fraud is None or not np.nansum(fraud):
@@ -101,9 +102,10 @@ def _share_with_few_false(most: float, scores: np.ndarray, fraud: np.ndarray | N
     ranked = fraud[np.argsort(-scores, kind="stable")]
     known = np.cumsum(~np.isnan(ranked))
     false = 1 - np.nancumsum(ranked) / np.maximum(known, 1)
-    fits = np.flatnonzero((false <= most) & (known >= FEWEST_ALERTS))
+    at_most = false + np.sqrt(false * (1 - false) / np.maximum(known, 1))
+    fits = np.flatnonzero((at_most <= most) & (known >= FEWEST_ALERTS))
     if not fits.size:
-        least = float(false[known >= FEWEST_ALERTS].min(initial=1.0))
+        least = float(at_most[known >= FEWEST_ALERTS].min(initial=1.0))
         raise BudgetError(
             f"no threshold has at most {most:.0%} false alerts there: {least:.0%} is the least it can have"
         )
