@@ -73,13 +73,24 @@ def width(broker: EmbeddedBroker, frame: pl.DataFrame, _trained: Path) -> list[R
 
 
 def windows(broker: EmbeddedBroker, frame: pl.DataFrame, _trained: Path) -> list[Row]:
-    """Twelve windows that the worker computes, beside as many inputs that stand in the event."""
-    with_none = model_of(frame, f"inputs-{1 + len(WINDOWS)}", 1 + len(WINDOWS))
-    rows = []
-    for count, path in ((0, with_none), (len(WINDOWS), windowed_model(frame))):
-        settings, total = full(broker, f"windows-{count}", path, 2, encode(frame))
-        rows.append(_point(settings, total, "windows", count))
-    return rows
+    """Twelve windows over customer and terminal, computed by the worker, beside as many inputs that stand in the event.
+
+    A round of each in turn, on topics that no worker has seen; the ratio is that of the two in a round.
+    """
+    paths = {
+        0: model_of(frame, f"inputs-{1 + len(WINDOWS)}", 1 + len(WINDOWS)),
+        len(WINDOWS): windowed_model(frame),
+    }
+    runs: dict[int, list[dict[str, float]]] = {count: [] for count in paths}
+    for number in range(ROUNDS):
+        for count, path in paths.items():
+            settings, total = full(broker, f"windows-{count}-{number}", path, 1, encode(frame))
+            runs[count].append(own_worker.work_off(settings, f"win-{count}-{number}", total))
+    rates = {count: [run["events"] / run["seconds"] for run in found] for count, found in runs.items()}
+    ratios = [own / none for none, own in zip(*rates.values(), strict=True)]
+    say(f"windows: {median(ratios):.2f} of the rate without")
+    return [*(_row("windows", count, found) for count, found in runs.items()),
+            {"axis": "windows", "value": "ratio", "ratio": report.spread(ratios)}]  # fmt: skip
 
 
 def partitions(broker: EmbeddedBroker, frame: pl.DataFrame, trained: Path) -> list[Row]:
@@ -188,6 +199,10 @@ def _asked(url: str) -> Iterator[dict[str, list[float]]]:
 def _point(settings: Settings, total: int, axis: str, value: int, **overrides: object) -> Row:
     """One worker after another on the same topic."""
     runs = [own_worker.work_off(settings, f"{axis[:3]}-{value}-{n}", total, **overrides) for n in range(ROUNDS)]
+    return _row(axis, value, runs)
+
+
+def _row(axis: str, value: int, runs: list[dict[str, float]]) -> Row:
     rates = report.spread(run["events"] / run["seconds"] for run in runs)
     cpu = report.spread(run["cpu_seconds"] / run["events"] * 1e6 for run in runs)
     say(f"{axis} {value}: {rates['median']:,.0f} events/s, {cpu['median']:.2f} us of CPU each")

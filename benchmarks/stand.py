@@ -30,8 +30,8 @@ WINDOWS = [
     for window in (
         Window("customer_id", "count", over),
         Window("customer_id", "mean", over, "amount"),
-        Window("customer_id", "std", over, "amount"),
-        Window("customer_id", "max", over, "amount"),
+        Window("terminal_id", "count", over, delay="7d"),
+        Window("terminal_id", "mean", over, "amount", "7d"),
     )
 ]
 AMOUNT = Input("amount", "amount", "EUR", "reject", least=0)
@@ -74,12 +74,12 @@ def model_of(frame: pl.DataFrame, name: str, inputs: int = 1 + len(FEATURES), **
 
 
 def windowed_model(frame: pl.DataFrame) -> Path:
-    """A model of the amount and `WINDOWS` over the customer's past, trained as `model_of`."""
+    """A model of the amount and `WINDOWS` over the past of customer and terminal, trained as `model_of`."""
     from models.windows.history import windows_of
 
-    path = FOLDER / "cost-windows.pt"
+    path = FOLDER / "cost-windows-of-two.pt"
     if not path.is_file():
-        seen = frame.select("event_time", "amount", customer_id="entity")
+        seen = frame.select("event_time", "amount", "terminal_id", customer_id="entity")
         values = windows_of(seen, WINDOWS, time="event_time", entity="customer_id")
         columns = {f"w{place}": pl.Series(values[:, place]) for place in range(len(WINDOWS))}
         rows = frame.with_columns(**columns).gather_every(max(len(frame) // TRAINING_ROWS, 1))

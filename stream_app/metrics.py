@@ -172,10 +172,16 @@ class Metrics:
         )
         left_out = self._counter(
             "window_labels_left_out_total",
-            "Labels of frauds that do not count in windows: they do not say when the event was, or whose.",
+            "Labels of frauds that do not count in windows: they do not say when the event was, or whose; or no such "
+            "event came.",
             ["reason"],
         )
-        self.window_labels_left_out: Mapping[str, Counter] = {r: left_out.labels(r) for r in ("no_time", "no_entity")}
+        reasons = "no_time", "no_entity", "unknown"
+        self.window_labels_left_out: Mapping[str, Counter] = {reason: left_out.labels(reason) for reason in reasons}
+        self.window_labels_unknown = self._gauge(
+            "window_labels_unknown",
+            "Labels of frauds at a shop, or of a card, without an event on that day: they count once there is one.",
+        )
         self.window_partitions_waiting = self._gauge(
             "window_partitions_waiting",
             "Partitions of this worker that are not read yet: their windows are being filled from checkpoint and log.",

@@ -8,10 +8,11 @@ from models.windows import compiled
 from models.windows.compiled import Totals, plain
 from models.windows.entities import Entities, HeldFigures
 from models.windows.keys import MISSING
-from models.windows.plan import MOST_TIME, SECOND_US, Layout, WindowsError
+from models.windows.plan import COUNT, MOST_TIME, SECOND_US, Layout, Plan, WindowsError
 from models.windows.totals import NOTHING_OVER, added_up, decoded, layout_of, rows_of
 from schemas.definition import LABEL, Window
 
+DAY_US = 86_400 * SECOND_US
 LATE_S = 86_400  # events may be so late and still see all that they look at
 BEHIND_S = 7 * 86_400  # so far, in event time, may a partition be behind the others, as when its worker was away
 
@@ -20,9 +21,10 @@ class TotalsView:
     """What is known of the entities of all partitions.
 
     Attributes:
-        layout: Of the buckets. How far back they are held follows the partition that is furthest behind.
+        layout: Of the buckets.
         incomplete: Events that were looked up when a partition had not published all that they look at, or so far
             behind the others that it is no longer held.
+        taken: How many records.
         newest_over: int64 [rings], the first hop of which no partition has published anything.
     """
 
@@ -37,10 +39,8 @@ class TotalsView:
         Raises:
             WindowsError: they cannot be computed of totals.
         """
-        self.layout, held_longer = _layout(windows)
-        self._most_depth = self.layout.plan.rings[:, 1].copy()
-        self._least_depth = self._most_depth - held_longer
-        self.incomplete = 0
+        self.layout = _layout(windows)
+        self.incomplete = self.taken = 0
         self._entities = Entities(self.layout, max_entities)
         rings = self.layout.plan.rings
         self._over: dict[int, np.ndarray] = {}
@@ -49,7 +49,8 @@ class TotalsView:
         self.newest_over = np.full(len(rings), NOTHING_OVER)
         walks = self.layout.plan.walks
         self._least_delay = np.array([walks[walks[:, 0] == ring, 7].min() for ring in range(len(rings))], np.int64)
-        self._reach = self._least_depth - np.ceil(LATE_S * SECOND_US / rings[:, 0]).astype(np.int64)
+        self._days = _of_days(self.layout.plan)
+        self._reach = layout_of(windows).plan.rings[:, 1]
 
     @property
     def figures(self) -> HeldFigures:
@@ -77,10 +78,9 @@ class TotalsView:
             WindowsError: the record is not of these windows; nothing of it is taken.
         """
         ring, until, rows = decoded(self.layout, record)
-        self.newest_over[ring] = max(until, self.newest_over[ring])
-        behind = self.newest_over - self._all_over
-        self.layout.plan.rings[:, 1] = np.clip(self._least_depth + behind, self._least_depth, self._most_depth)
         self._take(ring, rows)
+        self.newest_over[ring] = max(until, self.newest_over[ring])
+        self.taken += 1
         over = self._over.setdefault(partition, self._nothing.copy())
         over[ring] = max(until, over[ring])
 
@@ -101,6 +101,14 @@ class TotalsView:
             rows.counts[:] = 0
             self._take(ring, added_up([rows]))
 
+    def had_events(self, keys: np.ndarray, times: np.ndarray) -> np.ndarray:
+        """Whether entities are known to have had an event on the days of these times, bool [entities]."""
+        counts = np.empty((keys.size, len(self.layout.plan.rings)), np.float32)
+        ends = (plain(times, np.int64) // DAY_US + 1) * DAY_US - 1
+        compiled.look(self._entities.store, self._days, plain(keys, np.int64), ends, counts)
+        known: np.ndarray = counts.max(axis=1, initial=0.0) > 0
+        return known
+
     def look(self, keys: np.ndarray, times: np.ndarray) -> np.ndarray:
         """The windows of events; `incomplete` counts those for which a partition had not published all.
 
@@ -118,16 +126,11 @@ class TotalsView:
         compiled.look(self._entities.store, self.layout.plan, keys, times, out)
         out[keys == MISSING] = np.nan
         if self._expected:
+            over = np.min([self._over.get(p, self._nothing) for p in self._expected], axis=0)
             hops, held = times[:, None] // self.layout.plan.rings[:, 0], self.newest_over - self.layout.plan.rings[:, 1]
-            is_whole = (hops - self._least_delay <= self._all_over) & (hops - self._reach >= held)
+            is_whole = (hops - self._least_delay <= over) & (hops - self._reach >= held)
             self.incomplete += int((~is_whole).any(axis=1).sum())
         return out
-
-    @property
-    def _all_over(self) -> np.ndarray:
-        """Of each ring the first hop that is not over in all partitions that are awaited."""
-        over = [self._over.get(p, self._nothing) for p in self._expected]
-        return np.min(over, axis=0) if over else self._nothing
 
     def _take(self, ring: int, rows: Totals) -> None:
         held, first = self._entities, 0
@@ -137,11 +140,17 @@ class TotalsView:
             held.make_room()
 
 
-def _layout(windows: Sequence[Window]) -> tuple[Layout, np.ndarray]:
-    """That of a view, and of each ring by how many hops it is deeper than what an event needs that is late by a day."""
-    least = layout_of(windows, LATE_S)
+def _layout(windows: Sequence[Window]) -> Layout:
+    """Hops are held so much longer than the newest event needs, if a block of memory can be that large."""
     try:
-        most = layout_of(windows, LATE_S + BEHIND_S)
-    except WindowsError:  # more than a block can be
-        most = least
-    return most, most.plan.rings[:, 1] - least.plan.rings[:, 1]
+        return layout_of(windows, LATE_S + BEHIND_S)
+    except WindowsError:
+        return layout_of(windows, LATE_S)
+
+
+def _of_days(plan: Plan) -> Plan:
+    """Counts the events of the day whose last moment is looked at, in each ring."""
+    firsts = [plan.puts[plan.puts[:, 0] == ring][0] for ring in range(len(plan.rings))]
+    walks = [(*first.tolist(), 0, ring, ring + 1) for ring, first in enumerate(firsts)]
+    ends = [(DAY_US // int(hop_us) - 1, COUNT, ring) for ring, hop_us in enumerate(plan.rings[:, 0])]
+    return plan._replace(walks=np.array(walks, np.int64), ends=np.array(ends, np.int64))

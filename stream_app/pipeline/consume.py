@@ -122,10 +122,12 @@ class InputConsumer:
         if not self._held:
             self._consumer.resume([place])
 
-    @property
-    def quiet(self) -> set[int]:
-        """Partitions of which everything has been read that there was."""
-        return set() if self._held else self._at_end - self.waiting
+    def is_quiet(self, partition: int) -> bool:
+        """Whether everything of a partition has been read that there is, as far as the client knows."""
+        if self._held or partition in self.waiting or partition not in self._at_end:
+            return False
+        _, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic.name, partition), cached=True)
+        return bool(high <= self.positions[partition])
 
     def progress(self) -> tuple[PartitionProgress, ...]:
         """Position and lag of every assigned partition, from the client's cache: no round trip."""

@@ -1,7 +1,8 @@
 """What has become of events, as far as it is known: the last word on each counts in windows over labels, once.
 
 A label counts in the hop of its event, from when it arrives here. Training counts every label that is older than the
-window's `delay`, so both see the same where labels arrive within that time.
+window's `delay`, so both see the same where labels arrive within that time. One at a shop, or of a card, that is not
+known to have had an event on that day waits until it is: it may be a mistake, or a partition lags.
 """
 
 import heapq
@@ -15,7 +16,7 @@ from models.windows.keys import MISSING, keys_of
 from models.windows.view import TotalsView
 from schemas.scoring import Label
 
-NO_TIME, NO_ENTITY = "no_time", "no_entity"
+NO_TIME, NO_ENTITY, UNKNOWN = "no_time", "no_entity", "unknown"
 LEAST_PRUNED = 10_000
 SLACK_US = 86_400_000_000
 NEVER = -(1 << 62)
@@ -49,12 +50,19 @@ class Labels:
         self._words: dict[str, Word] = {}
         self._early: list[tuple[int, str, Word]] = []  # a heap: events whose hops are not over yet
         self._changes: list[tuple[Word, float]] = []
+        self._unknown: dict[str, Word] = {}
+        self._judged_at = -1  # so many totals had been taken; -1: some were never looked at
         self._counted_until = NEVER
         self._prune_at = LEAST_PRUNED
         self.left_out: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._words)
+
+    @property
+    def unknown(self) -> int:
+        """How many frauds wait for an event of their shop and card on their day."""
+        return len(self._unknown)
 
     def hear(self, label: Label) -> None:
         """Take in a label; `count` makes it visible."""
@@ -63,12 +71,12 @@ class Labels:
             return
         if before is not None:
             del self._words[label.event_id]
-            if before.us < self._counted_until:
+            if self._unknown.pop(label.event_id, None) is None and before.us < self._counted_until:
                 self._changes.append((before, -1.0))
         if word is not None:
             self._words[label.event_id] = word
             if word.us < self._counted_until:
-                self._changes.append((word, 1.0))
+                self._unknown[label.event_id], self._judged_at = word, -1
             else:
                 heapq.heappush(self._early, (word.us, label.event_id, word))
 
@@ -78,11 +86,15 @@ class Labels:
         while self._early and self._early[0][0] < until:
             _, event_id, word = heapq.heappop(self._early)
             if self._words.get(event_id) is word:  # it has not been taken back
-                self._changes.append((word, 1.0))
+                self._unknown[event_id], self._judged_at = word, -1
         self._counted_until = max(until, self._counted_until)
+        taken = sum(view.taken for view in self._views)
+        if self._unknown and taken != self._judged_at:
+            self._judge()
+            self._judged_at = taken
         if not self._changes:
             return
-        keys, times = np.array([word.keys for word, _ in self._changes]), np.array([w.us for w, _ in self._changes])
+        keys, times = _columns([word for word, _ in self._changes])
         changes = np.array([change for _, change in self._changes])
         for column, view in enumerate(self._views):
             there = keys[:, column] != MISSING
@@ -90,6 +102,16 @@ class Labels:
         self._changes = []
         if len(self._words) >= self._prune_at:
             self._prune()
+
+    def _judge(self) -> None:
+        """Which of the unknown count by now."""
+        keys, times = _columns([*self._unknown.values()])
+        known = np.ones(len(keys), dtype=bool)
+        for column, view in enumerate(self._views):
+            known &= (keys[:, column] == MISSING) | view.had_events(keys[:, column], times)
+        for event_id, is_known in zip([*self._unknown], known.tolist(), strict=True):
+            if is_known:
+                self._changes.append((self._unknown.pop(event_id), 1.0))
 
     def _word(self, label: Label) -> Word | None:
         """None where the event is legitimate, or cannot be placed."""
@@ -107,5 +129,13 @@ class Labels:
     def _prune(self) -> None:
         """Forget events that no window reaches."""
         oldest = self._counted_until - self._reach_us - SLACK_US
+        unknown = {event_id: word for event_id, word in self._unknown.items() if word.us >= oldest}
+        self.left_out[UNKNOWN] += len(self._unknown) - len(unknown)
+        self._unknown = unknown
         self._words = {event_id: word for event_id, word in self._words.items() if word.us >= oldest}
         self._prune_at = max(2 * len(self._words), LEAST_PRUNED)
+
+
+def _columns(words: Sequence[Word]) -> tuple[np.ndarray, np.ndarray]:
+    """Keys, int64 [words, views], and times, int64 [words]."""
+    return np.array([word.keys for word in words], np.int64), np.array([word.us for word in words], np.int64)

@@ -106,7 +106,7 @@ class TotalsKeeper:
 
     def _quiet_at(self, windows: Windows, partition: int) -> int | None:
         """The newest time that is known of any partition, where this one has nothing that is not counted."""
-        if partition not in self._input.quiet or windows.others is None:
+        if windows.others is None or not self._input.is_quiet(partition):
             return None
         newest = [state.newest for state in windows.states.values()]
         return max((at for at in (*newest, windows.others.newest) if at is not None), default=None)

@@ -40,10 +40,14 @@ class WindowFigures:
             for windows in used
             for partition, state in windows.states.items()
         }
+        unknown = 0
         for windows in used:
             if windows.others is not None:
+                labels = windows.others.labels
+                unknown += 0 if labels is None else labels.unknown
                 found[windows.fingerprint, OTHERS] = windows.others.figures
                 self._observe_others(windows.fingerprint, windows.others)
+        self._metrics.window_labels_unknown.set(unknown)
         self._metrics.window_entities.set(sum(figures.entities for figures in found.values()))
         self._metrics.window_bytes.set(sum(figures.bytes for figures in found.values()))
         self._metrics.window_checkpoint_age.set(age_s)

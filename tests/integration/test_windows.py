@@ -20,6 +20,7 @@ from models.data.frame import read, write
 from models.data.simulator import Simulation, simulate
 from models.definition import complete, find
 from models.windows.history import windows_of
+from models.windows.warm import warm_up
 from schemas import topics as declared
 from schemas.definition import Definition, EventFields, Input, Window
 from schemas.topics import AUDIT, DEAD_LETTERS, LABELS, LATENTS, TRANSACTIONS, WINDOW_STATE
@@ -73,7 +74,8 @@ def trained() -> dict[str, np.ndarray]:
 
 @pytest.fixture
 def cli(settings: Settings, tmp_path: Path) -> Callable[..., object]:
-    """A model with windows, not in service yet, and the command line of its installation."""
+    """A model with windows, not in service yet, and the command line of its installation; the loops are compiled."""
+    warm_up()
     topics.ensure(settings, declared.ALL)
     glass_model(tmp_path / "1.pt", "1", DEFINITION)
 

@@ -137,8 +137,10 @@ def test_what_a_partition_has_not_published_is_counted_as_incomplete():
     view.look(*asked)
     assert view.incomplete == 3
     published(totals, view, 0, MAY + 3 * DAY)
-    view.look(asked[0], asked[1] + DAY)
-    assert view.incomplete == 3 + 1  # one is two days late: hours that it looks at are no longer held
+    view.look(*asked)
+    assert view.incomplete == 3
+    view.look(asked[0], asked[1] - 6 * DAY)
+    assert view.incomplete == 3 + 1  # one is more than a week and a day late: what it looks at is no longer held
 
 
 @pytest.mark.parametrize(("over", "delay", "seen"), [("13d", "20d", 26), ("7d", "7d", 14)])

@@ -183,3 +183,17 @@ def test_what_is_held_back_is_every_assigned_partition_and_it_is_let_go_again() 
     assert (kafka.consumers[0].paused, consumer.poll(LIMIT, 0)) == ({0, 2}, None)
     consumer.release()
     assert consumer.poll(LIMIT, 0).values == [b"x"]
+
+
+def test_a_partition_is_quiet_while_nothing_of_it_is_known_to_wait() -> None:
+    """Records of a backlog are in the client, or at the broker, before the loop is handed them."""
+    kafka = MemoryKafka()
+    kafka.publish(0, b"a")
+    consumer = reading(kafka, partitions=(0, 1))
+    assert [consumer.is_quiet(partition) for partition in (0, 1)] == [False, False]
+    consumer.poll(LIMIT, 0)
+    assert [consumer.is_quiet(partition) for partition in (0, 1)] == [True, True]
+    kafka.publish(1, b"b")
+    assert [consumer.is_quiet(partition) for partition in (0, 1)] == [True, False]
+    consumer.hold()
+    assert not consumer.is_quiet(0)

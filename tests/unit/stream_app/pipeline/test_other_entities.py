@@ -16,6 +16,7 @@ from models.windows.totals import HEAD
 from schemas.definition import Definition, EventFields, Input, LabelColumn, Window
 from schemas.scoring import Label
 from stream_app.pipeline import cuts
+from stream_app.pipeline import labels as labels_module
 from stream_app.pipeline.serving import Serving
 from stream_app.pipeline.window_records import CUT
 from stream_app.testing.memory_clients import MemoryConsumer
@@ -346,3 +347,37 @@ def test_labels_without_what_windows_need_are_counted_by_reason(models) -> None:
     rig.run(assign(0, 1, 2), *first, labels, *later, idle)
     assert rig.sample("window_labels_left_out_total", reason="no_time") == 1
     assert rig.sample("window_labels_left_out_total", reason="no_entity") == 1
+
+
+def labels(rig: Ticking, *given: Label):
+    """These arrive."""
+    return lambda _: rig.kafka.append("labels", *map(msgspec.json.encode, given))
+
+
+def test_a_label_counts_once_its_shop_is_known_to_have_had_an_event_that_day(models) -> None:
+    """Of two that are nobody's, one is taken back; those of events whose partition has not published wait, too."""
+    rig, traffic, unknown = worker(models["2"]), Traffic(partitions=2), list[object]()
+    closed = Label("never", True, LATER, entity="c1", event_time=START, entities={"shop.id": "9"})
+    early = Label("early", True, LATER, entity="c1", event_time=START - 24 * HOUR, entities={"shop.id": "1"})
+    taken_back = msgspec.structs.replace(early, fraud=False)
+    look, steps = rig.look(lambda: rig.sample("window_labels_unknown"), unknown), traffic.steps(rig, range(72))
+    wrong, right = labels(rig, closed, early), labels(rig, taken_back)
+    rig.run(assign(0, 1), *steps[:20], wrong, *steps[20:60], look, right, *steps[60:], idle, look)
+    assert unknown == [2, 1]
+    traffic.agree(rig.kafka, [WINDOWS[0], WINDOWS[2]])
+    assert rig.sample("window_labels_left_out_total", reason="unknown") == 0
+
+
+def test_labels_of_no_event_are_forgotten_once_no_window_reaches_them(models, monkeypatch) -> None:
+    monkeypatch.setattr(labels_module, "LEAST_PRUNED", 1)
+    rig, traffic = worker(models["2"]), Traffic()
+    none = [
+        Label(f"s{n}", True, LATER, entity="c1", event_time=START - n * 24 * HOUR, entities={"shop.id": "9"})
+        for n in range(3)
+    ]
+    first, later = traffic.steps(rig, range(3)), traffic.steps(rig, range(3, 72))
+    rig.run(assign(0, 1, 2), *first, labels(rig, *none), *later, idle)
+    left_out = rig.sample("window_labels_left_out_total", reason="unknown")
+    assert left_out
+    assert rig.sample("window_labels_unknown") == 3 - left_out
+    traffic.agree(rig.kafka, [WINDOWS[0], WINDOWS[2]])
