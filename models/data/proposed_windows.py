@@ -17,6 +17,7 @@ RARE = 0.25  # so few in an hour, or fewer: there two are a burst
 MOST_NUMBERS = 4
 MOST_OTHERS = 2
 LEAST_BETWEEN = 0.05  # of the variance of a number that is between entities, beyond what chance puts there
+MOST_BETWEEN = 0.999  # what never varies within an entity, such as where a customer lives, has no usual spread
 SEEN_OFTEN = 5  # events of another entity, at least, in the sample
 LABEL_DELAY = "7d"
 AMOUNT_WORDS = ("amount", "value", "price", "total", "sum", "cost")
@@ -102,7 +103,7 @@ def _differing(sample: WindowSample) -> Iterator[tuple[SampleColumn, float]]:
     by_name = sorted(sample.numbers, key=lambda column: not _named(column, AMOUNT_WORDS))
     for column in by_name:
         between = _between(column.numbers, sample.entity.values)
-        if between > LEAST_BETWEEN and not COMPUTED.search(column.path):
+        if LEAST_BETWEEN < between < MOST_BETWEEN and not COMPUTED.search(column.path):
             yield column, between
 
 

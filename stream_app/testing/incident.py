@@ -18,6 +18,7 @@ from models.definition import cards
 from models.protocol import DAY
 from models.recipe import TrainingConfig
 from models.training import train
+from schemas.definition import Definition
 
 
 @dataclass(frozen=True)
@@ -29,15 +30,25 @@ class Recipe:
     config: TrainingConfig
 
     def make(
-        self, frame: pl.DataFrame, version: str, path: Path, on_epoch: Callable[[int], None] = lambda _: None
+        self,
+        frame: pl.DataFrame,
+        version: str,
+        path: Path,
+        on_epoch: Callable[[int], None] = lambda _: None,
+        definition: Definition | None = None,
     ) -> Path:
         """Train on these days of a frame, and write the artefact. Returns its path.
 
         Args:
+            frame: With all that the definition reads.
+            version: Of the model.
+            path: Where it is written.
             on_epoch: Called after each epoch with the number of epochs done.
+            definition: None: of payments with features.
         """
         days = frame.filter(DAY.is_between(self.since, self.until))
-        made = train(days, cards(), self.config, "card-fraud", version, lambda epoch, _: on_epoch(epoch))
+        read = definition or cards()
+        made = train(days, read, self.config, "card-fraud", version, lambda epoch, _: on_epoch(epoch))
         artefact.save(path, *made)
         return path
 

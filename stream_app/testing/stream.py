@@ -2,13 +2,14 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
 from confluent_kafka import Producer
 
-from schemas.topics import TRANSACTIONS
+from schemas.topics import LABELS, TRANSACTIONS
 from stream_app.kafka import clients, topics
 from stream_app.settings import Settings
 
@@ -26,16 +27,27 @@ BAD_RECORDS = (
 
 
 class Stream:
-    """Sends events (key, value, event time) in order.
+    """Sends events (key, value, event time in milliseconds) in order.
+
+    Args:
+        settings: Where Kafka is.
+        events: What is sent.
+        rate: See below.
+        labels: Of events, in order; each is sent before the first event that is not earlier.
 
     Attributes:
         rate: Events a second, None for no limit; may be changed while the stream runs.
         sent: How many events have been sent.
+        labels_sent: How many labels.
         sent_at: When each was sent, in seconds since the epoch.
     """
 
-    def __init__(self, settings: Settings, events: Sequence[Event], rate: float | None) -> None:
-        self._topic = topics.name(settings, TRANSACTIONS)
+    def __init__(
+        self, settings: Settings, events: Sequence[Event], rate: float | None, labels: Sequence[Event] = ()
+    ) -> None:
+        self._topic, self._labels_topic = (topics.name(settings, topic) for topic in (TRANSACTIONS, LABELS))
+        self._labels = deque(labels)
+        self.labels_sent = 0
         self._producer: Producer = clients.producer(settings, **{"linger.ms": 1})
         self._events = events
         self._stop = threading.Event()
@@ -85,12 +97,19 @@ class Stream:
         self._producer.flush(FLUSH_S)
 
     def _send(self, events: Sequence[Event]) -> None:
-        for key, value, _ in events:
-            while True:
-                try:
-                    self._producer.produce(self._topic, value, key)
-                    break
-                except BufferError:
-                    self._producer.poll(CHECK_S)
+        for key, value, ms in events:
+            while self._labels and self._labels[0][2] <= ms:
+                event_id, label, _ = self._labels.popleft()
+                self._produce(self._labels_topic, label, event_id)
+                self.labels_sent += 1
+            self._produce(self._topic, value, key)
             self.sent += 1
         self._producer.poll(0)
+
+    def _produce(self, topic: str, value: bytes, key: bytes) -> None:
+        while True:
+            try:
+                self._producer.produce(topic, value, key)
+                return
+            except BufferError:
+                self._producer.poll(CHECK_S)

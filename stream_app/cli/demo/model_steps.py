@@ -3,18 +3,17 @@
 import time
 from collections.abc import Callable
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 
 import polars as pl
-from msgspec import structs
 
-from models import archive, artefact
-from models.definition import cards
-from models.recipe import TrainingConfig
-from models.training import train
+from models import archive
+from models.definition import default
 from schemas.comparison import Comparison
 from schemas.rollout import Activate, Rollback
 from schemas.topics import COMPARISONS
+from stream_app.cli.demo import traffic
 from stream_app.cli.demo.output import StepOutput, StoryError
 from stream_app.cli.terminal import progress
 from stream_app.kafka.log import read_to_end
@@ -24,7 +23,7 @@ from stream_app.rollout.client import CommandSession, Order, Outcome
 from stream_app.rollout.gating import Gates
 from stream_app.rollout.swap_log import Entry
 from stream_app.settings import Settings
-from stream_app.testing import incident
+from stream_app.testing.incident import Recipe
 
 OPERATOR = "demo"
 CANARY_PERCENT = 20.0
@@ -41,28 +40,23 @@ class ModelSteps:
         self._output = output
         self._figures = figures
 
-    def begins(self, history: pl.DataFrame) -> None:
+    def begins(self, week: pl.DataFrame) -> None:
         """Two equally good trainings, and the incident's; without labels; beside what trivial rules reach."""
         with self._output.step("Autoencoders, trained without labels"):
-            self._models = [
-                self._train(version, history, recipe.config)
-                for version, recipe in (("1", incident.CHAMPION), ("2", incident.EQUAL))
-            ]
-            how = incident.SHIFTED
-            with progress("training a candidate", how.config.epochs) as advance:
-                self._shifted = how.make(history, "4", self._folder / "card-fraud-4.pt", advance)
+            recipes = {"1": traffic.CHAMPION, "2": traffic.EQUAL, "4": traffic.SHIFTED}
+            *self._models, self._shifted = [self._train(week, version, recipe) for version, recipe in recipes.items()]
             manifest = archive.read(self._models[0]).manifest
             rows = manifest.metrics.items()
             self._output.metrics({k: (q.auc_roc, q.average_precision, q.card_precision_at_100) for k, q in rows})
-            self._output.line(f"alert budget {manifest.calibration.budget:.1%} of transactions")
+            self._output.line(f"alert budget {manifest.calibration.budget:.1%} of payments")
 
     def first_model_is_deployed(self) -> None:
         """There is nothing to compare it with."""
         self._must(commands.deploy(self._settings, Order(OPERATOR, "first model"), self._models[0]))
 
     def second_model_is_deployed(self) -> None:
-        """Staged, checked, warmed up and activated while transactions go on."""
-        with self._output.step("A second model, deployed while transactions stream"):
+        """Staged, checked, warmed up and activated while payments go on."""
+        with self._output.step("A second model, deployed while payments stream"):
             outcome = self._must(commands.deploy(self._settings, Order(OPERATOR, "newer"), self._models[1]))
             self._figures.append(("model swap, from command to the last worker", f"{outcome.elapsed_s:.2f} s"))
 
@@ -75,10 +69,8 @@ class ModelSteps:
     def corrupted_model_is_refused(self) -> None:
         """One byte is enough."""
         with self._output.step("A corrupted model, refused"):
-            graph, manifest = self._newest
-            damaged = self._folder / "card-fraud-3.pt"
-            announced = artefact.save(damaged, graph, structs.replace(manifest, version="3"))
-            content = bytearray(damaged.read_bytes())
+            content = bytearray(self._shifted.read_bytes())
+            announced, damaged = sha256(content).hexdigest(), self._folder / "card-fraud-3.pt"
             content[-1] ^= 1
             damaged.write_bytes(content)
             outcome = commands.deploy(self._settings, Order(OPERATOR, "damaged on the way"), damaged, sha256=announced)
@@ -108,12 +100,10 @@ class ModelSteps:
             self._taken_back("as canary", canary)
             self._taken_back("into service", partial(commands.deploy, self._settings, order, self._shifted, forced))
 
-    def _train(self, version: str, history: pl.DataFrame, how: TrainingConfig) -> Path:
+    def _train(self, week: pl.DataFrame, version: str, recipe: Recipe) -> Path:
         path = self._folder / f"card-fraud-{version}.pt"
-        with progress(f"training card-fraud {version}", how.epochs) as advance:
-            self._newest = train(history, cards(), how, "card-fraud", version, lambda epoch, _: advance(epoch))
-        artefact.save(path, *self._newest)
-        return path
+        with progress(f"training card-fraud {version}", recipe.config.epochs) as advance:
+            return recipe.make(week, version, path, advance, default())
 
     def _taken_back(self, how: str, force: Callable[[], Outcome]) -> None:
         known = len(commands.models(self._settings).entries)

@@ -3,6 +3,7 @@
 import threading
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from types import TracebackType
 from typing import Self
 
@@ -28,9 +29,10 @@ class Seen:
 
 
 class OutputTap:
-    """Collects the anomalies and drift alerts that are published from now on."""
+    """Collects the anomalies and drift alerts of events of this time and later."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, since: datetime) -> None:
+        self._since = since
         self.anomalies: list[Seen] = []
         self.alerts: list[DriftAlert] = []
         self._decode_anomaly = RecordDecoder[Anomaly](Anomaly).read
@@ -41,18 +43,18 @@ class OutputTap:
         self._thread = threading.Thread(target=self._run, name="output-tap", daemon=True)
         self._thread.start()
 
-    def wait_for_alert(self, timeout_s: float) -> DriftAlert:
-        """The first drift alert.
+    def wait_for_alert(self, since: datetime, timeout_s: float) -> DriftAlert:
+        """The first alert of a drift that began at this event time or later.
 
         Raises:
             StoryError: there is none in time.
         """
         deadline = time.monotonic() + timeout_s
-        while not self.alerts:
+        while not (found := [alert for alert in self.alerts if alert.raised_at >= since]):
             if time.monotonic() > deadline:
                 raise StoryError(f"no drift alert within {timeout_s:.0f} s of the injected drift")
             time.sleep(CHECK_S)
-        return self.alerts[0]
+        return found[0]
 
     def __enter__(self) -> Self:
         """It listens from its construction on."""
@@ -68,7 +70,7 @@ class OutputTap:
         while not self._stop.is_set():
             for message in self._tail.poll(POLL_S, limit=1):  # one by one: a batch would be as late as its last
                 if message.topic() == self._alerts_topic:
-                    if (alert := self._decode_alert(message)) is not None:
+                    if (alert := self._decode_alert(message)) is not None and alert.raised_at >= self._since:
                         self.alerts.append(alert)
-                elif (anomaly := self._decode_anomaly(message)) is not None:
+                elif (anomaly := self._decode_anomaly(message)) is not None and anomaly.event_time >= self._since:
                     self.anomalies.append(Seen(anomaly, time.time()))

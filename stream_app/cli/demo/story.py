@@ -4,23 +4,19 @@ import shutil
 import time
 import uuid
 from contextlib import ExitStack
-from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from models.data.drift import Drift, DriftKind
-from models.data.events import encode
-from models.data.frame import write
-from models.data.simulator import Simulation, simulate
-from models.protocol import DAY
+from models.definition import DEFAULT, default
 from schemas import topics as declared
 from schemas.drift import DriftAlert
 from stream_app.cli import readable
 from stream_app.cli.demo.model_steps import ModelSteps
 from stream_app.cli.demo.output import StepOutput, StoryError
 from stream_app.cli.demo.output_tap import OutputTap, Seen
+from stream_app.cli.demo.traffic import CALM, DRIFTED, Traffic, encoded
 from stream_app.cli.terminal import is_interactive, progress
 from stream_app.embedded.broker import EmbeddedBroker
 from stream_app.kafka import topics
@@ -30,12 +26,9 @@ from stream_app.testing.worker_process import WorkerProcess, WorkerProcessError
 from stream_app.verify.cluster import LedgerVerdict, verify
 
 FOLDER = Path("build/demo")
-START = date(2018, 4, 1)
-TRAINING_DAYS, LIVE_DAYS, RECENT_DAYS = 7, 16, 7
 RATE, SWAP_RATE = 4000.0, 1000.0  # events a second, and while models come and go
-CALM, DRIFTED = 40_000, 20_000  # events in a row: as usual, with a unit bug
 SHOWN = 5
-ALERT_PATIENCE_S, READY_S, DRAIN_S = 30.0, 30.0, 60.0
+ALERT_PATIENCE_S, READY_S, DRAIN_S = 30.0, 60.0, 180.0
 CHECK_S = 0.05
 AFTERWARDS = 100.0  # events a second, for whoever looks at the page when the story has been told
 
@@ -49,7 +42,7 @@ class Story:
     """
 
     def __init__(self, settings: Settings, stage: ExitStack) -> None:
-        self.output = StepOutput(steps=13)
+        self.output = StepOutput(steps=14)
         self.stage = stage
         self.given = settings
         self.figures: list[tuple[str, str]] = []
@@ -61,12 +54,13 @@ class Story:
             StoryError: one did not happen.
         """
         self.kafka_comes_up()
-        self.history_is_simulated()
-        self.models.begins(self.history)
+        self.payments_are_simulated()
+        self.models.begins(self.traffic.week)
         self.worker_comes_up()
-        self.transactions_stream()
+        self.history_fills_the_windows()
+        self.payments_stream()
         self.drift_is_noticed()
-        self.models_come_and_go()
+        self.bad_models_are_kept_out()
         self.backlog_is_worked_off()
         self.conservation_is_proved()
         self.output.table("What was measured", self.figures)
@@ -86,28 +80,23 @@ class Story:
                     "gate_reports": FOLDER / "gate-reports",
                     "guard": GuardMode.ACT,
                     "tracking_uri": "",
+                    "gate_limits": FOLDER / "limits.toml",
+                    "detector": DEFAULT,
                 }
             )
             self.models = ModelSteps(self.settings, FOLDER, self.output, self.figures)
             topics.ensure(self.settings, declared.ALL)
             self.output.line(f"Kafka at {kafka.bootstrap_servers}, {len(declared.ALL)} topics")
 
-    def history_is_simulated(self) -> None:
-        """The days to train on, and the days that will be live."""
-        with self.output.step("Card transactions, simulated"):
-            spec = Simulation(days=TRAINING_DAYS + LIVE_DAYS, start=START)
-            with progress("simulating", spec.days + spec.warm_up_days) as advance:
-                frame = simulate(spec, lambda done, _total: advance(done))
-            live_from = datetime(START.year, START.month, START.day, tzinfo=UTC) + timedelta(days=TRAINING_DAYS)
-            is_history = pl.col("event_time") < live_from
-            self.history, calm = frame.filter(is_history), frame.filter(~is_history)
-            self.drift = Drift(DriftKind.AMOUNT_UNIT, calm["event_time"][CALM])
-            wrong = self.drift.apply(calm)
-            self.recent = FOLDER / "recent.parquet"
-            write(calm.filter(live_from.date() + timedelta(days=RECENT_DAYS) > DAY), self.recent)
-            self.live = pl.concat((calm[:CALM], wrong[CALM : CALM + DRIFTED], calm[CALM + DRIFTED :]))
-            frauds = float(self.history["fraud"].mean() or 0)  # type: ignore[arg-type]
-            self.output.line(f"{len(self.history):,} to train on ({frauds:.2%} frauds), {len(self.live):,} to stream")
+    def payments_are_simulated(self) -> None:
+        """The days that fill the windows, the week to train on, and the days that will be live."""
+        with self.output.step("Raw card payments, simulated"):
+            with progress("simulating", 1) as advance:
+                self.traffic = Traffic.make(FOLDER, lambda done, total: advance(done / total))
+            week, live = self.traffic.week, self.traffic.live
+            frauds = float(week["fraud"].mean() or 0)  # type: ignore[arg-type]
+            self.output.line(f"{len(week):,} to train on ({frauds:.2%} frauds), {len(live):,} to stream")
+            self.output.line(f"of each: who, where, when, how much; {len(default().windows)} windows are computed here")
 
     def worker_comes_up(self) -> None:
         """A process of its own; it waits for a model, and gets one."""
@@ -120,12 +109,33 @@ class Story:
             self.worker.wait_for("health/ready", READY_S)
             self.worker.wait_for_partitions(READY_S)
 
-    def transactions_stream(self) -> None:
-        """As usual; some bad records among them; anomalies with their reasons."""
-        with self.output.step(f"Transactions at {RATE:,.0f} a second"):
-            self.tap = self.stage.enter_context(OutputTap(self.settings))
-            self.stream = self.stage.enter_context(Stream(self.settings, [*encode(self.live)], RATE))
-            self.bad = self.stream.send_bad_records()
+    def history_fills_the_windows(self) -> None:
+        """The payments before, and the frauds that became known of them."""
+        with self.output.step("The days before: they fill the windows"):
+            self.labels = self.traffic.labels()
+            history, started = encoded(self.traffic.history), time.monotonic()
+            with Stream(self.settings, history, None, self.labels) as stream:
+                with progress("the days before", len(history)) as advance:
+                    stream.reach(len(history), advance)
+                self.sent = stream.sent
+            self._drain(self.sent)
+            self.labels = self.labels[stream.labels_sent :]
+            took = time.monotonic() - started
+            self.output.line(
+                f"{self.sent:,} payments of {self.traffic.days_before} days in {took:.1f} s, labels as they arrive"
+            )
+
+    def payments_stream(self) -> None:
+        """As usual; some bad records among them; a second model comes and goes; anomalies with their reasons."""
+        self.tap = self.stage.enter_context(OutputTap(self.settings, self.traffic.live["event_time"][0]))
+        self.stream = self.stage.enter_context(
+            Stream(self.settings, encoded(self.traffic.live), SWAP_RATE, self.labels)
+        )
+        self.bad = self.stream.send_bad_records()
+        self.models.second_model_is_deployed()
+        self.models.rollback_takes_effect()
+        with self.output.step(f"Payments at {RATE:,.0f} a second"):
+            self.stream.rate = RATE
             self._stream_until(CALM, "as usual")
             strongest = sorted(self.tap.anomalies, key=lambda seen: -seen.anomaly.score)[:SHOWN]
             if not strongest:
@@ -137,29 +147,27 @@ class Story:
     def drift_is_noticed(self) -> None:
         """A producer starts to send amounts in another unit."""
         with self.output.step("A producer sends amounts in another unit"):
-            alert = self.tap.wait_for_alert(ALERT_PATIENCE_S)
+            alert = self.tap.wait_for_alert(self.traffic.drift.at, ALERT_PATIENCE_S)
             self.output.line(f"{alert.severity.value}: {', '.join(shift.signal for shift in alert.signals[:SHOWN])}")
             self.output.line(f"likely cause: {alert.cause}")
             self.output.line(f"what to do: {alert.action}")
             self.figures.append(("drift alert after", f"{self._delay(alert):,} events"))
             self._stream_until(CALM + DRIFTED, "with the wrong unit")
 
-    def models_come_and_go(self) -> None:
-        """While transactions stream, fewer of them, so that they last."""
+    def bad_models_are_kept_out(self) -> None:
+        """While payments stream, fewer of them, so that they last."""
         self.stream.rate = SWAP_RATE
-        self.models.second_model_is_deployed()
-        self.models.rollback_takes_effect()
         self.models.corrupted_model_is_refused()
-        self.models.shifted_candidate_is_refused(self.recent)
+        self.models.shifted_candidate_is_refused(self.traffic.file)
         self.models.shifted_candidate_is_forced_through()
 
     def backlog_is_worked_off(self) -> None:
         """The rest of the stream at once: how fast can it be?"""
-        with self.output.step("The rest of the transactions, as fast as it goes"):
+        with self.output.step("The rest of the payments, as fast as it goes"):
             first, started = self.stream.sent, time.monotonic()
             self.stream.rate = None
             self._stream_until(len(self.stream), "as fast as it goes")
-            self._drain()
+            self._drain(self.sent + self.stream.sent + self.bad)
             rate = (self.stream.sent - first) / (time.monotonic() - started)
             self.output.line(f"{self.stream.sent - first:,} events scored in {time.monotonic() - started:.1f} s")
             self.figures.append(("events a second, producer and broker beside it", f"{rate:,.0f}"))
@@ -173,26 +181,25 @@ class Story:
             )
             if not verdict.ok:
                 raise StoryError(f"{len(verdict.breaks)} breaks, the first: {verdict.breaks[0]}")
-            if (verdict.scored, verdict.dead_lettered) != (len(self.live), self.bad):
-                raise StoryError(f"{len(self.live)} valid and {self.bad} bad records were sent")
+            valid = self.sent + len(self.traffic.live)
+            if (verdict.scored, verdict.dead_lettered) != (valid, self.bad):
+                raise StoryError(f"{valid} valid and {self.bad} bad records were sent")
             self._note_outcome(verdict)
 
     def stay(self) -> None:
         """Transactions go on, slowly, until Ctrl-C."""
         self.output.line(f"The page stays up until Ctrl-C: {self.worker.url}")
-        start = START + timedelta(days=TRAINING_DAYS + LIVE_DAYS)
-        more = simulate(Simulation(days=LIVE_DAYS, start=start))
-        with Stream(self.settings, [*encode(more)], AFTERWARDS) as stream:
+        more = self.traffic.more()
+        with Stream(self.settings, more, AFTERWARDS) as stream:
             stream.reach(len(more), lambda _: None)
 
     def _stream_until(self, count: int, how: str) -> None:
         with progress(how, count) as advance:
             self.stream.reach(count, advance)
 
-    def _drain(self) -> None:
+    def _drain(self, sent: int) -> None:
         """Until the ledger says that everything sent is committed."""
         deadline = time.monotonic() + DRAIN_S
-        sent = self.stream.sent + self.bad
         while (committed := self.worker.committed()) < sent:
             if time.monotonic() > deadline:
                 raise StoryError(f"{committed:,} of {sent:,} events are committed after {DRAIN_S:.0f} s")
@@ -200,24 +207,24 @@ class Story:
 
     def _delay(self, alert: DriftAlert) -> int:
         """Transactions from the first wrong one to the newest that the alert had seen."""
-        between = self.live["event_time"].is_between(self.drift.at, alert.raised_at)
+        between = self.traffic.live["event_time"].is_between(self.traffic.drift.at, alert.raised_at)
         return int(between.sum())
 
     def _note_latency(self, seen: list[Seen]) -> None:
-        row_of = {identity: row for row, identity in enumerate(self.live["event_id"])}
+        row_of = {identity: row for row, identity in enumerate(self.traffic.live["event_id"])}
         sent = [self.stream.sent_at[row_of[entry.anomaly.event_id]] for entry in seen]
         latency = (np.array([entry.at for entry in seen]) - np.array(sent)) * 1000
         p50, p99 = np.percentile(latency, (50, 99))
         self.figures.append((f"latency at {RATE:,.0f}/s, producer to consumer", f"P50 {p50:.0f} ms, P99 {p99:.0f} ms"))
 
     def _note_outcome(self, verdict: LedgerVerdict) -> None:
-        usual = set(self.live["event_id"][CALM : CALM + DRIFTED])
-        frauds = set(self.live.filter(pl.col("fraud"))["event_id"])
+        usual = set(self.traffic.live["event_id"][CALM : CALM + DRIFTED])
+        frauds = set(self.traffic.live.filter(pl.col("fraud"))["event_id"])
         found = [e.anomaly.event_id for e in self.tap.anomalies if e.anomaly.event_id not in usual]
         precision = sum(identity in frauds for identity in found) / max(len(found), 1)
         self.figures[:0] = [
             ("events scored", f"{verdict.scored:,}"),
-            ("anomalies", f"{verdict.anomalies:,}"),
+            ("anomalies in the live days", f"{len(self.tap.anomalies):,}"),
             ("frauds among them, but for the drifted hours", f"{precision:.0%}"),
         ]
 

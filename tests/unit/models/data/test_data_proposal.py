@@ -91,6 +91,19 @@ def test_what_is_written_as_text_is_no_number_and_what_is_named_as_an_identity_i
     assert {entry.window.of for entry in definition.windows} == {"", "shop.no"}  # whether a shop is new for the card
 
 
+def test_what_never_varies_within_an_entity_gets_no_window(tmp_path: Path) -> None:
+    """Where a customer lives deviates from nothing: such an input has no value in any row, and training refuses it."""
+    rng = np.random.default_rng(0)
+    homes, spends = rng.normal(size=40), rng.uniform(5, 90, size=40)
+    lines = [
+        {"id": i, "at": START_MS + 600_000 * i, "card": c, "home_lat": homes[c], "amount": spends[c] + rng.normal()}
+        for i, c in enumerate(rng.integers(40, size=1200).tolist())
+    ]
+    (tmp_path / "homes.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    definition = defined(tmp_path / "homes.jsonl", tmp_path)
+    assert {entry.window.of for entry in definition.windows} == {"", "amount"}
+
+
 @pytest.mark.parametrize("form", ["parquet", "csv", "ndjson"])
 def test_the_simulators_file_is_understood_in_every_form(tmp_path: Path, form: str) -> None:
     write(simulate(Simulation(days=9, customers=200)), tmp_path / "sim.parquet")
