@@ -30,8 +30,9 @@ class Feature(NamedTuple):
         column: The input that it is made of.
         beside: Column of what it is seen beside: of a value what is usual of it, of a deviation the number of its
             events; -1 for none.
-        judged: Whether a rare value is strange by itself; what only says whose event it is, when it was or how many
-            there were before is seen by the networks alone.
+        judged: Whether a rare value is strange by itself. What only says whose event it is, when it was or how many
+            there were before is seen by the networks alone; so is a value of which nothing but its deviation tells what
+            is usual: what is rare among all may be every day's for one.
     """
 
     column: int
@@ -63,11 +64,14 @@ def features_of(definition: Definition) -> list[Feature]:
     """One for each input, in their order, then those that stand beside."""
     means = _means(definition)
     columns = {entry.name: column for column, entry in enumerate(definition.inputs)}
+    deviating = {entry.window.of for entry in definition.inputs if entry.window is not None and is_deviation(entry)}
     first, beside = [], []
     for column, entry in enumerate(definition.inputs):
         usual = "" if entry.role == "risk" else _usual_of(entry, means)
         beside_it = entry.count if is_deviation(entry) else usual
-        first.append(Feature(column, columns.get(beside_it, -1), _is_judged(entry, means)))
+        is_own_affair = bool(entry.path) and entry.path in deviating and not usual
+        judged = _is_judged(entry, means) and not is_own_affair
+        first.append(Feature(column, columns.get(beside_it, -1), judged))
         if columns.get(beside_it, -1) >= 0:
             beside.append(Feature(column, -1, judged=entry.role == "own" and not is_deviation(entry)))
     found = first + beside
