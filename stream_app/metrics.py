@@ -311,3 +311,29 @@ class Metrics:
         self.anomalies_labelled = self._gauge(
             "anomalies_labelled", "Recent anomalies whose label is known: how much stands behind the precision."
         )
+
+
+class NotifyMetrics:
+    """What `stream-app notify` counts; a process of its own."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._messages = Counter(
+            "stream_app_notifications_total",
+            "Messages by destination: delivered, retried (tries that failed), undelivered (kept in the file for that).",
+            ["destination", "outcome"],
+            registry=registry,
+        )
+        self._skipped = Counter(
+            "stream_app_notify_records_skipped_total",
+            "Records of anomalies and drift-alerts that nobody can be told of, by topic: somebody else writes there.",
+            ["topic"],
+            registry=registry,
+        )
+
+    def told(self, destination: str, outcome: str) -> None:
+        """What became of a try."""
+        self._messages.labels(destination, outcome).inc()
+
+    def skipped(self, topic: str) -> None:
+        """A record of this topic, by its full name, was passed over."""
+        self._skipped.labels(topic).inc()

@@ -55,6 +55,7 @@ COMMANDS = {  # name: module in stream_app.cli, first sentence of its help
     "abort": ("trial", "Drop what is staged or, where nothing is, the candidate."),
     "freeze": ("trial", "Forbid the guard to act: it goes on reporting."),
     "unfreeze": ("trial", "Allow the guard to act again, as its setting says."),
+    "notify": ("notify", "Tell destinations of anomalies and drift until Ctrl-C or SIGTERM."),
     "status": ("status", "Say in one sentence how things are; show workers, lag, rate, latency, model and drift."),
     "drift-report": ("drift_report", "Make one page of a window: its drift incidents as pictures, and more."),
     "audit": ("audit", "Show who did what, when, why, with what effect; or, with `verify`, prove it."),

@@ -9,7 +9,7 @@ GROUPS = {
     "Data": ("simulate", "produce", "rekey", "consume"),
     "Models": ("define", "train", "evaluate", "recalibrate", "gate", "latents", "registry", "sign", "keys"),
     "In service": ("deploy", "rollback", "models", "shadow", "canary", "promote", "abort", "freeze", "unfreeze"),
-    "What happens and why": ("status", "show", "label", "drift", "drift-report", "replay", "audit", "verify"),
+    "What happens and why": ("status", "notify", "show", "label", "drift", "drift-report", "replay", "audit", "verify"),
     "The cluster": ("rights",),
 }
 WORDS = {"int": "NUMBER", "float": "NUMBER", "str": "TEXT", "Path": "PATH", "path": "PATH", "file": "FILE"}

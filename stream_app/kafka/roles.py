@@ -13,6 +13,7 @@ from stream_app.kafka import topics
 from stream_app.settings import Settings
 
 REKEYING = "-rekey"  # after the names of the application's group and id
+NOTIFYING = "-notify-"  # after the application's group; the name of a destination follows
 
 
 class Resource(StrEnum):
@@ -64,6 +65,7 @@ class Role:
         writes: Topics that it writes.
         works: Whether it is the application, and uses its groups and transactions.
         rekeys: Whether it is `stream-app rekey`, with a group and transactions of its own.
+        notifies: Whether it is `stream-app notify`, with a group for each destination.
         follows: Whether it sees the committed offsets of the application's group.
     """
 
@@ -73,6 +75,7 @@ class Role:
     writes: tuple[Topic, ...] = ()
     works: bool = False
     rekeys: bool = False
+    notifies: bool = False
     follows: bool = False
 
 
@@ -102,6 +105,7 @@ OPERATOR = Role(
     follows=True,
 )
 READER = Role("reader", "reads alerts", reads=_ALERTS)
+NOTIFIER = Role("notifier", "tells people and their tools", reads=_ALERTS, notifies=True)
 CASE_TOOL = Role("case-tool", "reads alerts, sends labels", reads=_ALERTS, writes=(declared.LABELS,))
 ANALYST = Role(
     "analyst",
@@ -119,7 +123,7 @@ ANALYST = Role(
     follows=True,
 )
 
-ROLES = (PRODUCER, REKEY, WORKER, OPERATOR, READER, CASE_TOOL, ANALYST)
+ROLES = (PRODUCER, REKEY, WORKER, OPERATOR, READER, NOTIFIER, CASE_TOOL, ANALYST)
 
 
 def user(settings: Settings, role: Role) -> str:
@@ -151,6 +155,8 @@ def _on_groups(settings: Settings, role: Role) -> Iterator[Right]:
         yield Right(Resource.GROUP, settings.control_group, False, Operation.READ)
     if role.rekeys:
         yield Right(Resource.GROUP, f"{settings.group}{REKEYING}", False, Operation.READ)
+    if role.notifies:
+        yield Right(Resource.GROUP, f"{settings.group}{NOTIFYING}", True, Operation.READ)
 
 
 def _on_transactions(settings: Settings, role: Role) -> Iterator[Right]:

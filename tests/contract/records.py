@@ -27,8 +27,8 @@ def _values(kind: inspect.Type) -> st.SearchStrategy[Any]:
             return _values(inner)
         case inspect.UnionType(types=types):
             return st.one_of(*map(_values, types))
-        case inspect.ListType(item_type=item):
-            return st.lists(_values(item), max_size=3)
+        case inspect.ListType(item_type=item, min_length=least, max_length=most):
+            return st.lists(_values(item), min_size=least or 0, max_size=most or 3)
         case inspect.TupleType(item_types=items):
             return st.tuples(*map(_values, items))
         case inspect.DictType(key_type=key, value_type=value):

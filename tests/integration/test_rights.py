@@ -22,7 +22,18 @@ from schemas import topics as declared
 from schemas.scoring import Label
 from schemas.topics import ANOMALIES, AUDIT, LABELS, MODEL_SWAP, TRANSACTIONS, Topic
 from stream_app.kafka import clients, topics
-from stream_app.kafka.roles import ANALYST, CASE_TOOL, OPERATOR, PRODUCER, READER, ROLES, Role, user
+from stream_app.kafka.roles import (
+    ANALYST,
+    CASE_TOOL,
+    NOTIFIER,
+    NOTIFYING,
+    OPERATOR,
+    PRODUCER,
+    READER,
+    ROLES,
+    Role,
+    user,
+)
 from stream_app.settings import Settings
 from stream_app.testing.tiny_model import tiny_model
 from tests.conftest import own_settings
@@ -152,13 +163,15 @@ def test_only_a_worker_takes_part_in_the_groups_and_transactions_of_the_applicat
     installation: Installation, role: Role
 ) -> None:
     settings = installation.settings(role)
-    assert _joins(settings, settings.group, ANOMALIES if role in (READER, CASE_TOOL) else TRANSACTIONS) is role.works
+    only_alerts = role in (READER, CASE_TOOL, NOTIFIER)
+    assert _joins(settings, settings.group, ANOMALIES if only_alerts else TRANSACTIONS) is role.works
+    assert _joins(settings, f"{settings.group}{NOTIFYING}case-tool", ANOMALIES) is role.notifies
     assert _joins(settings, settings.control_group, ANOMALIES) is role.works
     assert _opens_transactions(settings) is role.works
 
 
 def test_each_role_does_its_work(installation: Installation, tmp_path: Path, wait_until: Wait) -> None:
-    producer, _, worker, operator, reader, case_tool, analyst = map(installation.settings, ROLES)
+    producer, _, worker, operator, reader, notifier, case_tool, analyst = map(installation.settings, ROLES)
     for version in "12":
         tiny_model(tmp_path / f"{version}.pt", version)
     with running(worker, tmp_path) as process:
@@ -174,6 +187,7 @@ def test_each_role_does_its_work(installation: Installation, tmp_path: Path, wai
         assert "tiny 1" in succeeds(operator, "status")
         succeeds(operator, "audit", "verify")
         succeeds(reader, "drift", "list")
+        topics.ensure(notifier, NOTIFIER.reads)  # as `notify` begins
         label(case_tool, found[0])
         succeeds(analyst, "label", found[1], "fraud", "--note", "customer called")
         shown = succeeds(analyst, "show", found[1])

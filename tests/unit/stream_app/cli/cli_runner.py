@@ -8,7 +8,7 @@ COMMANDS = (
     "demo", "broker", "worker", "simulate", "produce", "consume", "show", "label", "train", "evaluate", "gate",
     "recalibrate", "latents", "define", "deploy", "rollback", "models", "shadow", "canary", "promote",
     "abort", "freeze", "unfreeze", "status", "verify", "doctor", "audit",
-    "drift", "drift-report", "replay", "registry", "keys", "sign", "rights", "warm-up", "rekey",
+    "drift", "drift-report", "replay", "registry", "keys", "sign", "rights", "warm-up", "rekey", "notify",
 )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from schemas.topics import ALL
 from stream_app.kafka.roles import (
     ANALYST,
     CASE_TOOL,
+    NOTIFIER,
     OPERATOR,
     PRODUCER,
     READER,
@@ -63,6 +64,12 @@ def test_only_a_worker_has_transactions_and_the_groups_of_the_application():
     ]
     for role in ROLES:
         assert [right for right in own if right in rights(SETTINGS, role)] == (own if role is WORKER else [])
+
+
+def test_notify_has_a_group_for_each_destination_and_writes_nothing():
+    found = [right for right in rights(SETTINGS, NOTIFIER) if right.resource is Resource.GROUP]
+    assert Right(Resource.GROUP, "eu-fraud-notify-", True, Operation.READ) in found
+    assert not NOTIFIER.writes
 
 
 def test_rekey_has_a_group_and_transactions_of_its_own():
