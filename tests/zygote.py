@@ -6,6 +6,7 @@ with a process that begins from nothing: `running(..., fresh=True)`.
 """
 
 import atexit
+import ctypes
 import json
 import os
 import select
@@ -25,6 +26,7 @@ from typing import Any, NoReturn
 from stream_app.settings import ENVIRONMENT_PREFIX
 
 PROGRAM = "from tests import zygote; zygote.serve()"
+PR_SET_PDEATHSIG = 1  # Linux' prctl: the signal that a process gets when its parent dies
 IMPORTED = ("stream_app.host.worker", "stream_app.cli.app", "stream_app.cli.worker", "stream_app.drift.host")
 
 
@@ -122,6 +124,7 @@ def serve() -> None:
     """Fork a child for each order on stdin, until that is closed; stdout takes `[pid, null]`, later `[pid, code]`."""
     for name in IMPORTED:
         __import__(name)
+    parent, prctl = os.getpid(), ctypes.CDLL(None).prctl
     places: dict[int, int] = {}  # of the children, by the descriptors of their processes
     poller = select.poll()
     poller.register(0, select.POLLIN)
@@ -136,12 +139,19 @@ def serve() -> None:
                 order = json.loads(line)
                 pid = os.fork()
                 if not pid:
+                    prctl(
+                        PR_SET_PDEATHSIG, signal.SIGKILL
+                    )  # a run of the tests that is killed leaves no workers behind
+                    if os.getppid() != parent:
+                        os._exit(1)
                     _become(order)
                 place = os.pidfd_open(pid)
                 places[place] = pid
                 poller.register(place, select.POLLIN)
                 _answer(pid, None)
             else:
+                for pid in places.values():
+                    os.kill(pid, signal.SIGKILL)
                 return
 
 
