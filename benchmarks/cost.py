@@ -89,8 +89,8 @@ def windows(broker: EmbeddedBroker, frame: pl.DataFrame, _trained: Path) -> list
     rates = {count: [run["events"] / run["seconds"] for run in found] for count, found in runs.items()}
     ratios = [own / none for none, own in zip(*rates.values(), strict=True)]
     say(f"windows: {median(ratios):.2f} of the rate without")
-    return [*(_row("windows", count, found) for count, found in runs.items()),
-            {"axis": "windows", "value": "ratio", "ratio": report.spread(ratios)}]  # fmt: skip
+    rows = [_row("windows", count, found) for count, found in runs.items()]
+    return [*rows[:-1], {**rows[-1], "ratio": report.spread(ratios)}]
 
 
 def partitions(broker: EmbeddedBroker, frame: pl.DataFrame, trained: Path) -> list[Row]:
@@ -251,6 +251,13 @@ def _sentences(axes: dict[str, list[Row]]) -> Iterator[str]:
             f"Start-up, from torch imported to the first commit: **{seconds['median']:.2f} s** "
             f"({seconds['min']:.2f} to {seconds['max']:.2f}).\n"
         )
+    for row in axes.get("windows", []):
+        if "ratio" in row:
+            ratio = row["ratio"]
+            yield (
+                f"With {row['value']} windows over two entities the rate is **{ratio['median']:.2f}** "
+                f"({ratio['min']:.2f} to {ratio['max']:.2f}) of that without, in the same round.\n"
+            )
     steps = [row for row in axes.get("backlog", []) if row["axis"] == "backlog"]
     if steps:
         rates, sizes = [row["rate"] for row in steps], [row["mb"] for row in steps]

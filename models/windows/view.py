@@ -125,12 +125,19 @@ class TotalsView:
         out = np.empty((keys.size, self.layout.columns), np.float32)
         compiled.look(self._entities.store, self.layout.plan, keys, times, out)
         out[keys == MISSING] = np.nan
-        if self._expected:
-            over = np.min([self._over.get(p, self._nothing) for p in self._expected], axis=0)
-            hops, held = times[:, None] // self.layout.plan.rings[:, 0], self.newest_over - self.layout.plan.rings[:, 1]
-            is_whole = (hops - self._least_delay <= over) & (hops - self._reach >= held)
-            self.incomplete += int((~is_whole).any(axis=1).sum())
+        if self._expected and times.size:
+            first, end = self._whole_between()
+            self.incomplete += int(((times < first) | (times >= end)).sum())
         return out
+
+    def _whole_between(self) -> tuple[int, int]:
+        """Events from the first time on, and before the second, see all that they look at, microseconds."""
+        over = np.min([self._over.get(p, self._nothing) for p in self._expected], axis=0)
+        hops_us, depths = self.layout.plan.rings[:, 0].tolist(), self.layout.plan.rings[:, 1]
+        firsts, ends = (self.newest_over - depths + self._reach).tolist(), (over + self._least_delay + 1).tolist()
+        first = max(hop * hop_us for hop, hop_us in zip(firsts, hops_us, strict=True))
+        end = min(hop * hop_us for hop, hop_us in zip(ends, hops_us, strict=True))
+        return max(first, -MOST_TIME), max(end, -MOST_TIME)
 
     def _take(self, ring: int, rows: Totals) -> None:
         held, first = self._entities, 0

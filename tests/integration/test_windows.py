@@ -1,19 +1,13 @@
 """Commands around the windows of a stream, on a real Kafka with real workers."""
 
 import json
-import subprocess
-import sys
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-import psutil
 import pytest
 
 from models.data.frame import read, write
@@ -23,14 +17,13 @@ from models.windows.history import windows_of
 from models.windows.warm import warm_up
 from schemas import topics as declared
 from schemas.definition import Definition, EventFields, Input, Window
-from schemas.topics import AUDIT, DEAD_LETTERS, LABELS, LATENTS, TRANSACTIONS, WINDOW_STATE
-from stream_app.kafka import clients, topics
+from schemas.topics import AUDIT, LABELS, LATENTS, WINDOW_STATE
+from stream_app.kafka import topics
 from stream_app.kafka.log import read_to_end
 from stream_app.rollout import commands
 from stream_app.rollout.client import Order
-from stream_app.settings import Settings, environment
+from stream_app.settings import Settings
 from stream_app.testing.tiny_model import UNSEEN, glass_model
-from tests.faults.sabotage import program
 from tests.traffic import committed_offsets, committed_records, publish
 from tests.unit.stream_app.cli.cli_runner import stream_app
 from tests.workers import running
@@ -126,97 +119,10 @@ def test_a_worker_that_was_warmed_up_sees_what_the_file_holds(settings, tmp_path
     assert (again.exit_code, "--replace counts them anew" in again.stderr) == (1, True)
 
 
-RAW = replace(TRANSACTIONS, name="raw")
-DETECTOR = """
-name = "raw"
-[event]
-id = "id"
-time = "at"
-time_unit = "ms"
-entity = "card"
-[[input]]
-name = "amount"
-path = "amount"
-"""
-WHOLE = "from stream_app.cli.app import main; main()"
-
-
-@contextmanager
-def rekeying(settings: Settings, folder: Path, code: str = WHOLE) -> Iterator[subprocess.Popen]:
-    (folder / "detector.toml").write_text(DETECTOR)
-    command = [sys.executable, "-c", code, "rekey", topics.name(settings, RAW)]
-    with (folder / "rekey.log").open("ab") as log:
-        process = subprocess.Popen(command, cwd=folder, env=environment(settings), stdout=log, stderr=log)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-def send_raw(settings: Settings, first: int, end: int) -> None:
-    """Keyed by anything; every seventh is no event."""
-    producer = clients.producer(settings)
-    for event in events(first, end):
-        number = int(str(event["id"]))
-        value = b"{" if number % 7 == 0 else json.dumps(event).encode()
-        producer.produce(topics.name(settings, RAW), value, str(number % 11).encode(), headers=[("trace", b"t")])
-    assert producer.flush(30) == 0
-
-
-def test_rekey_writes_every_record_once_and_in_order_though_workers_are_killed(
-    settings: Settings, tmp_path: Path, wait_until: Callable[..., None]
-) -> None:
-    own = settings.model_copy(
-        update={"transaction_timeout_ms": 2000, "session_timeout_ms": 6000, "input_partitions": 3}
-    )
-    topics.ensure(own, (*declared.ALL, RAW))
-
-    def written() -> int:
-        return sum(1 for _ in read_to_end(own, TRANSACTIONS)) + len(committed_records(own, DEAD_LETTERS))
-
-    send_raw(own, 0, 150)
-    with rekeying(own, tmp_path, program("stop_before_commit", 2)) as first:
-
-        def stopped() -> bool:
-            return psutil.Process(first.pid).status() == psutil.STATUS_STOPPED
-
-        wait_until(lambda: stopped() or written() >= 150, 90)
-        send_raw(own, 150, 300)  # for a second commit, where the first took all
-        wait_until(stopped, 90)
-        first.kill()
-    send_raw(own, 300, 600)
-    with rekeying(own, tmp_path) as second:
-        wait_until(lambda: written() >= 600, 90)
-        send_raw(own, 600, 900)
-        second.kill()
-    with rekeying(own, tmp_path) as third, rekeying(own, tmp_path) as fourth:
-        send_raw(own, 900, EVENTS)
-        wait_until(lambda: written() >= EVENTS, 90)
-        for process in (third, fourth):
-            process.terminate()
-        assert [process.wait(20) for process in (third, fourth)] == [0, 0], (tmp_path / "rekey.log").read_text()
-    there = list(read_to_end(own, TRANSACTIONS))
-    seen = [json.loads(message.value() or b"") for message in there]
-    assert Counter(e["id"] for e in seen) == Counter(e["id"] for e in events(0, EVENTS) if int(str(e["id"])) % 7)
-    assert all(message.key() == event["card"].encode() for message, event in zip(there, seen, strict=True))
-    assert all(message.headers() == [("trace", b"t")] for message in there)
-    assert len(committed_records(own, DEAD_LETTERS)) == sum(number % 7 == 0 for number in range(EVENTS))
-    came = {(m.value() or b""): (m.partition(), m.offset()) for m in read_to_end(own, RAW)}
-    order: dict[tuple, list[int]] = defaultdict(list)
-    for message, event in zip(there, seen, strict=True):
-        partition, offset = came[message.value() or b""]
-        order[event["card"], partition].append(offset)
-    assert all(offsets == sorted(offsets) for offsets in order.values())
-    places = {(event["card"], message.partition()) for message, event in zip(there, seen, strict=True)}
-    assert len(places) == len({card for card, _ in places})
-
-
-@pytest.mark.faults  # a worker that is still reading what was published sees a part of it (counted as incomplete)
 def test_raw_card_payments_are_served_with_the_windows_of_terminals_and_labels_that_training_has(
     settings, tmp_path, wait_until, cli
 ) -> None:
-    """The last days, whose windows look at what was published and labelled before; `delay` is a week."""
+    """The last days, after a restart; their windows look at what was published and labelled before, a week ago."""
     raw, definition = tmp_path / "raw.parquet", find("cards-raw")
     simulated = simulate(Simulation(days=26, customers=60, terminals=15, seed=3, warm_up_days=0))
     names = {"event_id": "transaction_id", "entity": "customer_id"}
