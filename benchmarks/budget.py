@@ -82,12 +82,15 @@ def false_alerts(frame: pl.DataFrame, promised: tuple[int, ...] = (20, 30, 50)) 
     definition = find("handbook")
     week = frame.filter(DAY.is_between(*recipes.WEEK))
     after = frame.filter(DAY.is_between(recipes.WEEK[1] + timedelta(days=1), recipes.WEEK[1] + timedelta(days=7)))
+    config = TrainingConfig()
+    held_out = week[int(week.height * (1 - config.held_out)) :]
+    with one_thread():
+        graph, _ = train(week, definition, config, "m", "1")
+        known, later = (run(graph, matrix(rows, definition.inputs)).score for rows in (held_out, after))
     found = []
     for most in promised:
-        config = TrainingConfig(budget=f"at most {most} % false")
-        with one_thread():
-            graph, manifest = train(week, definition, config, "m", "1")
-            alerts = run(graph, matrix(after, definition.inputs)).score >= manifest.calibration.threshold
+        threshold = calibrated(known, held_out, f"at most {most} % false", held_out["event_time"]).threshold
+        alerts = later >= threshold
         found.append((most, int(alerts.sum()), float(1 - after["fraud"].to_numpy()[alerts].mean())))
     return found
 
