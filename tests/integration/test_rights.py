@@ -2,11 +2,14 @@
 
 import json
 import logging
+import os
 import re
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from typing import Any
 import msgspec
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
 from typer.testing import Result
 
 from models.data.frame import write
@@ -22,6 +26,7 @@ from schemas import topics as declared
 from schemas.scoring import Label
 from schemas.topics import ANOMALIES, AUDIT, LABELS, MODEL_SWAP, TRANSACTIONS, Topic
 from stream_app.kafka import clients, topics
+from stream_app.kafka.log import read_to_end
 from stream_app.kafka.roles import (
     ANALYST,
     CASE_TOOL,
@@ -30,6 +35,7 @@ from stream_app.kafka.roles import (
     OPERATOR,
     PRODUCER,
     READER,
+    REKEY,
     ROLES,
     Role,
     user,
@@ -196,6 +202,60 @@ def test_each_role_does_its_work(installation: Installation, tmp_path: Path, wai
         assert "customer called" in succeeds(operator, "audit")
         assert [entry.event_id for entry in committed_records(operator, LABELS)] == found[:2]
     assert "Traceback" not in process.said
+
+
+def test_rekey_works_with_its_role_and_the_right_to_read_its_source(
+    installation: Installation, tmp_path: Path, wait_until: Wait
+) -> None:
+    """The source belongs to somebody else: its owner lets the role read it."""
+    administrator, settings = installation.administrator, installation.settings(REKEY)
+    source = replace(TRANSACTIONS, name="payments")
+    topics.ensure(administrator, [source])
+    full = topics.name(administrator, source)
+    (tmp_path / "detector.toml").write_text(
+        'name = "raw"\n[event]\nid = "transaction_id"\ntime = "event_time"\nentity = "customer_id"\n'
+        '[[input]]\nname = "amount"\npath = "amount"\n'
+    )
+    command = [sys.executable, "-c", "from stream_app.cli.app import main; main()", "rekey", full]
+
+    def process() -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            command, cwd=tmp_path, env=os.environ | environment(settings), stderr=subprocess.PIPE, text=True
+        )
+
+    refused = process()
+    _, said = refused.communicate(timeout=90)
+    assert refused.returncode == 1
+    assert full in said
+    may_read = (AclOperation.READ, AclOperation.DESCRIBE)
+    whose = f"User:{user(administrator, REKEY)}"
+    bindings = [
+        AclBinding(
+            ResourceType.TOPIC, full, ResourcePatternType.LITERAL, whose, "*", operation, AclPermissionType.ALLOW
+        )
+        for operation in may_read
+    ]
+    admin = clients.admin(administrator)
+    for outcome in admin.create_acls(bindings).values():
+        outcome.result()
+    producer = clients.producer(administrator)
+    for _, value in transactions(50):
+        producer.produce(full, value, b"any")
+    assert producer.flush(ANSWER_S) == 0
+    before = committed_ends(administrator)
+    working = process()
+    try:
+        wait_until(lambda: committed_ends(administrator) - before == 50, 90)
+        working.terminate()
+        _, said = working.communicate(timeout=60)
+        assert working.returncode == 0, said
+    finally:
+        working.kill()
+
+
+def committed_ends(settings: Settings) -> int:
+    """How many committed records the input holds."""
+    return sum(1 for _ in read_to_end(settings, TRANSACTIONS))
 
 
 BEYOND: dict[str, tuple[Role, tuple[str, ...]]] = {
