@@ -181,6 +181,18 @@ class DeadLetter(Struct, frozen=True):
     headers: list[tuple[str, bytes | None]]
 
 
+class Redelivered(Struct, frozen=True):
+    """Dead letters that went back onto the input, in the transaction of their copies: none goes back twice.
+
+    `places` has topic, topic id and partition as in the ids of dead letters, and offsets there as ranges: `5-120,130`.
+    """
+
+    at: Moment
+    actor: NonEmpty
+    reason: str
+    places: dict[str, str]
+
+
 class Label(Struct, frozen=True, omit_defaults=True):
     """What became of an event: confirmed fraud or legitimate, often days late. Of several the last one holds.
 

@@ -11,7 +11,7 @@ from typing import Any
 from schemas.comparison import Comparison
 from schemas.drift import DriftAlert, DriftSummary
 from schemas.rollout import AuditRecord, Command, ModelStatus
-from schemas.scoring import Anomaly, DeadLetter, Label, Latent, Score
+from schemas.scoring import Anomaly, DeadLetter, Label, Latent, Redelivered, Score
 
 FOREVER = timedelta.max
 
@@ -46,7 +46,7 @@ TRANSACTIONS = Topic(
     "transactions",
     record=dict[str, Any],
     key="entity",
-    written_by="producers, rekey",
+    written_by="producers, rekey, deadletters replay",
     description="The input: events, read by the detector's definition.",
     partitions=None,
     retention=timedelta(days=7),
@@ -87,6 +87,15 @@ DEAD_LETTERS = Topic(
     partitions=None,
     retention=timedelta(days=30),
     config=MappingProxyType({"max.message.bytes": str(16 * 1024 * 1024)}),
+)
+REDELIVERIES = Topic(
+    "redeliveries",
+    record=Redelivered,
+    key="actor",
+    written_by="deadletters replay",
+    description="Which dead letters went back onto the input.",
+    partitions=1,
+    retention=timedelta(days=60),  # longer than a dead letter is kept
 )
 DRIFT_SUMMARIES = Topic(
     "drift-summaries",
@@ -184,6 +193,7 @@ ALL = (
     SCORES,
     LATENTS,
     DEAD_LETTERS,
+    REDELIVERIES,
     DRIFT_SUMMARIES,
     DRIFT_ALERTS,
     COMPARISONS,

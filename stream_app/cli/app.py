@@ -71,6 +71,7 @@ COMMANDS = {  # name: module in stream_app.cli, first sentence of its help
     ),
     "sign": ("keys", "Release MODEL: write its signature beside it, over its digest."),
     "drift": ("drift", "Drift alerts: which there are, and what one of them means."),
+    "deadletters": ("deadletters", "Refused records: which there are, and back onto the input."),
     "registry": ("registry", "Models in MLflow, where `train` registers them."),
     "keys": ("keys", "Keys that sign models and commands."),
     "rights": ("rights", "Who may do what on the cluster."),

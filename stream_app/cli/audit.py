@@ -14,6 +14,7 @@ from schemas.rollout import AuditRecord, ModelStatus
 from schemas.topics import AUDIT, DRIFT_ALERTS, MODEL_STATUS
 from stream_app.audit.proof import AuditVerdict, prove
 from stream_app.cli.configured import connected_settings
+from stream_app.cli.options import MOMENTS
 from stream_app.cli.readable import clean, moment
 from stream_app.cli.terminal import console, out, out_json, say, table, waiting
 from stream_app.kafka.log import read_to_end
@@ -24,7 +25,6 @@ from stream_app.settings import Settings
 
 app = typer.Typer(rich_markup_mode=None)
 
-MOMENTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"]
 ROOM_FOR_WHY = 50  # characters, effect and why together
 HEARTBEATS_BACK = timedelta(days=1)  # without --since: there is one a second of each worker
 

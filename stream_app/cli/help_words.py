@@ -6,7 +6,7 @@ from typer import core
 
 GROUPS = {
     "To begin": ("demo", "broker", "worker", "warm-up", "doctor"),
-    "Data": ("simulate", "produce", "rekey", "consume"),
+    "Data": ("simulate", "produce", "rekey", "consume", "deadletters"),
     "Models": ("define", "train", "evaluate", "recalibrate", "gate", "latents", "registry", "sign", "keys"),
     "In service": ("deploy", "rollback", "models", "shadow", "canary", "promote", "abort", "freeze", "unfreeze"),
     "What happens and why": ("status", "notify", "show", "label", "drift", "drift-report", "replay", "audit", "verify"),

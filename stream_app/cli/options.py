@@ -36,6 +36,7 @@ SignWith = Annotated[
     Path | None, typer.Option(metavar="NAME.key", help="Private key to release it with, as `sign` does.")
 ]
 
+MOMENTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"]
 DATA_HELP = (
     "Parquet, CSV or JSON lines, gzipped or not: files, folders of parts or patterns, with the columns that the "
     "detector reads. For train, evaluate and define also topic:NAME, a topic of records."

@@ -23,7 +23,7 @@ from schemas.rollout import (
     Shadow,
     Stage,
 )
-from schemas.scoring import Anomaly, DeadLetter, Label, Latent, Reason, Score
+from schemas.scoring import Anomaly, DeadLetter, Label, Latent, Reason, Redelivered, Score
 from schemas.topics import TRANSACTIONS, Topic
 from stream_app.drift.published import ended
 from stream_app.kafka.records import RecordDecoder, Unreadable
@@ -167,6 +167,11 @@ def gates(verdict: GateVerdict) -> str:
     return f" ({said}{forced})"
 
 
+def _redelivered(record: Redelivered) -> str:
+    where = ", ".join(f"{place} {offsets}" for place, offsets in record.places.items())
+    return f"{moment(record.at)}  {record.actor}  back on the input: {where}  {record.reason}"
+
+
 def _label(b: Label) -> str:
     return f"{moment(b.labelled_at)}  event {b.event_id}  {'fraud' if b.fraud else 'legitimate'}"
 
@@ -186,6 +191,7 @@ SENTENCES: dict[type, Callable[[Any], str]] = {
     ModelStatus: _status,
     Comparison: _comparison,
     **dict.fromkeys(get_args(Command), _command),
+    Redelivered: _redelivered,
     Label: _label,
     AuditRecord: _audit,
 }

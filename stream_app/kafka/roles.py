@@ -12,7 +12,7 @@ from schemas.topics import Topic
 from stream_app.kafka import topics
 from stream_app.settings import Settings
 
-REKEYING = "-rekey"  # after the names of the application's group and id
+REKEYING, REDELIVERING = "-rekey", "-deadletters"  # after the names of the application's group and ids
 NOTIFYING = "-notify-"  # after the application's group; the name of a destination follows
 
 
@@ -66,6 +66,7 @@ class Role:
         works: Whether it is the application, and uses its groups and transactions.
         rekeys: Whether it is `stream-app rekey`, with a group and transactions of its own.
         notifies: Whether it is `stream-app notify`, with a group for each destination.
+        redelivers: Whether it is `stream-app deadletters replay`, with transactions of its own.
         follows: Whether it sees the committed offsets of the application's group.
     """
 
@@ -76,12 +77,13 @@ class Role:
     works: bool = False
     rekeys: bool = False
     notifies: bool = False
+    redelivers: bool = False
     follows: bool = False
 
 
 _ALERTS = (declared.ANOMALIES, declared.DRIFT_ALERTS)
-_NEVER_READ_BACK = (declared.SCORES, declared.LATENTS, declared.DEAD_LETTERS)
-_INPUTS = (declared.TRANSACTIONS, declared.LABELS)
+_NEVER_READ_BACK = (declared.SCORES, declared.LATENTS, declared.DEAD_LETTERS, declared.REDELIVERIES)
+_INPUTS = (declared.TRANSACTIONS, declared.LABELS, declared.REDELIVERIES)
 
 PRODUCER = Role("producer", "sends events", writes=(declared.TRANSACTIONS,))
 REKEY = Role(
@@ -96,6 +98,13 @@ WORKER = Role(
     reads=tuple(topic for topic in declared.ALL if topic not in _NEVER_READ_BACK),
     writes=tuple(topic for topic in declared.ALL if topic not in _INPUTS),
     works=True,
+)
+REDELIVERY = Role(
+    "redelivery",
+    "puts dead letters back onto the input",
+    reads=(declared.DEAD_LETTERS, declared.REDELIVERIES),
+    writes=(declared.TRANSACTIONS, declared.REDELIVERIES, declared.AUDIT),
+    redelivers=True,
 )
 OPERATOR = Role(
     "operator",
@@ -123,7 +132,7 @@ ANALYST = Role(
     follows=True,
 )
 
-ROLES = (PRODUCER, REKEY, WORKER, OPERATOR, READER, NOTIFIER, CASE_TOOL, ANALYST)
+ROLES = (PRODUCER, REKEY, REDELIVERY, WORKER, OPERATOR, READER, NOTIFIER, CASE_TOOL, ANALYST)
 
 
 def user(settings: Settings, role: Role) -> str:
@@ -164,3 +173,5 @@ def _on_transactions(settings: Settings, role: Role) -> Iterator[Right]:
         yield Right(Resource.TRANSACTIONAL_ID, settings.transactional_ids, True, Operation.WRITE)
     if role.rekeys:
         yield Right(Resource.TRANSACTIONAL_ID, f"{settings.group}{REKEYING}-", True, Operation.WRITE)
+    if role.redelivers:
+        yield Right(Resource.TRANSACTIONAL_ID, f"{settings.group}{REDELIVERING}", False, Operation.WRITE)

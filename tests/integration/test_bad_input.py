@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 
 from schemas import topics as declared
 from schemas.scoring import DeadLetter, RefusalCode, Source
-from schemas.topics import ANOMALIES, DEAD_LETTERS, SCORES, TRANSACTIONS
+from schemas.topics import ANOMALIES, AUDIT, DEAD_LETTERS, REDELIVERIES, SCORES, TRANSACTIONS
+from stream_app.deadletters.letters import Wanted, read, read_values
+from stream_app.deadletters.redelivery import CHUNK, Choice, Left, Redelivery
+from stream_app.deadletters.replayed import Replayed
 from stream_app.kafka import clients, topics
 from stream_app.pipeline.emit import DEAD_LETTER_VALUE_MAX
 from stream_app.rollout import commands
@@ -20,6 +24,7 @@ from stream_app.settings import Settings
 from stream_app.testing.tiny_model import tiny_model
 from stream_app.verify.cluster import verify
 from tests.traffic import committed_offsets, committed_records
+from tests.unit.stream_app.cli.cli_runner import stream_app
 from tests.workers import running
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
@@ -234,3 +239,68 @@ def test_what_no_topic_could_hold_is_cut_says_so_and_stops_nobody(
         assert (named[what].key, named[what].headers) == (None, [])
     assert scored_ids(stream) == ["1"]
     assert verify(stream).ok
+
+
+REFUSED = 2 * CHUNK + 100
+
+
+def mend(file: Path) -> None:
+    """What was refused lacks an amount; now each has one."""
+    lines = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    for line in lines:
+        line["value"] = json.dumps({**json.loads(line["value"]), "amount": 12.5})
+    file.write_text("".join(f"{json.dumps(line)}\n" for line in lines), "utf-8")
+
+
+def test_dead_letters_are_mended_and_go_back_each_once_though_the_replay_is_killed(
+    stream: Settings, source: Input, tmp_path: Path, wait_until: Wait
+) -> None:
+    names = [f"e{number}" for number in range(REFUSED)]
+    for name in names:
+        source.put(name, transaction(0, transaction_id=name, amount=...), headers=[("client", b"shop-3"), *HEADERS])
+    sent = source.sent()
+    file, own = tmp_path / "mend.jsonl", of_installation(stream)
+    with running(stream, tmp_path) as worker:
+        wait_until(lambda: committed_offsets(stream) >= sent, 60)
+        listed = stream_app("deadletters", "list", "--header", "client=shop-3", "--out", file, "--json", **own)
+        assert json.loads(listed.stdout)["codes"] == {"missing_field": len(names)}, listed.stderr
+        mend(file)
+
+        # One that dies: a chunk is on the input, a second one only in an open transaction
+        first = Redelivery(stream, "ann", "")
+        returns = list(Choice(Replayed.on_record(stream), read_values(file)).of(read(stream, Wanted())))
+        assert next(first.send(returns)) == CHUNK
+        first._producer.begin_transaction()
+        for returned in returns[CHUNK : CHUNK + 10]:
+            first._produce(returned)
+        first._producer.flush(30)
+
+        result = stream_app("deadletters", "replay", "--values", file, "--reason", "mended", "--json", **own)
+        assert result.exit_code == 0, result.stderr
+        said = json.loads(result.stdout)
+        assert (said["went_back"], said["left"]) == (len(names) - CHUNK, {Left.BEFORE: CHUNK})
+        with pytest.raises(KafkaException) as refused:
+            first._producer.commit_transaction(30)
+        assert "another `deadletters replay` began and took over" in str(first._explained(refused.value))
+        again = stream_app("deadletters", "replay", "--values", file, **own)
+        assert "0 are back on the input" in again.stdout
+        wait_until(lambda: len(scored_ids(stream)) >= len(names), 60)
+        assert worker.stop() == 0, worker.said
+
+    assert scored_ids(stream) == sorted(names), "each is scored once"
+    verdict = verify(stream)
+    assert (verdict.ok, verdict.scored, verdict.dead_lettered) == (True, len(names), len(names)), verdict.breaks
+    assert [record.reason for record in committed_records(stream, REDELIVERIES)] == ["", "mended", "mended"]
+    told = [record for record in committed_records(stream, AUDIT) if record.action == "replay"]
+    assert [(record.reason, record.effect) for record in told] == [("mended", f"{REFUSED - CHUNK} back onto the input")]
+    proved = stream_app("audit", "verify", **own)
+    assert proved.exit_code == 0, proved.stdout
+
+
+def of_installation(settings: Settings) -> dict[str, str]:
+    """The environment of a command that works on the same topics."""
+    return {
+        "STREAM_APP_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
+        "STREAM_APP_TOPIC_PREFIX": settings.topic_prefix,
+        "STREAM_APP_APP_ID": settings.app_id,
+    }

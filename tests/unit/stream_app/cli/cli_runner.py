@@ -5,8 +5,8 @@ from typer.testing import CliRunner, Result
 from stream_app.cli.app import app
 
 COMMANDS = (
-    "demo", "broker", "worker", "simulate", "produce", "consume", "show", "label", "train", "evaluate", "gate",
-    "recalibrate", "latents", "define", "deploy", "rollback", "models", "shadow", "canary", "promote",
+    "demo", "broker", "worker", "simulate", "produce", "consume", "deadletters", "show", "label", "train", "evaluate",
+    "gate", "recalibrate", "latents", "define", "deploy", "rollback", "models", "shadow", "canary", "promote",
     "abort", "freeze", "unfreeze", "status", "verify", "doctor", "audit",
     "drift", "drift-report", "replay", "registry", "keys", "sign", "rights", "warm-up", "rekey", "notify",
 )  # fmt: skip

@@ -8,6 +8,7 @@ from stream_app.kafka.roles import (
     OPERATOR,
     PRODUCER,
     READER,
+    REDELIVERY,
     REKEY,
     ROLES,
     WORKER,
@@ -25,6 +26,7 @@ WORDS = {
     "pipeline": {WORKER.name},
     "warm-up": {WORKER.name},
     "rekey": {REKEY.name},
+    "deadletters replay": {REDELIVERY.name},
     "off by default": {WORKER.name},
     "drift agent": {WORKER.name},
     "workers": {WORKER.name},
@@ -32,7 +34,7 @@ WORDS = {
     "operators": {OPERATOR.name},
     "case tools": {CASE_TOOL.name},
     "analysts": {ANALYST.name},
-    "everything that changes what the system does": {WORKER.name, OPERATOR.name, ANALYST.name},
+    "everything that changes what the system does": {WORKER.name, OPERATOR.name, ANALYST.name, REDELIVERY.name},
 }
 
 
@@ -80,3 +82,8 @@ def test_rekey_has_a_group_and_transactions_of_its_own():
             Right(Resource.TRANSACTIONAL_ID, "eu-fraud-rekey-", True, Operation.WRITE),
         ]
     )
+
+
+def test_redelivery_has_one_transactional_id_so_that_a_second_one_ends_the_first():
+    beside_topics = [right for right in rights(SETTINGS, REDELIVERY) if right.resource is Resource.TRANSACTIONAL_ID]
+    assert beside_topics == [Right(Resource.TRANSACTIONAL_ID, "eu-fraud-deadletters", False, Operation.WRITE)]
