@@ -17,7 +17,7 @@ from stream_app.cli.configured import connected_settings
 from stream_app.cli.invocation import issuer
 from stream_app.cli.options import MOMENTS, Json, Reason
 from stream_app.cli.terminal import console, out, out_json, progress, say, table, waiting
-from stream_app.deadletters.letters import Line, Tally, Wanted, read, read_values
+from stream_app.deadletters.letters import LetterCounts, Line, Wanted, read, read_values
 from stream_app.deadletters.redelivery import Choice, Redelivery, Return
 from stream_app.deadletters.replayed import Replayed
 from stream_app.kafka import topics
@@ -69,25 +69,27 @@ def show(
     settings = connected_settings()
     with waiting("reading dead letters"):
         topics.ensure(settings, (DEAD_LETTERS, REDELIVERIES))
-        choice, tally = Choice(Replayed.on_record(settings)), Tally()
-        letters = _counted(read(settings, wanted), tally)
+        choice, counts = Choice(Replayed.on_record(settings)), LetterCounts()
+        letters = _counted(read(settings, wanted), counts)
         if destination is not None:
             letters = _written(letters, destination)
         would = sum(1 for _ in choice.of(letters))
     if destination is not None:
-        say(f"{tally.total:,} dead letters are in {destination}: mend `value`, then replay with --values {destination}")
+        say(
+            f"{counts.total:,} dead letters are in {destination}: mend `value`, then replay with --values {destination}"
+        )
     if as_json:
         out_json(
             {
-                "total": tally.total,
-                "codes": tally.codes,
-                "days": tally.days,
+                "total": counts.total,
+                "codes": counts.codes,
+                "days": counts.days,
                 "would_go_back": would,
                 "left": choice.left,
             }
         )
     else:
-        _print(tally)
+        _print(counts)
         _print_left(choice)
 
 
@@ -117,10 +119,10 @@ def replay(  # noqa: PLR0913 - one parameter for each option is typer's way
     with waiting("reading dead letters"):
         topics.ensure(settings, (DEAD_LETTERS, REDELIVERIES))
         redelivery = None if dry_run else Redelivery(settings, issuer(), reason)
-        choice, tally = Choice(Replayed.on_record(settings), mended), Tally()
+        choice, counts = Choice(Replayed.on_record(settings), mended), LetterCounts()
         returns = list(_first(choice.of(read(settings, wanted)), limit))
     for returned in returns:
-        tally.add(returned.letter)
+        counts.add(returned.letter)
     sent = 0
     if redelivery is not None and returns:
         _put_on_audit(settings, len(returns), reason)
@@ -128,11 +130,11 @@ def replay(  # noqa: PLR0913 - one parameter for each option is typer's way
             for sent in redelivery.send(returns):
                 advance(sent)
     if as_json:
-        out_json({"would_go_back": tally.total, "went_back": sent, "codes": tally.codes, "left": choice.left})
+        out_json({"would_go_back": counts.total, "went_back": sent, "codes": counts.codes, "left": choice.left})
         return
-    _print(tally)
+    _print(counts)
     _print_left(choice)
-    out(f"{tally.total:,} would go back" if dry_run else f"{sent:,} are back on the input; it is on audit")
+    out(f"{counts.total:,} would go back" if dry_run else f"{sent:,} are back on the input; it is on audit")
 
 
 def _put_on_audit(settings: Settings, count: int, reason: str) -> None:
@@ -151,9 +153,9 @@ def _wanted(
     return Wanted(frozenset(codes or ()), first, last, {name: value for name, _, value in pairs})
 
 
-def _counted(letters: Iterable[DeadLetter], tally: Tally) -> Iterator[DeadLetter]:
+def _counted(letters: Iterable[DeadLetter], counts: LetterCounts) -> Iterator[DeadLetter]:
     for letter in letters:
-        tally.add(letter)
+        counts.add(letter)
         yield letter
 
 
@@ -171,18 +173,18 @@ def _first(returns: Iterator[Return], limit: int | None) -> Iterator[Return]:
             return
 
 
-def _print(tally: Tally) -> None:
+def _print(counts: LetterCounts) -> None:
     """A bar for each reason, with the latest sentence, and one for each day."""
-    if not tally.total:
+    if not counts.total:
         out("no dead letters of this kind")
         return
     shown = table("refused for", "records", "", "for example", right=("records",))
-    for code, count in tally.codes.most_common():
-        shown.add_row(code, f"{count:,}", _bar(count, tally.codes.most_common(1)[0][1]), tally.examples[code])
+    for code, count in counts.codes.most_common():
+        shown.add_row(code, f"{count:,}", _bar(count, counts.codes.most_common(1)[0][1]), counts.examples[code])
     console().print(shown, markup=False)
     days = table("on (UTC)", "records", "", right=("records",))
-    for day, count in sorted(tally.days.items()):
-        days.add_row(day, f"{count:,}", _bar(count, max(tally.days.values())))
+    for day, count in sorted(counts.days.items()):
+        days.add_row(day, f"{count:,}", _bar(count, max(counts.days.values())))
     console().print(days)
 
 

@@ -60,7 +60,7 @@ def read(settings: Settings, wanted: Wanted) -> Iterator[DeadLetter]:
 
 
 @dataclass
-class Tally:
+class LetterCounts:
     """How many there are, by reason and by day.
 
     Attributes:

@@ -82,7 +82,7 @@ class Role:
 
 
 _ALERTS = (declared.ANOMALIES, declared.DRIFT_ALERTS)
-_NEVER_READ_BACK = (declared.SCORES, declared.LATENTS, declared.DEAD_LETTERS, declared.REDELIVERIES)
+_NEVER_READ_BACK = (declared.SCORES, declared.LATENTS, declared.DEAD_LETTERS)
 _INPUTS = (declared.TRANSACTIONS, declared.LABELS, declared.REDELIVERIES)
 
 PRODUCER = Role("producer", "sends events", writes=(declared.TRANSACTIONS,))

@@ -32,7 +32,13 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 STRANGE = encoded(amount=4.0, transaction_id="strange")
 POISON: list[bytes | None] = [b'{"a":' + DEEP, DEEP, b"\xff\xfe", b"9" * 5000, b"", None]
 READ_BY_PEOPLE = [topic for topic in ALL if topic.record is not bytes]
-READ_BY_WORKERS = {topic.name for topic in READ_BY_PEOPLE} - {"transactions", "scores", "latents", "dead-letters"}
+READ_BY_WORKERS = {topic.name for topic in READ_BY_PEOPLE} - {
+    "transactions",
+    "scores",
+    "latents",
+    "dead-letters",
+    "redeliveries",
+}
 
 
 def take_any_timestamp(settings: Settings, topic: Topic) -> None:

@@ -177,7 +177,8 @@ def test_only_a_worker_takes_part_in_the_groups_and_transactions_of_the_applicat
 
 
 def test_each_role_does_its_work(installation: Installation, tmp_path: Path, wait_until: Wait) -> None:
-    producer, _, worker, operator, reader, notifier, case_tool, analyst = map(installation.settings, ROLES)
+    roles = map(installation.settings, ROLES)
+    producer, _, redelivery, worker, operator, reader, notifier, case_tool, analyst = roles
     for version in "12":
         tiny_model(tmp_path / f"{version}.pt", version)
     with running(worker, tmp_path) as process:
@@ -194,6 +195,9 @@ def test_each_role_does_its_work(installation: Installation, tmp_path: Path, wai
         succeeds(operator, "audit", "verify")
         succeeds(reader, "drift", "list")
         topics.ensure(notifier, NOTIFIER.reads)  # as `notify` begins
+        publish(producer, [(b"c1", b"{}")])
+        wait_until(lambda: committed_offsets(operator) - before == sent + 1, 60)
+        assert "1 are back on the input" in succeeds(redelivery, "deadletters", "replay", "--reason", "to see")
         label(case_tool, found[0])
         succeeds(analyst, "label", found[1], "fraud", "--note", "customer called")
         shown = succeeds(analyst, "show", found[1])

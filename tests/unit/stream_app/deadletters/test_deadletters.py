@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from schemas.errors import UserError
 from schemas.scoring import DeadLetter, RefusalCode, Source
-from stream_app.deadletters.letters import Line, Tally, Wanted, read_values
+from stream_app.deadletters.letters import LetterCounts, Line, Wanted, read_values
 from stream_app.deadletters.redelivery import TIMES_HEADER, TIMES_MOST, Choice, Left, times
 from stream_app.deadletters.replayed import Replayed, parsed, place, places
 
@@ -111,9 +111,9 @@ def test_a_line_that_is_none_is_named(tmp_path, text):
 
 
 def test_a_tally_counts_by_reason_and_day():
-    tally = Tally()
+    counts = LetterCounts()
     for one in (letter(0), letter(1, refused_at=NOW + timedelta(days=1)), letter(2, code=RefusalCode.NOT_JSON)):
-        tally.add(one)
-    assert tally.total == 3
-    assert tally.codes == {RefusalCode.MISSING_FIELD: 2, RefusalCode.NOT_JSON: 1}
-    assert tally.days == {"2026-07-02": 2, "2026-07-03": 1}
+        counts.add(one)
+    assert counts.total == 3
+    assert counts.codes == {RefusalCode.MISSING_FIELD: 2, RefusalCode.NOT_JSON: 1}
+    assert counts.days == {"2026-07-02": 2, "2026-07-03": 1}
