@@ -190,7 +190,8 @@ class Story:
         """Transactions go on, slowly, until Ctrl-C."""
         self.output.line(f"The page stays up until Ctrl-C: {self.worker.url}")
         more = self.traffic.more()
-        with Stream(self.settings, more, AFTERWARDS) as stream:
+        known_later = self.labels[self.stream.labels_sent :]
+        with Stream(self.settings, more, AFTERWARDS, known_later) as stream:
             stream.reach(len(more), lambda _: None)
 
     def _stream_until(self, count: int, how: str) -> None:
