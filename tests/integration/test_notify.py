@@ -29,7 +29,7 @@ from tests.known_stream import Wait
 from tests.unit.stream_app.cli.cli_runner import stream_app
 from tests.unit.stream_app.notify.records import alert, anomaly
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
 
 SECRET = b"a secret of a receiver, 24+ bytes"
 SEED = 20261128

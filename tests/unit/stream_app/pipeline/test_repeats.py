@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from schemas.scoring import DeadLetter, Score
 from stream_app.pipeline.repeats import KEPT, Repeats, Stretches
-from stream_app.testing.memory_kafka import MemoryKafka, assign, error
+from stream_app.testing.memory_clients import MemoryConsumer
+from stream_app.testing.memory_kafka import MemoryKafka, assign, error, revoke
 from tests.unit.stream_app.pipeline.conftest import Model
 from tests.unit.stream_app.pipeline.rig import Rig, idle, served
 from tests.unit.stream_app.pipeline.rows import encoded
@@ -109,6 +110,20 @@ def test_a_swap_to_a_model_that_reads_the_same_reads_nothing_back(first: Model, 
     rig.run(assign(0), rig.later(1), rig.swap(served(second)), rig.publish(0, *named("a", "b")), rig.later(1), idle)
     assert [score.event_id for score in rig.kafka.records("scores", Score)] == ["a", "b"]
     assert len(rig.kafka.consumers) == 1
+
+
+def test_what_another_worker_has_scored_meanwhile_is_known_when_the_partition_comes_back(first: Model) -> None:
+    rig = once(first)
+    rig.kafka.publish(0, *named("a"))
+
+    def elsewhere(_: MemoryConsumer) -> None:
+        rig.kafka.publish(0, *named("b"))
+        rig.kafka.committed[0] = 2
+
+    again = rig.publish(0, *named("b", "c"))
+    rig.run(assign(0), rig.later(1), idle, revoke(0), elsewhere, assign(0), again, rig.later(1), idle)
+    assert rig.places == ["0@0", "0@3"]
+    assert [letter.source.offset for letter in rig.dead_letters] == [2]
 
 
 def test_what_retention_has_deleted_is_not_known_and_stops_nobody(first: Model) -> None:
