@@ -14,13 +14,14 @@ import numpy as np
 import polars as pl
 
 from benchmarks import handbook
-from models import artefact
+from models import archive, artefact
+from models.archive import ArtefactError
 from models.data.events import encode
 from models.data.simulator import Simulation, simulate
 from models.definition import cards
 from models.inputs import matrix
 from models.recipe import TrainingConfig
-from models.training import train
+from models.training import code_version, train
 from schemas.topics import TRANSACTIONS
 from stream_app.kafka import clients, topics
 from stream_app.settings import Settings
@@ -42,14 +43,21 @@ def transactions() -> tuple[pl.DataFrame, str]:
 
 
 def model(frame: pl.DataFrame, source: str) -> Path:
-    """The artefact, trained once on the first week and kept."""
+    """The artefact, trained on the first week, and kept for as long as the code is the same."""
     kind = "handbook" if source.startswith("the ") else "simulated"
     path = FOLDER / f"{kind}.pt"
-    if not path.is_file():
+    if not _is_of_this_code(path):
         say("training the model")
         week = frame.filter(pl.col("event_time") < frame["event_time"][0] + timedelta(days=TRAINING_DAYS))
         artefact.save(path, *train(week, cards(), TrainingConfig(), "bench", "1"))
     return path
+
+
+def _is_of_this_code(path: Path) -> bool:
+    try:
+        return archive.read(path).manifest.code_version == code_version()
+    except ArtefactError:
+        return False
 
 
 def repeated(frame: pl.DataFrame, passes: int) -> pl.DataFrame:

@@ -19,7 +19,7 @@ GLOBAL_OPTIONS = ("--bootstrap-servers", "--topic-prefix")
 GLOBAL_FLAGS = ("--debug",)
 
 COMMANDS = {  # name: module in stream_app.cli, first sentence of its help
-    "demo": ("demo.command", "Tell the whole story on an embedded broker, in about three minutes."),
+    "demo": ("demo.command", "Tell the whole story on an embedded broker, in a minute and a half or so."),
     "broker": ("broker", "Run a real single-node Apache Kafka in the foreground, until Ctrl-C."),
     "worker": ("worker", "Run a worker: score the input topic until Ctrl-C or SIGTERM."),
     "verify": ("verify", "Prove that every committed input offset was scored or dead-lettered; exit code 1 if not."),

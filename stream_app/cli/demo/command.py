@@ -9,7 +9,7 @@ app = typer.Typer(rich_markup_mode=None)
 
 @app.command(epilog="Example: stream-app demo")
 def demo() -> None:
-    """Tell the whole story on an embedded broker, in about three minutes.
+    """Tell the whole story on an embedded broker, in a minute and a half or so.
 
     A person gets the address of the page, and it stays up until Ctrl-C. Piped, it ends by itself.
     """
