@@ -222,7 +222,7 @@ class Settings(BaseSettings):
         default=0.1, ge=0, description="how much more or fewer alerts an equally good model may raise, as a share"
     )
     guard_latent_similarity: float = Field(
-        default=0.8, gt=0, lt=1, description="least similarity (linear CKA) of the latents of an equally good model"
+        default=0.65, gt=0, lt=1, description="least similarity (linear CKA) of the latents of an equally good model"
     )
     guard_promote_events: int = Field(
         default=10_000, ge=1, description="events that both models must have scored before a promotion"

@@ -134,7 +134,10 @@ def replay(  # noqa: PLR0913 - one parameter for each option is typer's way
         return
     _print(counts)
     _print_left(choice)
-    out(f"{counts.total:,} would go back" if dry_run else f"{sent:,} are back on the input; it is on audit")
+    if dry_run or not returns:
+        out(f"{counts.total:,} would go back" if dry_run else "0 are back on the input: there is nothing to put back")
+    else:
+        out(f"{sent:,} are back on the input; it is on audit")
 
 
 def _put_on_audit(settings: Settings, count: int, reason: str) -> None:
